@@ -1,0 +1,70 @@
+"""Puts the application together: routes, middleware, and the mapping of every exception to an answer."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from frontend.body_limit import BodyLimit
+from frontend.disconnect import ClientDisconnected
+from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
+from frontend.request_id import RequestId
+from frontend.routes import OpenAiRoutes, health_routes
+from frontend.settings import Settings
+from frontend.triton import Triton
+
+logger = logging.getLogger(__name__)
+
+# nginx's status for a client that left; nobody reads it.
+CLIENT_CLOSED_REQUEST = 499
+
+
+def create_app(settings: Settings, triton: Triton) -> FastAPI:
+    """The ASGI application; it closes `triton` when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        yield
+        await triton.close()
+
+    app = FastAPI(title="Llama on Triton", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
+    app.include_router(OpenAiRoutes(triton, settings).router)
+    app.include_router(health_routes(triton))
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientDisconnected, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_unexpected)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestId)
+    return app
+
+
+async def _answer_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
+    return to_response(error)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    return to_response(_from_http_exception(request, error), error.headers)
+
+
+def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
+    if error.status_code == NotFound.status:
+        return NotFound("There is nothing at this URL.", code="unknown_url")
+    if error.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(f"{request.method} is not allowed at this URL.")
+    if error.status_code < EngineFailed.status:
+        return InvalidRequest("The request can't be read.")
+    return EngineFailed("The server failed to process the request.")
+
+
+async def _answer_nobody(_: Request, __: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _answer_unexpected(_: Request, error: Exception) -> Response:
+    logger.error("unexpected failure", exc_info=error)
+    return to_response(EngineFailed("The server failed to process the request."))

@@ -1,0 +1,93 @@
+"""Deltas -> chat.completion objects, whole or in chunks; keys and their order are the Lambda Chat API's."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from frontend.generation import Delta, Token
+from frontend.requests import ChatRequest
+from frontend.usage import Usage
+
+
+class ChatResponse:
+    """One answer to a chat request, whole or in chunks."""
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self.usage = Usage(chat.num_choices)
+        self._chat = chat
+        self._id = f"chat-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._started: set[int] = set()
+
+    def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
+        choices = [
+            self._choice([delta for delta in deltas if delta.index == index], index)
+            for index in range(self._chat.num_choices)
+        ]
+        return self._envelope("chat.completion", choices) | {"usage": self.usage.to_dict()}
+
+    def chunks(self, delta: Delta) -> list[dict[str, Any]]:
+        """The chunks of one delta: the role once, then text, then the end."""
+        chunks = []
+        if delta.index not in self._started:
+            self._started.add(delta.index)
+            chunks.append(self._chunk(delta.index, {"role": "assistant", "content": ""}))
+        if delta.text or delta.tokens:
+            chunks.append(self._chunk(delta.index, {"content": delta.text}, self._logprobs(delta.tokens)))
+        if delta.finish_reason is not None:
+            chunks.append(self._chunk(delta.index, {}, None, delta))
+        return chunks
+
+    def usage_chunk(self) -> dict[str, Any]:
+        return self._envelope("chat.completion.chunk", []) | {"usage": self.usage.to_dict()}
+
+    def _choice(self, deltas: Sequence[Delta], index: int) -> dict[str, Any]:
+        text = "".join(delta.text for delta in deltas)
+        return {
+            "index": index,
+            "message": {"role": "assistant", "content": text, "refusal": None, "tool_calls": []},
+            "logprobs": self._logprobs([token for delta in deltas for token in delta.tokens]),
+            "finish_reason": deltas[-1].finish_reason,
+            "stop_reason": deltas[-1].stop_reason,
+        }
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, str],
+        logprobs: dict[str, Any] | None = None,
+        end: Delta | None = None,
+    ) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+        if end is not None:
+            choice |= {"finish_reason": end.finish_reason, "stop_reason": end.stop_reason}
+        chunk = self._envelope("chat.completion.chunk", [choice])
+        if self._chat.wants_usage_in_chunks:
+            chunk["usage"] = self.usage.to_dict()
+        elif self._chat.wants_usage_chunk:
+            chunk["usage"] = None
+        return chunk
+
+    def _envelope(self, object_name: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": object_name,
+            "created": self._created,
+            "model": self._chat.model,
+            "choices": choices,
+        }
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+        if not self._chat.wants_logprobs:
+            return None
+        return {"content": [_token_logprob(token) for token in tokens], "refusal": None}
+
+
+def _token_logprob(token: Token) -> dict[str, Any]:
+    return {
+        "token": token.bytes.decode("utf-8", "replace"),
+        "logprob": token.logprob,
+        "bytes": list(token.bytes),
+        "top_logprobs": [],
+    }

@@ -1,0 +1,121 @@
+"""Everything that can go wrong for a client, and the one place that turns it into HTTP or an SSE frame.
+
+    ApiError
+      InvalidRequest        400
+      AuthenticationFailed  401
+      NotFound              404
+      MethodNotAllowed      405
+      BodyTooLarge          413
+      UnsupportedMediaType  415
+      EngineOverloaded      429
+      EngineFailed          500
+      EngineUnavailable     503
+      DeadlineExceeded      504
+
+Form: the error object of OpenAI's OpenAPI description, {"error": {"message", "type", "param", "code"}}.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import ClassVar
+
+from starlette.responses import JSONResponse
+
+RETRY_AFTER_S = 1
+
+
+class ApiError(Exception):
+    """An answer to the client: `message` and `param` are safe to show."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    default_code: ClassVar[str | None] = None
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.default_code
+
+
+class InvalidRequest(ApiError):
+    status = 400
+    type = "invalid_request_error"
+
+
+class AuthenticationFailed(ApiError):
+    status = 401
+    type = "invalid_request_error"
+    default_code = "invalid_api_key"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class NotFound(ApiError):
+    status = 404
+    type = "invalid_request_error"
+    default_code = "not_found"
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+    type = "invalid_request_error"
+    default_code = "method_not_allowed"
+
+
+class BodyTooLarge(ApiError):
+    status = 413
+    type = "invalid_request_error"
+    default_code = "body_too_large"
+
+
+class UnsupportedMediaType(ApiError):
+    status = 415
+    type = "invalid_request_error"
+    default_code = "unsupported_media_type"
+
+
+class EngineOverloaded(ApiError):
+    status = 429
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class EngineFailed(ApiError):
+    default_code = "internal_error"
+
+
+class EngineUnavailable(ApiError):
+    status = 503
+    default_code = "service_unavailable"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class DeadlineExceeded(ApiError):
+    status = 504
+    default_code = "timeout"
+
+
+def model_not_found(name: str) -> NotFound:
+    return NotFound(f"The model `{name[:200]}` does not exist.", param="model", code="model_not_found")
+
+
+def to_body(error: ApiError) -> dict[str, object]:
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+def to_response(error: ApiError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(to_body(error), error.status, {**error.headers, **(headers or {})})
+
+
+def to_frame(error: ApiError) -> bytes:
+    """The frame that ends a started stream; OpenAI's SDKs raise APIError from it."""
+    return b"data: " + json.dumps(to_body(error)).encode() + b"\n\n"

@@ -1,0 +1,139 @@
+"""Runs one generation: Triton's responses -> text, tokens, log-probs, finish reason and counts."""
+
+import codecs
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from tritonclient.grpc import service_pb2
+
+from frontend.errors import EngineFailed
+from frontend.generation_request import GenerationRequest
+from frontend.served_model import ServedModel
+from frontend.stop_strings import StopStrings
+from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
+from frontend.triton import Triton, is_final
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A generated token and its log-prob."""
+
+    bytes: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one response of the engine adds; counts are those of the whole generation so far."""
+
+    index: int
+    text: str
+    tokens: tuple[Token, ...]
+    """Only when log-probs are asked for."""
+    num_prompt_tokens: int
+    num_completion_tokens: int
+    finish_reason: FinishReason | None = None
+    stop_reason: str | None = None
+
+
+async def generate(
+    triton: Triton, model: ServedModel, generation: GenerationRequest
+) -> AsyncGenerator[Delta, None]:
+    """Deltas in order, the last one with a finish reason; closing it early stops the engine."""
+    reader = _ResponseReader(model, generation)
+    async with aclosing(triton.infer(_infer_request(model, generation))) as responses:
+        async for response in responses:
+            delta = reader.read(response)
+            yield delta
+            if delta.finish_reason is not None:
+                return
+
+
+def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:
+    # Ids must be unique: the engine stops by id, and a reused one would replace the running generation.
+    request = service_pb2.ModelInferRequest(model_name=model.ensemble, id=uuid.uuid4().hex)
+    request.parameters["triton_enable_empty_final_response"].bool_param = True
+    for name, value in generation.inputs.items():
+        add_input(request, name, value, model.input_types[name])
+    for name in ("output_ids", "output_bytes", "num_input_tokens"):
+        request.outputs.add(name=name)
+    if generation.wants_logprobs:
+        request.outputs.add(name="output_log_probs")
+    return request
+
+
+class _ResponseReader:
+    """The state of one generation between its responses."""
+
+    def __init__(self, model: ServedModel, generation: GenerationRequest) -> None:
+        self._model = model
+        self._generation = generation
+        self._stop_strings = StopStrings(generation.stop_strings, generation.keeps_stop_string)
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._num_tokens = 0
+
+    def read(self, response: service_pb2.ModelInferResponse) -> Delta:
+        ids, pieces, logprobs, num_prompt_tokens = self._unpack(read_outputs(response))
+        self._num_tokens += len(ids)
+        is_last = is_final(response)
+        is_at_stop_id = bool(ids) and self._generation.ends_at_stop_ids and ids[-1] in self._model.stop_ids
+        if is_at_stop_id:
+            ids, pieces = ids[:-1], pieces[:-1]
+        text = self._stop_strings.feed(self._decode(ids, pieces, is_last))
+        if is_last:
+            text += self._stop_strings.flush()
+        finish_reason = self._finish(is_last, is_at_stop_id, num_prompt_tokens)
+        return Delta(
+            index=self._generation.index,
+            text=text,
+            tokens=_tokens(pieces, logprobs),
+            num_prompt_tokens=num_prompt_tokens,
+            num_completion_tokens=self._num_tokens,
+            finish_reason=finish_reason,
+            stop_reason=self._stop_strings.matched,
+        )
+
+    def _unpack(self, outputs: Mapping[str, bytes]) -> tuple[list[int], list[bytes], list[float], int]:
+        try:
+            ids = read_ids(outputs["output_ids"])
+            logprobs: list[float] = []
+            if self._generation.wants_logprobs:
+                # The engine repeats the log-probs of all tokens so far in every response.
+                logprobs = read_floats(outputs["output_log_probs"])[self._num_tokens :]
+            return (
+                ids,
+                read_byte_strings(outputs["output_bytes"]),
+                logprobs,
+                read_ids(outputs["num_input_tokens"])[0],
+            )
+        except (KeyError, IndexError) as error:
+            raise EngineFailed("The engine's answer lacks a tensor.") from error
+
+    def _decode(self, ids: list[int], pieces: list[bytes], is_last: bool) -> str:
+        if not self._generation.keeps_special_tokens:
+            special = self._model.special_ids
+            pieces = [piece for token_id, piece in zip(ids, pieces, strict=True) if token_id not in special]
+        return self._utf8.decode(b"".join(pieces), is_last)
+
+    def _finish(self, is_last: bool, is_at_stop_id: bool, num_prompt_tokens: int) -> FinishReason | None:
+        if self._stop_strings.matched is not None:
+            return "stop"
+        if not is_last:
+            return None
+        if is_at_stop_id:
+            return "stop"
+        window = self._model.max_model_len - num_prompt_tokens
+        if self._num_tokens >= min(self._generation.max_new_tokens or window, window):
+            return "length"
+        # Ended before its length: by the end id, which the engine does not return but which was generated.
+        self._num_tokens += 1
+        return "stop"
+
+
+def _tokens(pieces: list[bytes], logprobs: list[float]) -> tuple[Token, ...]:
+    return tuple(Token(piece, logprob) for piece, logprob in zip(pieces, logprobs, strict=False))

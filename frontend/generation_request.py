@@ -1,0 +1,144 @@
+"""An OpenAI request -> what the engine is asked for: one GenerationRequest per prompt and choice."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from frontend.errors import InvalidRequest
+from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
+from frontend.served_model import ServedModel
+from frontend.tensors import TensorValue
+
+# Parameters of the API that only some engines honour -> the engine's input that carries them.
+_ENGINE_INPUTS = {"min_p": "min_p"}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One sequence to generate: the ensemble's inputs and what the frontend itself does with the text."""
+
+    index: int
+    inputs: Mapping[str, TensorValue]
+    max_new_tokens: int | None
+    ends_at_stop_ids: bool
+    stop_strings: tuple[str, ...]
+    keeps_stop_string: bool
+    keeps_special_tokens: bool
+    wants_logprobs: bool
+    stream: bool
+
+
+def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
+    if chat.top_logprobs:
+        raise _unsupported("top_logprobs")
+    messages = [message.model_dump(exclude_none=True, exclude={"refusal"}) for message in chat.messages]
+    prompt: dict[str, TensorValue] = {"messages": json.dumps(messages, ensure_ascii=False)}
+    if not chat.add_generation_prompt:
+        prompt["add_generation_prompt"] = False
+    if chat.continue_final_message:
+        prompt["continue_final_message"] = True
+    return _generations([prompt], chat, chat.max_new_tokens, chat.wants_logprobs, model)
+
+
+def from_completion(
+    completion: CompletionRequest, model: ServedModel, max_prompts: int
+) -> list[GenerationRequest]:
+    if completion.logprobs:
+        raise _unsupported("logprobs")
+    prompts = completion.prompts
+    if not 1 <= len(prompts) <= max_prompts:
+        raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
+    inputs = [_prompt_inputs(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
+    return _generations(inputs, completion, completion.max_new_tokens, completion.wants_logprobs, model)
+
+
+def echoed_prompts(completion: CompletionRequest) -> list[str]:
+    """The texts to repeat before each prompt's answer; none unless asked for."""
+    if not completion.echo:
+        return []
+    if completion.wants_logprobs:
+        raise _unsupported("echo")
+    texts = [prompt for prompt in completion.prompts if isinstance(prompt, str)]
+    if len(texts) < len(completion.prompts):
+        raise InvalidRequest("echo: is only allowed with prompts given as text.", "echo")
+    return texts
+
+
+def _prompt_inputs(prompt: str | list[int], param: str) -> dict[str, TensorValue]:
+    if not prompt and not isinstance(prompt, str):
+        raise InvalidRequest(f"{param}: must not be empty.", param)
+    return {"text_input": prompt} if isinstance(prompt, str) else {"prompt_ids": prompt}
+
+
+def _generations(
+    prompts: Sequence[Mapping[str, TensorValue]],
+    parameters: GenerationParameters,
+    max_new_tokens: int | None,
+    wants_logprobs: bool,
+    model: ServedModel,
+) -> list[GenerationRequest]:
+    _require_engine_support(parameters, model)
+    sampling = _sampling_inputs(parameters)
+    sampling["stream"] = parameters.is_stream
+    sampling["exclude_input_in_output"] = True
+    sampling["return_num_input_tokens"] = True
+    if max_new_tokens is not None:
+        sampling["max_tokens"] = max_new_tokens
+    if wants_logprobs:
+        sampling["return_log_probs"] = True
+    seed = secrets.randbits(63) if parameters.seed is None else parameters.seed
+    return [
+        GenerationRequest(
+            index=prompt_index * parameters.num_choices + choice,
+            inputs={**prompt, **sampling, "seed": (seed + choice) % 2**64},
+            max_new_tokens=max_new_tokens,
+            ends_at_stop_ids=not parameters.ignore_eos,
+            stop_strings=parameters.stop_strings,
+            keeps_stop_string=parameters.include_stop_str_in_output,
+            keeps_special_tokens=not parameters.skip_special_tokens,
+            wants_logprobs=wants_logprobs,
+            stream=parameters.is_stream,
+        )
+        for prompt_index, prompt in enumerate(prompts)
+        for choice in range(parameters.num_choices)
+    ]
+
+
+def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:
+    inputs: dict[str, TensorValue] = {
+        name: value
+        for name in ("min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
+        if (value := getattr(parameters, name)) is not None
+    }
+    if parameters.min_tokens:
+        inputs["min_tokens"] = parameters.min_tokens
+    if parameters.ignore_eos:
+        inputs["end_id"] = -1
+    return inputs | _temperature_inputs(parameters)
+
+
+def _temperature_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:
+    # TensorRT-LLM takes no temperature 0, and is greedy when neither top_k nor top_p is sent.
+    if parameters.temperature == 0:
+        return {"top_k": 1}
+    inputs: dict[str, TensorValue] = {
+        "temperature": 1.0 if parameters.temperature is None else parameters.temperature,
+        "top_p": 1.0 if parameters.top_p is None else parameters.top_p,
+    }
+    if parameters.top_k is not None and parameters.top_k > 0:
+        inputs["top_k"] = parameters.top_k
+    return inputs
+
+
+def _require_engine_support(parameters: GenerationParameters, model: ServedModel) -> None:
+    for param, engine_input in _ENGINE_INPUTS.items():
+        asked = getattr(parameters, param) is not None
+        if asked and (engine_input in model.unsupported_inputs or param not in model.input_types):
+            raise _unsupported(param)
+
+
+def _unsupported(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param}: the engine that serves this model does not support it.", param, "unsupported"
+    )

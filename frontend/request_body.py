@@ -1,0 +1,56 @@
+"""Bytes of a request's body -> a validated model, or an InvalidRequest that names the field."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from frontend.errors import InvalidRequest, UnsupportedMediaType
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_body(request: Request, model: type[Model]) -> Model:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with the header `Content-Type: application/json`.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    return parse_body(await request.body(), model)
+
+
+def parse_body(body: bytes, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid_request(body, error) from None
+
+
+def _invalid_request(body: bytes, error: ValidationError) -> InvalidRequest:
+    # The deepest place is the most telling one: a union reports each of its branches.
+    details = max(error.errors(include_url=False, include_input=False), key=lambda item: len(item["loc"]))
+    if details["type"] == "json_invalid":
+        return InvalidRequest("The body is not valid JSON.", code="invalid_json")
+    document = from_json(body)
+    if not isinstance(document, dict):
+        return InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    field = details.get("ctx", {}).get("param")
+    param = _param(document, (*details["loc"], field) if field else details["loc"])
+    text = details["msg"].removeprefix("Value error, ")
+    code = "missing_required_parameter" if details["type"] == "missing" else "invalid_value"
+    return InvalidRequest(f"{param}: {text}." if param else f"{text}.", param=param or None, code=code)
+
+
+def _param(document: object, loc: Sequence[int | str]) -> str:
+    """The path of a field as a client wrote it, messages[0].content; a union's branch names are left out."""
+    path = ""
+    for index, part in enumerate(loc):
+        if isinstance(document, dict) and (part in document or index == len(loc) - 1):
+            path += f".{part}" if path else str(part)
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            path += f"[{part}]"
+            document = document[part]
+    return path

@@ -1,0 +1,34 @@
+"""Gives every request an id, the client's X-Request-Id or a new one, for the answer and the log."""
+
+import re
+import uuid
+from contextvars import ContextVar
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "x-request-id"
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+
+# A client's id goes into the log and into a header: nothing but harmless characters.
+_ACCEPTED = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class RequestId:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
+        current_request_id.set(request_id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

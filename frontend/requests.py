@@ -1,0 +1,207 @@
+"""What a client may send: OpenAI's fields and those that vLLM's users know, with their bounds."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+INT32_MAX = 2**31 - 1
+MAX_STOP_STRING_CHARS = 256
+
+
+def _refuse(value: Any) -> None:
+    if value not in (None, [], {}, False):
+        raise PydanticCustomError("unsupported", "this server does not support it")
+
+
+def _field_error(param: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("field", message, {"param": param})
+
+
+# Known to OpenAI's SDKs and not honoured here: neutral values pass, all others are refused by name.
+Unsupported = Annotated[Any, AfterValidator(_refuse)]
+
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
+TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class StreamOptions(Frozen):
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+class GenerationParameters(Frozen):
+    """The part that chat and completions share."""
+
+    # Unknown fields are kept apart so that they can be logged by name.
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    max_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
+    min_tokens: int = Field(default=0, ge=0, le=INT32_MAX)
+    ignore_eos: bool = False
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1, le=INT32_MAX)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    stop: StopString | list[StopString] | None = None
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
+    n: int | None = Field(default=None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    logit_bias: Unsupported = None
+    best_of: Unsupported = None
+
+    @property
+    def num_choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def wants_usage_chunk(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def wants_usage_in_chunks(self) -> bool:
+        return self.stream_options is not None and self.stream_options.continuous_usage_stats
+
+    @model_validator(mode="after")
+    def _stream_options_need_stream(self) -> "GenerationParameters":
+        if self.stream_options is not None and not self.stream:
+            raise _field_error("stream_options", "is only allowed with stream")
+        return self
+
+
+class TextFormat(Frozen):
+    type: Literal["text"]
+
+
+class TextPart(Frozen):
+    type: Literal["text"]
+    text: str
+
+
+class FunctionCall(Frozen):
+    name: str = Field(min_length=1)
+    arguments: str
+
+
+class ToolCall(Frozen):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class Message(Frozen):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+    @model_validator(mode="after")
+    def _content_is_there(self) -> "Message":
+        if self.content is None and self.role != "assistant":
+            raise _field_error("content", "must be a string or a list of text parts")
+        return self
+
+
+class ChatRequest(GenerationParameters):
+    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+
+    tools: Unsupported = None
+    functions: Unsupported = None
+    function_call: Unsupported = None
+    audio: Unsupported = None
+    prediction: Unsupported = None
+    web_search_options: Unsupported = None
+    tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = None
+    modalities: list[Literal["text"]] | None = None
+    response_format: TextFormat | None = None
+
+    @property
+    def max_new_tokens(self) -> int | None:
+        """None: the rest of the context window."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.logprobs)
+
+    @model_validator(mode="after")
+    def _top_logprobs_need_logprobs(self) -> "ChatRequest":
+        if self.top_logprobs is not None and not self.logprobs:
+            raise _field_error("top_logprobs", "is only allowed with logprobs")
+        if self.add_generation_prompt and self.continue_final_message:
+            raise _field_error("continue_final_message", "needs add_generation_prompt set to false")
+        return self
+
+
+def _prompt_form(prompt: Any) -> str:
+    first = prompt[0] if isinstance(prompt, list) and prompt else None
+    if isinstance(first, list):
+        return "id lists"
+    if isinstance(first, int):
+        return "ids"
+    return "texts" if isinstance(prompt, list) else "text"
+
+
+# Told apart by the first element, so that an error names the element that is wrong.
+Prompt = Annotated[
+    Annotated[str, Tag("text")]
+    | Annotated[list[str], Tag("texts")]
+    | Annotated[list[TokenId], Tag("ids")]
+    | Annotated[list[list[TokenId]], Tag("id lists")],
+    Discriminator(_prompt_form),
+]
+
+
+class CompletionRequest(GenerationParameters):
+    prompt: Prompt
+    max_tokens: int | None = Field(default=16, ge=1, le=INT32_MAX)
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+    echo: bool = False
+
+    suffix: Unsupported = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [item for item in self.prompt if isinstance(item, int)]
+        return [ids] if ids else [item for item in self.prompt if not isinstance(item, int)]
+
+    @property
+    def max_new_tokens(self) -> int | None:
+        return self.max_tokens
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs is not None

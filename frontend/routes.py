@@ -1,0 +1,152 @@
+"""The endpoints: each reads a request, runs its generations and answers whole or as a stream."""
+
+import json
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+
+from frontend.auth import ApiKeys
+from frontend.chat_response import ChatResponse
+from frontend.choices import run_choices
+from frontend.completion_response import CompletionResponse
+from frontend.disconnect import until_disconnect
+from frontend.errors import EngineUnavailable, InvalidRequest, model_not_found
+from frontend.event_stream import DONE_FRAME, EventStream
+from frontend.generation import Delta
+from frontend.generation_request import GenerationRequest, echoed_prompts, from_chat, from_completion
+from frontend.model_card import model_card, model_list
+from frontend.request_body import read_body
+from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
+from frontend.served_model import ServedModel
+from frontend.settings import Settings
+from frontend.triton import Triton
+
+logger = logging.getLogger(__name__)
+
+
+class OpenAiRoutes:
+    """/v1: chat completions, completions, models."""
+
+    def __init__(self, triton: Triton, settings: Settings) -> None:
+        self._triton = triton
+        self._settings = settings
+        self.router = APIRouter(prefix="/v1", dependencies=[Depends(ApiKeys(settings.read_keys()))])
+        self._add("POST", "/chat/completions", self.create_chat_completion, ChatRequest)
+        self._add("POST", "/completions", self.create_completion, CompletionRequest)
+        self._add("GET", "/models", self.list_models)
+        # Model names hold slashes, as on Hugging Face.
+        self._add("GET", "/models/{model:path}", self.retrieve_model)
+
+    async def create_chat_completion(self, request: Request) -> Response:
+        chat = await read_body(request, ChatRequest)
+        model = await self._served_model(chat)
+        return await self._answer(request, chat, ChatResponse(chat), model, from_chat(chat, model))
+
+    async def create_completion(self, request: Request) -> Response:
+        completion = await read_body(request, CompletionRequest)
+        model = await self._served_model(completion)
+        generations = from_completion(completion, model, self._settings.max_prompts)
+        num_prompts = len(generations) // completion.num_choices
+        response = CompletionResponse(completion, num_prompts, echoed_prompts(completion))
+        return await self._answer(request, completion, response, model, generations)
+
+    async def list_models(self) -> dict[str, Any]:
+        return model_list(await self._triton.served_model())
+
+    async def retrieve_model(self, model: str) -> dict[str, Any]:
+        served = await self._triton.served_model()
+        if model != served.name:
+            raise model_not_found(model)
+        return model_card(served)
+
+    async def _served_model(self, parameters: GenerationParameters) -> ServedModel:
+        self._require_within_limits(parameters)
+        model = await self._triton.served_model()
+        if parameters.model != model.name:
+            raise model_not_found(parameters.model)
+        return model
+
+    def _require_within_limits(self, parameters: GenerationParameters) -> None:
+        if parameters.num_choices > self._settings.max_choices:
+            raise InvalidRequest(f"n: at most {self._settings.max_choices} choices are allowed.", "n")
+        if len(parameters.stop_strings) > self._settings.max_stop_strings:
+            raise InvalidRequest(
+                f"stop: at most {self._settings.max_stop_strings} strings are allowed.", "stop"
+            )
+        if parameters.model_extra:
+            logger.info("unknown fields ignored: %s", ", ".join(sorted(parameters.model_extra)))
+
+    async def _answer(
+        self,
+        request: Request,
+        parameters: GenerationParameters,
+        response: ChatResponse | CompletionResponse,
+        model: ServedModel,
+        generations: Sequence[GenerationRequest],
+    ) -> Response:
+        deltas = run_choices(self._triton, model, generations)
+        if parameters.is_stream:
+            return EventStream(_events(deltas, response, parameters.wants_usage_chunk))
+        collected = await until_disconnect(request.receive, _collect(deltas, response))
+        return JSONResponse(response.whole(collected))
+
+    def _add(self, method: str, path: str, endpoint: Any, body: type[BaseModel] | None = None) -> None:
+        self.router.add_api_route(
+            path, endpoint, methods=[method], response_model=None, openapi_extra=_request_body(body)
+        )
+
+
+def _request_body(body: type[BaseModel] | None) -> dict[str, Any] | None:
+    if body is None:
+        return None
+    return {"requestBody": {"content": {"application/json": {"schema": body.model_json_schema()}}}}
+
+
+def health_routes(triton: Triton) -> APIRouter:
+    """/health: open to everybody, for probes."""
+    router = APIRouter(prefix="/health")
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get("/ready")
+    async def ready() -> dict[str, str]:
+        if not await triton.is_ready():
+            raise EngineUnavailable("The model is not ready.")
+        return {"status": "ready"}
+
+    return router
+
+
+async def _collect(
+    deltas: AsyncGenerator[Delta, None], response: ChatResponse | CompletionResponse
+) -> list[Delta]:
+    collected = []
+    async with aclosing(deltas):
+        async for delta in deltas:
+            response.usage.add(delta)
+            collected.append(delta)
+    return collected
+
+
+async def _events(
+    deltas: AsyncGenerator[Delta, None], response: ChatResponse | CompletionResponse, wants_usage_chunk: bool
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(deltas):
+        async for delta in deltas:
+            response.usage.add(delta)
+            for chunk in response.chunks(delta):
+                yield _frame(chunk)
+    if wants_usage_chunk:
+        yield _frame(response.usage_chunk())
+    yield DONE_FRAME
+
+
+def _frame(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

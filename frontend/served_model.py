@@ -1,0 +1,66 @@
+"""What the frontend knows of the model it serves: read from the config.pbtxt files over gRPC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tritonclient.grpc import model_config_pb2
+
+from frontend.errors import EngineFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """Facts of one ensemble; ids are token ids, lengths are in tokens."""
+
+    name: str
+    """What clients put into `model`."""
+    ensemble: str
+    max_model_len: int
+    end_id: int
+    stop_ids: frozenset[int]
+    special_ids: frozenset[int]
+    input_types: Mapping[str, int]
+    """Ensemble input -> its type in model_config_pb2.DataType."""
+    unsupported_inputs: frozenset[str]
+    """Inputs of the engine that it refuses."""
+    created: int
+    """Unix time at which the frontend first saw the model."""
+
+
+def ensemble_steps(ensemble: model_config_pb2.ModelConfig) -> tuple[str, ...]:
+    """Names of the models that the ensemble runs, in order."""
+    return tuple(step.model_name for step in ensemble.ensemble_scheduling.step)
+
+
+def served_model(
+    ensemble: model_config_pb2.ModelConfig, steps: Mapping[str, model_config_pb2.ModelConfig], created: int
+) -> ServedModel:
+    """Raises EngineFailed when a parameter of the repository is missing or malformed."""
+    parameters = {
+        key: value.string_value
+        for config in (*steps.values(), ensemble)
+        for key, value in config.parameters.items()
+    }
+    try:
+        return ServedModel(
+            name=parameters["served_model_name"],
+            ensemble=ensemble.name,
+            max_model_len=int(parameters["max_model_len"]),
+            end_id=int(parameters["end_id"]),
+            stop_ids=frozenset(_ids(parameters["stop_ids"])),
+            special_ids=frozenset(_ids(parameters["special_ids"])),
+            input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
+            unsupported_inputs=frozenset(filter(None, parameters.get("unsupported_inputs", "").split(","))),
+            created=created,
+        )
+    except (KeyError, ValueError) as error:
+        raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error
+
+
+def _ids(text: str) -> list[int]:
+    """`0-2,7` -> 0, 1, 2, 7."""
+    ids: list[int] = []
+    for item in filter(None, text.split(",")):
+        first, _, last = item.partition("-")
+        ids.extend(range(int(first), int(last or first) + 1))
+    return ids

@@ -1,0 +1,182 @@
+"""An in-process Triton: the ensemble's side of the gRPC contract, with scripted generations.
+
+It answers ModelConfig from the committed model_repository and refuses tensors that the ensemble does
+not declare, so that the frontend is tested against the real border.
+"""
+
+import asyncio
+import struct
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+MODEL_REPOSITORY = Path(__file__).parents[2] / "model_repository"
+END_ID = 2
+
+Token = tuple[int, bytes]
+
+
+def tokens(*pieces: str | bytes, first_id: int = 100) -> list[Token]:
+    """Ordinary tokens with these bytes."""
+    data = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
+    return [(first_id + index, piece) for index, piece in enumerate(data)]
+
+
+@dataclass
+class Script:
+    """One generation: a response per chunk, then the end."""
+
+    chunks: Sequence[Sequence[Token]] = ()
+    ends_by_end_id: bool = True
+    num_prompt_tokens: int = 5
+    hangs_after: int | None = None
+    """Number of responses after which nothing more comes until a stop request."""
+    fails_after: int | None = None
+    """Number of responses after which the stream fails."""
+    status: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    details: str = "Executor failed process requestId 7 due to: /secret/path"
+
+
+@dataclass
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    script: Script = field(default_factory=Script)
+    is_ready: bool = True
+    requests: list[service_pb2.ModelInferRequest] = field(default_factory=list)
+    stopped_ids: list[str] = field(default_factory=list)
+    ended_ids: list[str] = field(default_factory=list)
+    stop_ended: threading.Event = field(default_factory=threading.Event)
+    """Set once a stopped generation has ended."""
+
+    def __post_init__(self) -> None:
+        self.configs = {path.parent.name: _config(path) for path in MODEL_REPOSITORY.glob("*/config.pbtxt")}
+        self._stops: dict[str, asyncio.Event] = {}
+
+    def reset(self, script: Script) -> None:
+        self.script = script
+        self.is_ready = True
+        for seen in (self.requests, self.stopped_ids, self.ended_ids):
+            seen.clear()
+        self.stop_ended.clear()
+
+    async def ModelReady(self, request, context):  # noqa: N802 - gRPC's name
+        return service_pb2.ModelReadyResponse(ready=self.is_ready)
+
+    async def ModelConfig(self, request, context):  # noqa: N802 - gRPC's name
+        return service_pb2.ModelConfigResponse(config=self.configs[request.name])
+
+    async def ModelStreamInfer(  # noqa: N802 - gRPC's name
+        self, requests: AsyncIterator[service_pb2.ModelInferRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
+        request = await anext(requests)
+        if request.model_name == "tensorrt_llm":
+            yield self._stop(request)
+            return
+        await self._refuse_unknown_inputs(request, context)
+        self.requests.append(request)
+        async for response in self._generate(request, context):
+            yield service_pb2.ModelStreamInferResponse(infer_response=response)
+        self.ended_ids.append(request.id)
+        if self._stops[request.id].is_set():
+            self.stop_ended.set()
+
+    def inputs(self, index: int = 0) -> dict[str, object]:
+        """Inputs of a received request, decoded."""
+        request = self.requests[index]
+        return {
+            tensor.name: _decode(tensor.datatype, raw)
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        }
+
+    def _stop(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelStreamInferResponse:
+        declared = {tensor.name for tensor in self.configs["tensorrt_llm"].input if not tensor.optional}
+        sent = {tensor.name for tensor in request.inputs}
+        assert declared | {"stop"} <= sent, f"stop request lacks {declared - sent}"
+        self.stopped_ids.append(request.id)
+        self._stops.setdefault(request.id, asyncio.Event()).set()
+        response = service_pb2.ModelInferResponse(model_name="tensorrt_llm", id=request.id)
+        response.parameters["triton_final_response"].bool_param = True
+        return service_pb2.ModelStreamInferResponse(infer_response=response)
+
+    async def _refuse_unknown_inputs(
+        self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> None:
+        types = {tensor.name: tensor.data_type for tensor in self.configs["ensemble"].input}
+        for tensor in request.inputs:
+            expected = types.get(tensor.name)
+            wire = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
+            if expected is None or model_config_pb2.DataType.Name(expected) != f"TYPE_{wire}":
+                details = f"unexpected inference input '{tensor.name}' for model 'ensemble'"
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
+
+    async def _generate(
+        self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[service_pb2.ModelInferResponse]:
+        script = self.script
+        stop = self._stops.setdefault(request.id, asyncio.Event())
+        wanted = {tensor.name for tensor in request.outputs}
+        chunks = [*script.chunks, []] if script.ends_by_end_id else list(script.chunks)
+        is_stream = self.inputs(len(self.requests) - 1).get("stream", [False])[0]
+        if not is_stream and script.hangs_after is None and script.fails_after is None:
+            chunks = [[token for chunk in chunks for token in chunk]]
+        num_tokens = 0
+        for index, chunk in enumerate(chunks):
+            if index == script.fails_after:
+                await context.abort(script.status, script.details)
+            if index == script.hangs_after:
+                await stop.wait()
+            num_tokens += len(chunk)
+            is_final = stop.is_set() or index == len(chunks) - 1
+            yield _response(request.id, chunk, num_tokens, script.num_prompt_tokens, wanted, is_final)
+            if is_final:
+                return
+        if script.fails_after == len(chunks):
+            await context.abort(script.status, script.details)
+
+
+def _config(path: Path) -> model_config_pb2.ModelConfig:
+    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+
+
+def _response(
+    request_id: str,
+    chunk: Sequence[Token],
+    num_tokens: int,
+    num_prompt_tokens: int,
+    wanted: set[str],
+    is_final: bool,
+) -> service_pb2.ModelInferResponse:
+    response = service_pb2.ModelInferResponse(model_name="ensemble", id=request_id)
+    response.parameters["triton_final_response"].bool_param = is_final
+    ids = np.array([token_id for token_id, _ in chunk], "<i4")
+    data = b"".join(struct.pack("<I", len(piece)) + piece for _, piece in chunk)
+    # Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far.
+    logprobs = -0.5 * np.arange(1, num_tokens + 1, dtype="<f4")
+    outputs = {
+        "output_ids": ("INT32", [1, 1, len(chunk)], ids.tobytes()),
+        "output_bytes": ("BYTES", [1, len(chunk)], data),
+        "num_input_tokens": ("INT32", [1, 1], np.array([num_prompt_tokens], "<i4").tobytes()),
+        "output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes()),
+    }
+    for name, (datatype, shape, raw) in outputs.items():
+        if name in wanted:
+            response.outputs.add(name=name, datatype=datatype, shape=shape)
+            response.raw_output_contents.append(raw)
+    return response
+
+
+def _decode(datatype: str, raw: bytes) -> object:
+    if datatype == "BYTES":
+        values, offset = [], 0
+        while offset < len(raw):
+            (length,) = struct.unpack_from("<I", raw, offset)
+            values.append(raw[offset + 4 : offset + 4 + length].decode())
+            offset += 4 + length
+        return values
+    numpy_type = {"INT32": "<i4", "UINT64": "<u8", "FP32": "<f4", "BOOL": "?"}[datatype]
+    return np.frombuffer(raw, numpy_type).tolist()

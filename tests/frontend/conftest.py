@@ -1,0 +1,78 @@
+"""The real application on a real socket, in front of the fake Triton."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+import httpx2 as httpx
+import openai
+import pytest
+import uvicorn
+from tritonclient.grpc import service_pb2_grpc
+
+from frontend.app import create_app
+from frontend.settings import Settings
+from frontend.triton import Triton
+from tests.fakes.triton_server import FakeTriton, Script
+
+API_KEY = "test-key"
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@dataclass
+class Stack:
+    url: str
+    fake: FakeTriton
+
+
+@pytest.fixture(scope="session")
+def running_stack() -> Iterator[Stack]:
+    fake = FakeTriton()
+    servers: list[uvicorn.Server] = []
+    # Listening from the start: the first request waits in the backlog until the server is up.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(_serve(fake, listener, servers)))
+        thread.start()
+        yield Stack(f"http://127.0.0.1:{listener.getsockname()[1]}", fake)
+        servers[0].should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Stack:
+    running_stack.fake.reset(Script())
+    return running_stack
+
+
+@pytest.fixture
+def fake(stack: Stack) -> FakeTriton:
+    return stack.fake
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+        yield client
+
+
+async def _serve(fake: FakeTriton, listener: socket.socket, servers: list[uvicorn.Server]) -> None:
+    triton_server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, triton_server)
+    grpc_port = triton_server.add_insecure_port("127.0.0.1:0")
+    await triton_server.start()
+    settings = Settings(triton_grpc_address=f"127.0.0.1:{grpc_port}", api_keys=(API_KEY,))
+    app = create_app(settings, Triton(settings.triton_grpc_address, settings.triton_model))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="h11"))
+    servers.append(server)
+    await server.serve(sockets=[listener])
+    await triton_server.stop(None)
