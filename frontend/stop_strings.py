@@ -29,12 +29,16 @@ class StopStrings:
         return "" if self.matched is not None else self._take(len(self._pending))
 
     def _match(self) -> int | None:
-        """End of the text to show if a string matches; the match that begins first wins, then the longest."""
-        found = [(at, -len(s), s) for s in self._strings if (at := self._pending.find(s)) >= 0]
+        """End of the text to show if a string matches: the match that ends first, the longest of these."""
+        found = [
+            (at + len(string), at, string)
+            for string in self._strings
+            if (at := self._pending.find(string)) >= 0
+        ]
         if not found:
             return None
-        start, _, self.matched = min(found)
-        return start + len(self.matched) if self._keeps_match else start
+        end, start, self.matched = min(found)
+        return end if self._keeps_match else start
 
     def _undecided(self) -> int:
         """Length of the longest tail that may still grow into a stop string."""

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from frontend.settings import Settings, SettingsError, read_settings
+
+
+def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings()
+    assert (settings.frontend_host, settings.frontend_port, settings.read_keys()) == ("127.0.0.1", 8000, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FRONTEND_PORT", "0"),
+        ("FRONTEND_PORT", "http"),
+        ("TRITON_GRPC_ADDRESS", "localhost"),
+        ("API_KEYS_FILE", "/nowhere/keys"),
+        ("FRONTEND_HOST", "0.0.0.0"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        read_settings()
+
+
+def test_keys_come_from_variable_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# team a\nthird\n\n")
+    monkeypatch.setenv("API_KEYS", "first, second")
+    monkeypatch.setenv("API_KEYS_FILE", str(path))
+    monkeypatch.setenv("FRONTEND_HOST", "0.0.0.0")
+    assert read_settings().read_keys() == ("first", "second", "third")
+
+
+def test_keys_do_not_show_in_the_representation() -> None:
+    assert "secret" not in repr(Settings(api_keys=("secret",)))
+
+
+def test_file_without_a_key_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# none\n")
+    with pytest.raises(SettingsError, match="API_KEYS_FILE"):
+        Settings(api_keys_file=path).read_keys()
