@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from frontend.errors import InvalidRequest
+from frontend.guided_decoding import Guide, requested_guide
 from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
 from frontend.served_model import ServedModel
 from frontend.tensors import TensorValue
@@ -79,7 +80,7 @@ def _generations(
     model: ServedModel,
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
-    sampling = _sampling_inputs(parameters)
+    sampling = _sampling_inputs(parameters) | _guide_inputs(requested_guide(parameters), model)
     sampling["stream"] = parameters.is_stream
     sampling["exclude_input_in_output"] = True
     sampling["return_num_input_tokens"] = True
@@ -128,6 +129,15 @@ def _temperature_inputs(parameters: GenerationParameters) -> dict[str, TensorVal
     }
     if parameters.top_k is not None and parameters.top_k > 0:
         inputs["top_k"] = parameters.top_k
+    return inputs
+
+
+def _guide_inputs(guide: Guide | None, model: ServedModel) -> dict[str, TensorValue]:
+    if guide is None:
+        return {}
+    inputs = guide.inputs()
+    if not inputs.keys() <= model.input_types.keys() or model.unsupported_inputs & inputs.keys():
+        raise _unsupported(guide.param)
     return inputs
 
 

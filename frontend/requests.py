@@ -34,6 +34,40 @@ class StreamOptions(Frozen):
     continuous_usage_stats: bool = False
 
 
+class TextFormat(Frozen):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Frozen):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Frozen):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Frozen):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
+Choices = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+
+
+class StructuredOutputs(Frozen):
+    """vLLM's extension: one of its fields says what the text must look like."""
+
+    json_: dict[str, Any] | str | None = Field(default=None, alias="json")
+    json_object: bool | None = None
+    regex: str | None = None
+    choice: Choices | None = None
+    grammar: str | None = None
+
+
 class GenerationParameters(Frozen):
     """The part that chat and completions share."""
 
@@ -59,6 +93,13 @@ class GenerationParameters(Frozen):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    guided_choice: Choices | None = None
+    guided_grammar: str | None = None
 
     logit_bias: Unsupported = None
     best_of: Unsupported = None
@@ -90,10 +131,6 @@ class GenerationParameters(Frozen):
         if self.stream_options is not None and not self.stream:
             raise _field_error("stream_options", "is only allowed with stream")
         return self
-
-
-class TextFormat(Frozen):
-    type: Literal["text"]
 
 
 class TextPart(Frozen):
@@ -144,7 +181,6 @@ class ChatRequest(GenerationParameters):
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = None
     modalities: list[Literal["text"]] | None = None
-    response_format: TextFormat | None = None
 
     @property
     def max_new_tokens(self) -> int | None:
