@@ -1,0 +1,1 @@
+"""Turns a checkpoint into an engine folder that Triton serves: `python -m build`."""

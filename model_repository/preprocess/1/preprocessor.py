@@ -1,0 +1,93 @@
+"""The whole step: what a client sent to what the engine takes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from chat_prompt import read_options, render_chat
+from chat_template import ChatTemplate
+from client_error import ClientError
+from context_window import ContextWindow
+from generation_request import GenerationRequest, read_request
+from numpy.typing import NDArray
+from preprocess_settings import PreprocessSettings, read_settings
+from prompt_tokenizer import PromptTokenizer
+from word_lists import dense_bias, pack_words
+
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+class Preprocessor:
+    """Everything specific to a model comes from its engine folder and the parameters."""
+
+    def __init__(self, settings: PreprocessSettings) -> None:
+        folder = settings.tokenizer_folder
+        self._settings = settings
+        self._window = ContextWindow(settings.max_model_len)
+        self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
+        self._template = ChatTemplate((folder / "chat_template.jinja").read_text("utf-8"), settings.today)
+        for index in (settings.end_id, *settings.stop_ids):
+            if not self._tokenizer.has_id(index):
+                raise ValueError(f"end_id or stop_ids has {index}, which the tokenizer in {folder} has not.")
+
+    def prepare(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        """Inputs by name to outputs by name, both with a leading batch dimension of 1; raises ClientError."""
+        request = read_request(tensors)
+        param = "prompt" if request.messages is None else "messages"
+        ids = self._prompt_ids(request, param)
+        if not ids:
+            raise ClientError("The prompt must have at least one token.", param)
+        max_tokens = self._window.completion_length(len(ids), request.max_tokens, param)
+        outputs = {
+            "input_ids": np.array(ids, np.int32),
+            "input_lengths": np.array([len(ids)], np.int32),
+            "request_output_len": np.array([max_tokens], np.int32),
+            **self._end(request),
+            **self._words(request),
+        }
+        return {name: value[np.newaxis] for name, value in outputs.items()}
+
+    def _prompt_ids(self, request: GenerationRequest, param: str) -> list[int]:
+        if request.prompt_ids is not None:
+            self._check_ids(request.prompt_ids, 0, param)
+            return request.prompt_ids
+        if request.text_input is not None:
+            self._window.check_least(self._tokenizer.least_tokens(request.text_input), param)
+            return self._tokenizer.encode_completion(request.text_input)
+        options = read_options(request.add_generation_prompt, request.continue_final_message)
+        control, messages = self._tokenizer.control, request.messages or ""
+        pieces = render_chat(self._template, control, messages, request.tools, options)
+        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        self._window.check_least(self._tokenizer.least_tokens(text), param)
+        return self._tokenizer.encode_rendered(pieces)
+
+    def _end(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
+        end_id = self._settings.end_id if request.end_id is None else request.end_id
+        pad_id = self._settings.end_id if request.pad_id is None else request.pad_id
+        self._check_ids([end_id], -1, "end_id")
+        self._check_ids([pad_id], -1, "pad_id")
+        return {"end_id": np.array([end_id], np.int32), "pad_id": np.array([pad_id], np.int32)}
+
+    def _words(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
+        stop_ids = self._settings.stop_ids if request.end_id is None else ()
+        stop_words = [[index] for index in stop_ids] + self._encode_words(request.stop_words)
+        bias_words = self._encode_words(request.bias_words)
+        return {
+            "stop_words_list": pack_words(stop_words),
+            "bad_words_list": pack_words(self._encode_words(request.bad_words)),
+            "embedding_bias": dense_bias(bias_words, request.bias_weights, self._tokenizer.vocab_size),
+        }
+
+    def _encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        return [self._tokenizer.encode_word(word) for word in words]
+
+    def _check_ids(self, ids: Sequence[int], least: int, param: str) -> None:
+        most = self._tokenizer.vocab_size - 1
+        if ids and not least <= min(ids) <= max(ids) <= most:
+            raise ClientError(f"{param} must have token ids from {least} to {most}.", param)
+
+
+def load_preprocessor(parameters: Mapping[str, str], models_folder: Path) -> Preprocessor:
+    """Raises ValueError with a sentence for the operator."""
+    return Preprocessor(read_settings(parameters, models_folder))

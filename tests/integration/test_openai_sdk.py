@@ -1,0 +1,125 @@
+"""The official SDK against the whole stack: frontend, tritonserver, ensemble, engine."""
+
+import asyncio
+
+import openai
+import pytest
+
+from tests.integration.conftest import API_KEY, LiveStack
+
+MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def test_chat_whole_and_streamed_are_the_same_text(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    request = {"model": live_stack.model, "messages": MESSAGES, "temperature": 0, "max_tokens": 40}
+    whole = client.chat.completions.create(**request)
+    stream = client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
+    *chunks, last = list(stream)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
+    assert "Paris" in whole.choices[0].message.content
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    assert last.usage == whole.usage
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+
+
+def test_natural_end_is_stop_and_counts_the_end_token(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model, messages=[{"role": "user", "content": "Say hi."}], temperature=0, logprobs=True
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.completion_tokens == len(answer.choices[0].logprobs.content) + 1
+
+
+def test_completion_default_is_16_tokens(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    answer = client.completions.create(model=live_stack.model, prompt="Computers are", temperature=0)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 16
+
+
+def test_stop_string_is_not_leaked(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    request = {"model": live_stack.model, "prompt": "One, two, three, four,", "temperature": 0, "max_tokens": 30}
+    free = client.completions.create(**request).choices[0].text
+    stop = free[8:14]
+    stopped = client.completions.create(**request, stop=stop).choices[0]
+    assert stopped.text == free[: free.index(stop)]
+    assert (stopped.finish_reason, stopped.model_extra["stop_reason"]) == ("stop", stop)
+
+
+def test_same_seed_same_text(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    def sample(seed: int) -> str:
+        return (
+            client.completions.create(
+                model=live_stack.model, prompt="Once upon a time", temperature=1.5, max_tokens=24, seed=seed
+            )
+            .choices[0]
+            .text
+        )
+
+    assert sample(11) == sample(11)
+    assert len({sample(seed) for seed in range(4)}) > 1
+
+
+def test_ignore_eos_and_min_tokens_give_the_length_asked_for(
+    client: openai.OpenAI, live_stack: LiveStack
+) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model,
+        messages=[{"role": "user", "content": "Say hi."}],
+        temperature=0,
+        max_tokens=64,
+        extra_body={"ignore_eos": True},
+    )
+    assert (answer.usage.completion_tokens, answer.choices[0].finish_reason) == (64, "length")
+
+
+def test_choices_differ_when_sampled(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    answer = client.completions.create(
+        model=live_stack.model, prompt="Once upon a time", temperature=1.5, max_tokens=24, n=4
+    )
+    assert len({choice.text for choice in answer.choices}) > 1
+
+
+def test_many_async_streams_at_once(live_stack: LiveStack) -> None:
+    async def one(client: openai.AsyncOpenAI, number: int) -> str:
+        stream = await client.chat.completions.create(
+            model=live_stack.model,
+            messages=[{"role": "user", "content": f"Count to {number}."}],
+            temperature=0,
+            max_tokens=32,
+            stream=True,
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+    async def all_of_them() -> list[str]:
+        async with openai.AsyncOpenAI(base_url=f"{live_stack.url}/v1", api_key=API_KEY) as client:
+            return await asyncio.gather(*(one(client, number) for number in range(16)))
+
+    assert all(asyncio.run(all_of_them()))
+
+
+def test_prompt_over_the_window(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model=live_stack.model, messages=[{"role": "user", "content": "word " * 9000}]
+        )
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+
+
+def test_max_tokens_over_the_window(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=live_stack.model, messages=MESSAGES, max_tokens=8192)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "max_tokens")
+
+
+def test_client_that_leaves_frees_the_engine(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    stream = client.completions.create(
+        model=live_stack.model,
+        prompt="Once",
+        max_tokens=8000,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    next(iter(stream))
+    stream.close()
+    answer = client.completions.create(model=live_stack.model, prompt="Computers are", temperature=0)
+    assert answer.usage.completion_tokens == 16

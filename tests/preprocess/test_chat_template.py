@@ -1,0 +1,54 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+from chat_template import ChatTemplate, TemplateRefused
+
+DAY = datetime(2024, 7, 26)
+MESSAGES = [{"role": "user", "content": "Hi"}]
+
+
+def render(source: str, messages: Any = MESSAGES, tools: Any = None) -> str:
+    return ChatTemplate(source, lambda: DAY).render(messages, tools, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ strftime_now('%d %B %Y') }}", "26 July 2024"),
+        ("{{ date_string }}", "26 Jul 2024"),
+        ("{% if true %}\n  {% if true %}\na\n  {% endif %}\n{% endif %}", "a\n"),
+        ("{{ {'b': '<é>', 'a': 1} | tojson }}", '{"b": "<é>", "a": 1}'),
+        ("{{ {'a': 1} | tojson(indent=2) }}", '{\n  "a": 1\n}'),
+        ("{% for m in messages %}{% break %}{% endfor %}x", "x"),
+        ("{{ tools is none }} {{ add_generation_prompt }}", "True True"),
+    ],
+)
+def test_renders_as_hugging_face_does(source: str, expected: str) -> None:
+    assert render(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{{ raise_exception('Only one turn.') }}", "Only one turn."),
+        ("{{ messages[0].content + 1 }}", "TypeError"),
+        ("{{ messages[7].content }}", "UndefinedError"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{{ ''.__class__ }}", "SecurityError"),
+        ("{{ ''['__class__'] }}", "SecurityError"),
+        ("{{ '' | attr('__class__') }}", "SecurityError"),
+        ("{{ raise_exception.__globals__ }}", "SecurityError"),
+        ("{{ messages.append(1) }}", "SecurityError"),
+        ("{{ range(10000000) | list }}", "OverflowError"),
+        ("{% include '/etc/passwd' %}", "TypeError"),
+    ],
+)
+def test_a_template_that_fails_is_refused(source: str, reason: str) -> None:
+    with pytest.raises(TemplateRefused, match=reason):
+        render(source)
+
+
+def test_a_template_that_is_none_is_refused() -> None:
+    with pytest.raises(TemplateRefused, match="not a valid template"):
+        render("{% if %}")
