@@ -4,16 +4,21 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from frontend.admission import Admission
+from frontend.anthropic_routes import AnthropicRoutes
+from frontend.auth import ApiKeys
 from frontend.body_limit import BodyLimit
 from frontend.disconnect import ClientDisconnected
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.request_id import RequestId
+from frontend.responses_routes import ResponsesRoutes
 from frontend.routes import OpenAiRoutes, health_routes
 from frontend.settings import Settings
 from frontend.triton import Triton
+from frontend.version import version_routes
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +35,15 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
         await triton.close()
 
     app = FastAPI(title="Llama on Triton", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
-    app.include_router(OpenAiRoutes(triton, settings).router)
+    keys = [Depends(ApiKeys(settings.read_keys()))]
+    admission = Admission(triton, settings)
+    for routes in (
+        OpenAiRoutes(triton, settings, admission),
+        ResponsesRoutes(triton, admission),
+        AnthropicRoutes(triton, admission),
+    ):
+        app.include_router(routes.router, dependencies=keys)
+    app.include_router(version_routes(), dependencies=keys)
     app.include_router(health_routes(triton))
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -41,14 +54,14 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
     return app
 
 
-async def _answer_api_error(_: Request, error: Exception) -> Response:
+async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
-    return to_response(error)
+    return to_response(error, request.url.path)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return to_response(_from_http_exception(request, error), error.headers)
+    return to_response(_from_http_exception(request, error), request.url.path, error.headers)
 
 
 def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
@@ -65,6 +78,6 @@ async def _answer_nobody(_: Request, __: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _answer_unexpected(_: Request, error: Exception) -> Response:
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
     logger.error("unexpected failure", exc_info=error)
-    return to_response(EngineFailed("The server failed to process the request."))
+    return to_response(EngineFailed("The server failed to process the request."), request.url.path)

@@ -3,10 +3,13 @@
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
+from frontend.chat_delta import ChatDelta, ChatReader
 from frontend.generation import Delta, Token
 from frontend.requests import ChatRequest
+from frontend.tool_calls import ToolCallDelta
 from frontend.usage import Usage
 
 
@@ -16,25 +19,34 @@ class ChatResponse:
     def __init__(self, chat: ChatRequest) -> None:
         self.usage = Usage(chat.num_choices)
         self._chat = chat
+        self._reader = ChatReader(chat)
         self._id = f"chat-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._started: set[int] = set()
 
     def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
+        read = [self._reader.read(delta) for delta in deltas]
         choices = [
-            self._choice([delta for delta in deltas if delta.index == index], index)
+            self._choice([delta for delta in read if delta.index == index], index)
             for index in range(self._chat.num_choices)
         ]
         return self._envelope("chat.completion", choices) | {"usage": self.usage.to_dict()}
 
     def chunks(self, delta: Delta) -> list[dict[str, Any]]:
-        """The chunks of one delta: the role once, then text, then the end."""
+        """The chunks of one delta: the role once, then text and tool calls, then the end."""
+        return self._chunks(self._reader.read(delta))
+
+    def _chunks(self, delta: ChatDelta) -> list[dict[str, Any]]:
         chunks = []
         if delta.index not in self._started:
             self._started.add(delta.index)
             chunks.append(self._chunk(delta.index, {"role": "assistant", "content": ""}))
-        if delta.text or delta.tokens:
+        if delta.text or (delta.tokens and not delta.tool_calls):
             chunks.append(self._chunk(delta.index, {"content": delta.text}, self._logprobs(delta.tokens)))
+        if delta.tool_calls:
+            logprobs = None if delta.text else self._logprobs(delta.tokens)
+            calls = [_tool_call_piece(call) for call in delta.tool_calls]
+            chunks.append(self._chunk(delta.index, {"tool_calls": calls}, logprobs))
         if delta.finish_reason is not None:
             chunks.append(self._chunk(delta.index, {}, None, delta))
         return chunks
@@ -42,11 +54,13 @@ class ChatResponse:
     def usage_chunk(self) -> dict[str, Any]:
         return self._envelope("chat.completion.chunk", []) | {"usage": self.usage.to_dict()}
 
-    def _choice(self, deltas: Sequence[Delta], index: int) -> dict[str, Any]:
+    def _choice(self, deltas: Sequence[ChatDelta], index: int) -> dict[str, Any]:
         text = "".join(delta.text for delta in deltas)
+        calls = _tool_calls([call for delta in deltas for call in delta.tool_calls])
+        content = text if text or not calls else None
         return {
             "index": index,
-            "message": {"role": "assistant", "content": text, "refusal": None, "tool_calls": []},
+            "message": {"role": "assistant", "content": content, "refusal": None, "tool_calls": calls},
             "logprobs": self._logprobs([token for delta in deltas for token in delta.tokens]),
             "finish_reason": deltas[-1].finish_reason,
             "stop_reason": deltas[-1].stop_reason,
@@ -55,9 +69,9 @@ class ChatResponse:
     def _chunk(
         self,
         index: int,
-        delta: dict[str, str],
+        delta: dict[str, Any],
         logprobs: dict[str, Any] | None = None,
-        end: Delta | None = None,
+        end: ChatDelta | None = None,
     ) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
         if end is not None:
@@ -91,3 +105,23 @@ def _token_logprob(token: Token) -> dict[str, Any]:
         "bytes": list(token.bytes),
         "top_logprobs": [],
     }
+
+
+def _tool_calls(pieces: Sequence[ToolCallDelta]) -> list[dict[str, Any]]:
+    return [_tool_call(list(call)) for _, call in groupby(pieces, lambda piece: piece.index)]
+
+
+def _tool_call(pieces: Sequence[ToolCallDelta]) -> dict[str, Any]:
+    arguments = "".join(piece.arguments for piece in pieces)
+    return {
+        "id": pieces[0].id,
+        "type": "function",
+        "function": {"name": pieces[0].name, "arguments": arguments},
+    }
+
+
+def _tool_call_piece(piece: ToolCallDelta) -> dict[str, Any]:
+    """As OpenAI's SDK adds them up: what comes once is left out later."""
+    if piece.id is None:
+        return {"index": piece.index, "function": {"arguments": piece.arguments}}
+    return {"index": piece.index, **_tool_call([piece])}

@@ -12,7 +12,8 @@
       EngineUnavailable     503
       DeadlineExceeded      504
 
-Form: the error object of OpenAI's OpenAPI description, {"error": {"message", "type", "param", "code"}}.
+Form: the error object of OpenAI's OpenAPI description, {"error": {"message", "type", "param", "code"}};
+under /v1/messages that of Anthropic, {"type": "error", "error": {"type", "message"}}.
 """
 
 import json
@@ -22,6 +23,18 @@ from typing import ClassVar
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_S = 1
+
+ANTHROPIC_PATH = "/v1/messages"
+# Status -> type; other statuses are invalid_request_error below 500, api_error from there on.
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 class ApiError(Exception):
@@ -112,8 +125,17 @@ def to_body(error: ApiError) -> dict[str, object]:
     }
 
 
-def to_response(error: ApiError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(to_body(error), error.status, {**error.headers, **(headers or {})})
+def to_anthropic_body(error: ApiError) -> dict[str, object]:
+    default = "invalid_request_error" if error.status < EngineFailed.status else "api_error"
+    error_type = _ANTHROPIC_TYPES.get(error.status, default)
+    return {"type": "error", "error": {"type": error_type, "message": error.message}}
+
+
+def to_response(error: ApiError, path: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer in the form of the API that is served at the path."""
+    is_anthropic = path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
+    body = to_anthropic_body(error) if is_anthropic else to_body(error)
+    return JSONResponse(body, error.status, {**error.headers, **(headers or {})})
 
 
 def to_frame(error: ApiError) -> bytes:

@@ -1,7 +1,7 @@
 """A response of server-sent events: one event a write, an error frame when the work fails after the start."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from starlette.responses import Response
@@ -12,19 +12,23 @@ from frontend.errors import ApiError, EngineFailed, to_frame
 
 logger = logging.getLogger(__name__)
 
-DONE_FRAME = b"data: [DONE]\n\n"
-
 
 class EventStream(Response):
-    """Sends events, each a complete frame; an error before the first is raised and so gets its status."""
+    """Sends events, each a complete frame; an error before the first is raised and so gets its status.
+
+    `to_frame` makes the frame that ends a stream which fails later.
+    """
 
     media_type = "text/event-stream"
     charset = "utf-8"
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], to_frame: Callable[[ApiError], bytes] = to_frame
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
+        self._to_frame = to_frame
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -41,10 +45,10 @@ class EventStream(Response):
                 async for event in events:
                     await send(_body(event))
             except ApiError as error:
-                await send(_body(to_frame(error)))
+                await send(_body(self._to_frame(error)))
             except Exception:
                 logger.exception("a stream failed")
-                await send(_body(to_frame(EngineFailed("The server failed to process the request."))))
+                await send(_body(self._to_frame(EngineFailed("The server failed to process the request."))))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -116,8 +116,10 @@ class _ResponseReader:
 
     def _decode(self, ids: list[int], pieces: list[bytes], is_last: bool) -> str:
         if not self._generation.keeps_special_tokens:
-            special = self._model.special_ids
-            pieces = [piece for token_id, piece in zip(ids, pieces, strict=True) if token_id not in special]
+            special, kept = self._model.special_ids, self._generation.kept_special
+            pieces = [
+                piece for id_, piece in zip(ids, pieces, strict=True) if id_ not in special or piece in kept
+            ]
         return self._utf8.decode(b"".join(pieces), is_last)
 
     def _finish(self, is_last: bool, is_at_stop_id: bool, num_prompt_tokens: int) -> FinishReason | None:

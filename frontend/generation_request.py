@@ -1,15 +1,16 @@
 """An OpenAI request -> what the engine is asked for: one GenerationRequest per prompt and choice."""
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from frontend.chat_prompt import chat_prompt
 from frontend.errors import InvalidRequest
 from frontend.guided_decoding import Guide, requested_guide
 from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
 from frontend.served_model import ServedModel
 from frontend.tensors import TensorValue
+from frontend.tool_guide import chat_guide
 
 # Parameters of the API that only some engines honour -> the engine's input that carries them.
 _ENGINE_INPUTS = {"min_p": "min_p"}
@@ -26,6 +27,8 @@ class GenerationRequest:
     stop_strings: tuple[str, ...]
     keeps_stop_string: bool
     keeps_special_tokens: bool
+    kept_special: frozenset[bytes]
+    """Names of special tokens that the text keeps in any case."""
     wants_logprobs: bool
     stream: bool
 
@@ -33,13 +36,9 @@ class GenerationRequest:
 def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
     if chat.top_logprobs:
         raise _unsupported("top_logprobs")
-    messages = [message.model_dump(exclude_none=True, exclude={"refusal"}) for message in chat.messages]
-    prompt: dict[str, TensorValue] = {"messages": json.dumps(messages, ensure_ascii=False)}
-    if not chat.add_generation_prompt:
-        prompt["add_generation_prompt"] = False
-    if chat.continue_final_message:
-        prompt["continue_final_message"] = True
-    return _generations([prompt], chat, chat.max_new_tokens, chat.wants_logprobs, model)
+    return _generations(
+        [chat_prompt(chat)], chat, chat_guide(chat), chat.max_new_tokens, chat.wants_logprobs, model
+    )
 
 
 def from_completion(
@@ -51,7 +50,10 @@ def from_completion(
     if not 1 <= len(prompts) <= max_prompts:
         raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
     inputs = [_prompt_inputs(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
-    return _generations(inputs, completion, completion.max_new_tokens, completion.wants_logprobs, model)
+    guide = requested_guide(completion)
+    return _generations(
+        inputs, completion, guide, completion.max_new_tokens, completion.wants_logprobs, model
+    )
 
 
 def echoed_prompts(completion: CompletionRequest) -> list[str]:
@@ -75,12 +77,13 @@ def _prompt_inputs(prompt: str | list[int], param: str) -> dict[str, TensorValue
 def _generations(
     prompts: Sequence[Mapping[str, TensorValue]],
     parameters: GenerationParameters,
+    guide: Guide | None,
     max_new_tokens: int | None,
     wants_logprobs: bool,
     model: ServedModel,
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
-    sampling = _sampling_inputs(parameters) | _guide_inputs(requested_guide(parameters), model)
+    sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
     sampling["stream"] = parameters.is_stream
     sampling["exclude_input_in_output"] = True
     sampling["return_num_input_tokens"] = True
@@ -98,6 +101,7 @@ def _generations(
             stop_strings=parameters.stop_strings,
             keeps_stop_string=parameters.include_stop_str_in_output,
             keeps_special_tokens=not parameters.skip_special_tokens,
+            kept_special=parameters.kept_special,
             wants_logprobs=wants_logprobs,
             stream=parameters.is_stream,
         )

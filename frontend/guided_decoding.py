@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from frontend.errors import InvalidRequest
+from frontend.json_depth import json_depth
 from frontend.requests import GenerationParameters, JsonObjectFormat, JsonSchemaFormat
 from frontend.tensors import TensorValue
 
@@ -100,7 +101,7 @@ def json_guide(param: str) -> Guide:
 
 def schema_guide(schema: dict[str, Any], param: str) -> Guide:
     """Raises InvalidRequest when the schema is too large or too deep to compile within a second."""
-    if _depth(schema) > MAX_GUIDE_DEPTH:
+    if json_depth(schema) > MAX_GUIDE_DEPTH:
         raise InvalidRequest(f"{param}: the schema is nested deeper than {MAX_GUIDE_DEPTH} levels.", param)
     return _bounded(Guide("json_schema", json.dumps(schema, ensure_ascii=False), param))
 
@@ -122,18 +123,3 @@ def _bounded(guide: Guide) -> Guide:
     if len(guide.text.encode()) > MAX_GUIDE_BYTES:
         raise InvalidRequest(f"{guide.param}: is larger than {MAX_GUIDE_BYTES} bytes.", guide.param)
     return guide
-
-
-def _depth(schema: object) -> int:
-    """Levels of nesting, counted without recursion."""
-    depth = 0
-    level = [schema]
-    while level := [item for value in level for item in _children(value)]:
-        depth += 1
-    return depth
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []

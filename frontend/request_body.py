@@ -1,5 +1,6 @@
 """Bytes of a request's body -> a validated model, or an InvalidRequest that names the field."""
 
+import logging
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -8,6 +9,8 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from frontend.errors import InvalidRequest, UnsupportedMediaType
+
+logger = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -18,7 +21,10 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body as JSON, with the header `Content-Type: application/json`.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    return parse_body(await request.body(), model)
+    body = parse_body(await request.body(), model)
+    if body.model_extra:
+        logger.info("unknown fields ignored: %s", ", ".join(sorted(body.model_extra)))
+    return body
 
 
 def parse_body(body: bytes, model: type[Model]) -> Model:
@@ -29,8 +35,12 @@ def parse_body(body: bytes, model: type[Model]) -> Model:
 
 
 def _invalid_request(body: bytes, error: ValidationError) -> InvalidRequest:
-    # The deepest place is the most telling one: a union reports each of its branches.
-    details = max(error.errors(include_url=False, include_input=False), key=lambda item: len(item["loc"]))
+    # The deepest place is the most telling one: a union reports each of its branches. And what is given
+    # tells more than what is not: an object of another type lacks fields too.
+    details = max(
+        error.errors(include_url=False, include_input=False),
+        key=lambda item: (len(item["loc"]), item["type"] != "missing"),
+    )
     if details["type"] == "json_invalid":
         return InvalidRequest("The body is not valid JSON.", code="invalid_json")
     document = from_json(body)

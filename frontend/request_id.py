@@ -8,6 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "x-request-id"
+# Where Anthropic's SDKs look for it.
+ANTHROPIC_HEADER = "request-id"
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
 
 # A client's id goes into the log and into a header: nothing but harmless characters.
@@ -28,7 +30,8 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = headers[ANTHROPIC_HEADER] = request_id
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -2,31 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from frontend.fields import Frozen, Unsupported, field_error
+from frontend.messages import Message
+from frontend.tool_calls import PYTHON_TAG
+from frontend.tools import ToolFields
 
 INT32_MAX = 2**31 - 1
 MAX_STOP_STRING_CHARS = 256
 
-
-def _refuse(value: Any) -> None:
-    if value not in (None, [], {}, False):
-        raise PydanticCustomError("unsupported", "this server does not support it")
-
-
-def _field_error(param: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("field", message, {"param": param})
-
-
-# Known to OpenAI's SDKs and not honoured here: neutral values pass, all others are refused by name.
-Unsupported = Annotated[Any, AfterValidator(_refuse)]
-
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
 class StreamOptions(Frozen):
@@ -119,6 +106,11 @@ class GenerationParameters(Frozen):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     @property
+    def kept_special(self) -> frozenset[bytes]:
+        """Names of special tokens that are told from text later on."""
+        return frozenset()
+
+    @property
     def wants_usage_chunk(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
@@ -129,42 +121,11 @@ class GenerationParameters(Frozen):
     @model_validator(mode="after")
     def _stream_options_need_stream(self) -> "GenerationParameters":
         if self.stream_options is not None and not self.stream:
-            raise _field_error("stream_options", "is only allowed with stream")
+            raise field_error("stream_options", "is only allowed with stream")
         return self
 
 
-class TextPart(Frozen):
-    type: Literal["text"]
-    text: str
-
-
-class FunctionCall(Frozen):
-    name: str = Field(min_length=1)
-    arguments: str
-
-
-class ToolCall(Frozen):
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
-
-
-class Message(Frozen):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-    name: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-    refusal: str | None = None
-
-    @model_validator(mode="after")
-    def _content_is_there(self) -> "Message":
-        if self.content is None and self.role != "assistant":
-            raise _field_error("content", "must be a string or a list of text parts")
-        return self
-
-
-class ChatRequest(GenerationParameters):
+class ChatRequest(GenerationParameters, ToolFields):
     messages: list[Message] = Field(min_length=1, max_length=10_000)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
     logprobs: bool | None = None
@@ -172,14 +133,11 @@ class ChatRequest(GenerationParameters):
     add_generation_prompt: bool = True
     continue_final_message: bool = False
 
-    tools: Unsupported = None
     functions: Unsupported = None
     function_call: Unsupported = None
     audio: Unsupported = None
     prediction: Unsupported = None
     web_search_options: Unsupported = None
-    tool_choice: Literal["none", "auto"] | None = None
-    parallel_tool_calls: bool | None = None
     modalities: list[Literal["text"]] | None = None
 
     @property
@@ -188,15 +146,19 @@ class ChatRequest(GenerationParameters):
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
+    def kept_special(self) -> frozenset[bytes]:
+        return frozenset({PYTHON_TAG.encode()}) if self.offered_tools else frozenset()
+
+    @property
     def wants_logprobs(self) -> bool:
         return bool(self.logprobs)
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> "ChatRequest":
         if self.top_logprobs is not None and not self.logprobs:
-            raise _field_error("top_logprobs", "is only allowed with logprobs")
+            raise field_error("top_logprobs", "is only allowed with logprobs")
         if self.add_generation_prompt and self.continue_final_message:
-            raise _field_error("continue_final_message", "needs add_generation_prompt set to false")
+            raise field_error("continue_final_message", "needs add_generation_prompt set to false")
         return self
 
 

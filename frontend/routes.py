@@ -1,24 +1,23 @@
 """The endpoints: each reads a request, runs its generations and answers whole or as a stream."""
 
-import json
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from frontend.auth import ApiKeys
+from frontend.admission import Admission
 from frontend.chat_response import ChatResponse
 from frontend.choices import run_choices
 from frontend.completion_response import CompletionResponse
 from frontend.disconnect import until_disconnect
-from frontend.errors import EngineUnavailable, InvalidRequest, model_not_found
-from frontend.event_stream import DONE_FRAME, EventStream
+from frontend.errors import EngineUnavailable, model_not_found
+from frontend.event_stream import EventStream
+from frontend.frames import DONE_FRAME, data_frame
 from frontend.generation import Delta
 from frontend.generation_request import GenerationRequest, echoed_prompts, from_chat, from_completion
+from frontend.json_route import add_json_route
 from frontend.model_card import model_card, model_list
 from frontend.request_body import read_body
 from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
@@ -26,30 +25,29 @@ from frontend.served_model import ServedModel
 from frontend.settings import Settings
 from frontend.triton import Triton
 
-logger = logging.getLogger(__name__)
-
 
 class OpenAiRoutes:
     """/v1: chat completions, completions, models."""
 
-    def __init__(self, triton: Triton, settings: Settings) -> None:
+    def __init__(self, triton: Triton, settings: Settings, admission: Admission) -> None:
         self._triton = triton
         self._settings = settings
-        self.router = APIRouter(prefix="/v1", dependencies=[Depends(ApiKeys(settings.read_keys()))])
-        self._add("POST", "/chat/completions", self.create_chat_completion, ChatRequest)
-        self._add("POST", "/completions", self.create_completion, CompletionRequest)
-        self._add("GET", "/models", self.list_models)
+        self._admission = admission
+        self.router = APIRouter(prefix="/v1")
+        add_json_route(self.router, "POST", "/chat/completions", self.create_chat_completion, ChatRequest)
+        add_json_route(self.router, "POST", "/completions", self.create_completion, CompletionRequest)
+        add_json_route(self.router, "GET", "/models", self.list_models)
         # Model names hold slashes, as on Hugging Face.
-        self._add("GET", "/models/{model:path}", self.retrieve_model)
+        add_json_route(self.router, "GET", "/models/{model:path}", self.retrieve_model)
 
     async def create_chat_completion(self, request: Request) -> Response:
         chat = await read_body(request, ChatRequest)
-        model = await self._served_model(chat)
+        model = await self._admission.served_model(chat)
         return await self._answer(request, chat, ChatResponse(chat), model, from_chat(chat, model))
 
     async def create_completion(self, request: Request) -> Response:
         completion = await read_body(request, CompletionRequest)
-        model = await self._served_model(completion)
+        model = await self._admission.served_model(completion)
         generations = from_completion(completion, model, self._settings.max_prompts)
         num_prompts = len(generations) // completion.num_choices
         response = CompletionResponse(completion, num_prompts, echoed_prompts(completion))
@@ -64,23 +62,6 @@ class OpenAiRoutes:
             raise model_not_found(model)
         return model_card(served)
 
-    async def _served_model(self, parameters: GenerationParameters) -> ServedModel:
-        self._require_within_limits(parameters)
-        model = await self._triton.served_model()
-        if parameters.model != model.name:
-            raise model_not_found(parameters.model)
-        return model
-
-    def _require_within_limits(self, parameters: GenerationParameters) -> None:
-        if parameters.num_choices > self._settings.max_choices:
-            raise InvalidRequest(f"n: at most {self._settings.max_choices} choices are allowed.", "n")
-        if len(parameters.stop_strings) > self._settings.max_stop_strings:
-            raise InvalidRequest(
-                f"stop: at most {self._settings.max_stop_strings} strings are allowed.", "stop"
-            )
-        if parameters.model_extra:
-            logger.info("unknown fields ignored: %s", ", ".join(sorted(parameters.model_extra)))
-
     async def _answer(
         self,
         request: Request,
@@ -94,17 +75,6 @@ class OpenAiRoutes:
             return EventStream(_events(deltas, response, parameters.wants_usage_chunk))
         collected = await until_disconnect(request.receive, _collect(deltas, response))
         return JSONResponse(response.whole(collected))
-
-    def _add(self, method: str, path: str, endpoint: Any, body: type[BaseModel] | None = None) -> None:
-        self.router.add_api_route(
-            path, endpoint, methods=[method], response_model=None, openapi_extra=_request_body(body)
-        )
-
-
-def _request_body(body: type[BaseModel] | None) -> dict[str, Any] | None:
-    if body is None:
-        return None
-    return {"requestBody": {"content": {"application/json": {"schema": body.model_json_schema()}}}}
 
 
 def health_routes(triton: Triton) -> APIRouter:
@@ -142,11 +112,7 @@ async def _events(
         async for delta in deltas:
             response.usage.add(delta)
             for chunk in response.chunks(delta):
-                yield _frame(chunk)
+                yield data_frame(chunk)
     if wants_usage_chunk:
-        yield _frame(response.usage_chunk())
+        yield data_frame(response.usage_chunk())
     yield DONE_FRAME
-
-
-def _frame(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

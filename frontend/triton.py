@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TypeAlias
 
 import grpc
@@ -24,7 +24,7 @@ from frontend.errors import (
     InvalidRequest,
 )
 from frontend.served_model import ServedModel, ensemble_steps, served_model
-from frontend.tensors import add_input
+from frontend.tensors import TensorValue, add_input, read_ids, read_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _Call: TypeAlias = (
 )
 
 ENGINE_MODEL = "tensorrt_llm"
+PREPROCESS_MODEL = "preprocess"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 UNARY_TIMEOUT_S = 5.0
 # The stop request is repeated until the generation has ended: the first may overtake the generation itself.
@@ -85,6 +86,18 @@ class Triton:
             self._served_model = served_model(ensemble, steps, created=int(time.time()))
         return self._served_model
 
+    async def preprocess(self, model: ServedModel, inputs: Mapping[str, TensorValue]) -> list[int]:
+        """Token ids of the prompt that these inputs of the ensemble make."""
+        request = service_pb2.ModelInferRequest(model_name=PREPROCESS_MODEL)
+        for name, value in inputs.items():
+            add_input(request, name, value, model.input_types[name])
+        request.outputs.add(name="input_ids")
+        try:
+            response = await self._stub.ModelInfer(request, timeout=UNARY_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise self._rpc_error(error.code(), error.details() or "") from error
+        return read_ids(read_outputs(response)["input_ids"])
+
     async def infer(
         self, request: service_pb2.ModelInferRequest
     ) -> AsyncGenerator[service_pb2.ModelInferResponse, None]:
@@ -120,10 +133,12 @@ class Triton:
             received.put_nowait(await self._failure(call))
 
     async def _failure(self, call: _Call) -> ApiError:
-        code = await call.code()
+        return self._rpc_error(await call.code(), await call.details())
+
+    def _rpc_error(self, code: grpc.StatusCode, details: str) -> ApiError:
         if code == grpc.StatusCode.UNAVAILABLE:
             self._served_model = None
-        return _engine_error(code, await call.details())
+        return _engine_error(code, details)
 
     def _stop(self, reading: "asyncio.Task[None]", request_id: str) -> None:
         # A task of its own: the caller may be in the middle of being cancelled.

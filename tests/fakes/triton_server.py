@@ -55,6 +55,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __post_init__(self) -> None:
         self.configs = {path.parent.name: _config(path) for path in MODEL_REPOSITORY.glob("*/config.pbtxt")}
+        # An engine that honours every input: which ones the embedded engine refuses may change.
+        self.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = ""
         self._stops: dict[str, asyncio.Event] = {}
 
     def reset(self, script: Script) -> None:
@@ -69,6 +71,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelConfig(self, request, context):  # noqa: N802 - gRPC's name
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
+
+    async def ModelInfer(self, request, context):  # noqa: N802 - gRPC's name
+        await self._refuse_unknown_inputs(request, context)
+        self.requests.append(request)
+        if self.script.fails_after == 0:
+            await context.abort(self.script.status, self.script.details)
+        response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
+        ids = np.arange(self.script.num_prompt_tokens, dtype="<i4")
+        response.outputs.add(name="input_ids", datatype="INT32", shape=[1, len(ids)])
+        response.raw_output_contents.append(ids.tobytes())
+        return response
 
     async def ModelStreamInfer(  # noqa: N802 - gRPC's name
         self, requests: AsyncIterator[service_pb2.ModelInferRequest], context: grpc.aio.ServicerContext
@@ -106,12 +119,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def _refuse_unknown_inputs(
         self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> None:
-        types = {tensor.name: tensor.data_type for tensor in self.configs["ensemble"].input}
+        types = {tensor.name: tensor.data_type for tensor in self.configs[request.model_name].input}
         for tensor in request.inputs:
             expected = types.get(tensor.name)
             wire = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
             if expected is None or model_config_pb2.DataType.Name(expected) != f"TYPE_{wire}":
-                details = f"unexpected inference input '{tensor.name}' for model 'ensemble'"
+                details = f"unexpected inference input '{tensor.name}' for model '{request.model_name}'"
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
 
     async def _generate(

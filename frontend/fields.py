@@ -1,0 +1,46 @@
+"""What the models of all requests are made of."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator
+from pydantic_core import PydanticCustomError
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+def field_error(param: str, message: str) -> PydanticCustomError:
+    """For a validator: `param` is the field that is wrong, as seen from the validated value."""
+    return PydanticCustomError("field", message, {"param": param})
+
+
+def _refuse(value: Any) -> None:
+    if value not in (None, [], {}, False):
+        raise PydanticCustomError("unsupported", "this server does not support it")
+
+
+# Known to OpenAI's SDKs and not honoured here: neutral values pass, all others are refused by name.
+Unsupported = Annotated[Any, AfterValidator(_refuse)]
+
+
+class _ErrorContext(dict[str, str | int | float]):
+    """Hashable, as an annotation within a union has to be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))
+
+
+def told_apart_by(field: str, *values: str, default: str | None = None) -> Discriminator:
+    """For a union whose members are tagged `field value`; another value is an error of that field."""
+
+    def tag(value: Any) -> str:
+        found = value.get(field, default) if isinstance(value, dict) else getattr(value, field, None)
+        return f"{field} {found}"
+
+    return Discriminator(
+        tag,
+        custom_error_type="field",
+        custom_error_message=f"must be {' or '.join(values)}",
+        custom_error_context=_ErrorContext(param=field),
+    )

@@ -1,0 +1,65 @@
+"""The messages of a chat, as a client sends them."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError, from_json
+
+from frontend.fields import Frozen, Unsupported, field_error
+from frontend.json_depth import json_depth
+
+MAX_ARGUMENTS_DEPTH = 32
+
+
+def _check_arguments(text: str) -> str:
+    # Some clients write a call without arguments as an empty text.
+    try:
+        arguments = from_json(text or "{}", allow_inf_nan=False)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise PydanticCustomError("arguments", "must be the text of a JSON object")
+    if json_depth(arguments) > MAX_ARGUMENTS_DEPTH:
+        raise PydanticCustomError("arguments", f"must not be nested deeper than {MAX_ARGUMENTS_DEPTH} levels")
+    return text
+
+
+class TextPart(Frozen):
+    type: Literal["text"]
+    text: str
+
+
+class FunctionCall(Frozen):
+    name: str = Field(min_length=1)
+    arguments: Annotated[str, AfterValidator(_check_arguments)]
+
+
+class ToolCall(Frozen):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class Message(Frozen):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+    function_call: Unsupported = None
+
+    @model_validator(mode="after")
+    def _content_is_there(self) -> "Message":
+        if self.content is None and self.role not in ("assistant", "tool"):
+            raise field_error("content", "must be a string or a list of text parts")
+        return self
+
+    @model_validator(mode="after")
+    def _tool_fields_fit_the_role(self) -> "Message":
+        if self.role == "tool" and self.tool_call_id is None:
+            raise field_error("tool_call_id", "is required with the role tool")
+        if self.tool_calls and self.role != "assistant":
+            raise field_error("tool_calls", "is only allowed with the role assistant")
+        return self

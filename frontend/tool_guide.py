@@ -1,0 +1,68 @@
+"""What a chat's tools and its response format ask of the output together -> one guide for the engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from frontend.errors import InvalidRequest
+from frontend.guided_decoding import Guide, requested_guide, schema_guide
+from frontend.requests import ChatRequest, JsonSchemaFormat
+from frontend.tools import Tool
+
+Schema = dict[str, Any]
+
+
+def chat_guide(chat: ChatRequest) -> Guide | None:
+    """A response format is about what is said: a forced call goes before it, a possible one beside it."""
+    guide = requested_guide(chat)
+    if chat.must_call_tool:
+        if guide is not None and guide.param != "response_format":
+            raise InvalidRequest(f"{guide.param}: is not allowed with a required tool call.", guide.param)
+        return schema_guide(_schema(chat.callable_tools, None), "tool_choice")
+    if guide is not None and chat.callable_tools and isinstance(chat.response_format, JsonSchemaFormat):
+        answer = chat.response_format.json_schema.schema_
+        return schema_guide(_schema(chat.callable_tools, answer), "response_format")
+    return guide
+
+
+def _schema(tools: Sequence[Tool], answer: Schema | None) -> Schema:
+    """One call of any of the tools, or the answer if there is one."""
+    definitions: Schema = {tool.name: _parameters(tool) for tool in tools}
+    schema: Schema = {"anyOf": [_call(tool) for tool in tools], "$defs": {"tools": definitions}}
+    if answer is not None:
+        schema["anyOf"].append({"$ref": "#/$defs/answer"})
+        schema["$defs"]["answer"] = _moved(answer, "#/$defs/answer")
+    return schema
+
+
+def _call(tool: Tool) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": tool.name},
+            "parameters": {"$ref": f"#/$defs/tools/{tool.name}"},
+        },
+        "required": ["name", "parameters"],
+        "additionalProperties": False,
+    }
+
+
+def _parameters(tool: Tool) -> Schema:
+    if tool.function.parameters is None:
+        return {"type": "object", "properties": {}, "additionalProperties": False}
+    schema: Schema = _moved(tool.function.parameters, f"#/$defs/tools/{tool.name}")
+    return {"type": "object", **schema}
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """The schema with its references to itself pointing to where it is put."""
+    if isinstance(schema, list):
+        return [_moved(item, place) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _moved_reference(key, value, place) for key, value in schema.items()}
+
+
+def _moved_reference(key: str, value: Any, place: str) -> Any:
+    if key == "$ref" and isinstance(value, str) and value.startswith("#"):
+        return place + value[1:]
+    return _moved(value, place)

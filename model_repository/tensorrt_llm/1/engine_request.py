@@ -1,0 +1,74 @@
+"""What one request wants generated; everything that can be wrong with its tensors is found here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from engine_errors import InvalidInput
+from engine_tensors import Tensors, read_flag, read_ids, read_integer
+from numpy.typing import NDArray
+from sampling import Sampling, read_sampling
+from stop_word_ids import Word, read_words
+from unsupported_inputs import refuse_unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """max_seq_len counts prompt and generated ids together."""
+
+    vocab_size: int
+    max_seq_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """prompt_ids has the shape [1, n]; end_id is None when nothing but the length ends the text."""
+
+    prompt_ids: NDArray[np.int64]
+    max_new_tokens: int
+    min_new_tokens: int
+    end_id: int | None
+    stop_words: tuple[Word, ...]
+    sampling: Sampling
+    is_streaming: bool
+    repeats_prompt: bool
+    returns_log_probs: bool
+    returns_num_input_tokens: bool
+    returns_num_output_tokens: bool
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return self.prompt_ids.shape[1]
+
+
+def read_request(tensors: Tensors, limits: ModelLimits) -> EngineRequest:
+    """Raises InvalidInput with the name of the first tensor that can't be honoured."""
+    refuse_unsupported(tensors)
+    prompt_ids = read_ids(tensors, "input_ids", limits.vocab_size)
+    wanted = read_integer(tensors, "request_output_len", 0, low=1)
+    max_new_tokens = min(wanted, _room_after(prompt_ids.shape[1], limits))
+    end_id = read_integer(tensors, "end_id", -1, low=-1, high=limits.vocab_size - 1)
+    streaming = read_flag(tensors, "streaming")
+    return EngineRequest(
+        prompt_ids=prompt_ids,
+        max_new_tokens=max_new_tokens,
+        min_new_tokens=min(read_integer(tensors, "min_tokens", 0, low=0, high=wanted), max_new_tokens),
+        end_id=None if end_id == -1 else end_id,
+        stop_words=read_words(tensors, "stop_words_list", limits.vocab_size),
+        sampling=read_sampling(tensors),
+        is_streaming=streaming,
+        repeats_prompt=not streaming and not read_flag(tensors, "exclude_input_in_output"),
+        returns_log_probs=read_flag(tensors, "return_log_probs"),
+        returns_num_input_tokens=read_flag(tensors, "return_num_input_tokens"),
+        returns_num_output_tokens=read_flag(tensors, "return_num_output_tokens"),
+    )
+
+
+def _room_after(num_prompt_tokens: int, limits: ModelLimits) -> int:
+    room = limits.max_seq_len - num_prompt_tokens
+    if room < 1:
+        raise InvalidInput(
+            "input_ids",
+            f"{num_prompt_tokens} ids leave no room in the model's {limits.max_seq_len}.",
+            "context_length_exceeded",
+        )
+    return room

@@ -1,0 +1,30 @@
+"""The inputs of TensorRT-LLM that this engine can't honour, and what they may hold all the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine_errors import InvalidInput
+from engine_tensors import Tensors
+
+# The values with which an input asks for nothing; without any, only an empty tensor does.
+_NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
+    "bad_words_list": (),
+    "embedding_bias": (),
+    "beam_width": (1,),
+    "num_return_sequences": (1,),
+    # TensorRT-LLM's own default is 0, that of clients 1; neither does anything without beams.
+    "len_penalty": (0.0, 1.0),
+    "return_context_logits": (False,),
+    "return_generation_logits": (False,),
+    "return_perf_metrics": (False,),
+    "guided_decoding_guide_type": (b"",),
+    "guided_decoding_guide": (b"",),
+}
+
+UNSUPPORTED_INPUTS = frozenset(_NEUTRAL_VALUES)
+
+
+def refuse_unsupported(tensors: Tensors) -> None:
+    for name in UNSUPPORTED_INPUTS & tensors.keys():
+        if any(value not in _NEUTRAL_VALUES[name] for value in tensors[name].ravel().tolist()):
+            raise InvalidInput(name, "is not supported by this engine.")

@@ -1,0 +1,96 @@
+"""`make perf`: perf_analyzer against the running server, at Triton's gRPC port and at the OpenAI API."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from frontend.settings import read_settings
+from scripts import perf_analyzer, serve_settings
+from scripts.failure import Failure, run
+from scripts.health import ENSEMBLE, TritonHealth, frontend_is_ready
+from scripts.paths import CACHE
+from scripts.serve_settings import ServeSettings
+
+PROMPTS = Path(__file__).with_name("perf_prompts.json")
+INPUTS = CACHE / "perf"
+MAX_TOKENS = 64
+# Each concurrent client sends about this many requests.
+NUM_ROUNDS = 8
+ENDPOINT = "v1/chat/completions"
+
+
+def main() -> int:
+    """Prints perf_analyzer's tables."""
+    settings = serve_settings.read(os.environ)
+    load = load_options(os.environ.get("CONCURRENCY") or "8")
+    triton = TritonHealth(settings.grpc_address)
+    if not (triton.is_ready() and frontend_is_ready(settings.reachable_host, settings.port)):
+        raise Failure(
+            f"no server answers at {settings.url} and {settings.grpc_address}; start it with: make serve"
+        )
+    analyzer = perf_analyzer.command()
+    prompts = json.loads(PROMPTS.read_text())
+    print(f"\nTriton at {settings.grpc_address}, gRPC streaming", flush=True)
+    _run([*analyzer, *grpc_options(settings, _write("grpc.json", grpc_inputs(prompts))), *load])
+    print(f"\nfrontend at {settings.url}/{ENDPOINT}, streaming", flush=True)
+    model = triton.served_model_name()
+    inputs = _write("openai.json", openai_inputs(prompts, model))
+    _run([*analyzer, *openai_options(settings, model, inputs, read_settings().read_keys()), *load])
+    return 0
+
+
+def load_options(concurrency: str) -> list[str]:
+    """perf_analyzer's options for a load of this many clients."""
+    if not (concurrency.isascii() and concurrency.isdigit() and int(concurrency)):
+        raise Failure(f"CONCURRENCY={concurrency} is not a number of clients")
+    return [f"--concurrency-range={concurrency}", f"--request-count={int(concurrency) * NUM_ROUNDS}"]
+
+
+def grpc_options(settings: ServeSettings, inputs: Path) -> list[str]:
+    """perf_analyzer's options for the ensemble."""
+    kind = ["--service-kind", "triton", "-i", "grpc", "--streaming"]
+    return ["-m", ENSEMBLE, *kind, "-u", settings.grpc_address, "--input-data", str(inputs)]
+
+
+def openai_options(settings: ServeSettings, model: str, inputs: Path, keys: Sequence[str]) -> list[str]:
+    """perf_analyzer's options for the chat route; it refuses --streaming and streams as the body asks."""
+    kind = ["--service-kind", "openai", "--endpoint", ENDPOINT, "-i", "http", "--async"]
+    key = ["-H", f"Authorization: Bearer {keys[0]}"] if keys else []
+    return ["-m", model, *kind, *key, "-u", settings.url, "--input-data", str(inputs)]
+
+
+def grpc_inputs(prompts: Sequence[str]) -> dict[str, Any]:
+    """perf_analyzer's input data: the tensors of one request a prompt, answered at full length."""
+    limits = {"max_tokens": [MAX_TOKENS], "end_id": [-1], "stream": [True]}
+    return {"data": [{"text_input": [prompt], **limits} for prompt in prompts]}
+
+
+def openai_inputs(prompts: Sequence[str], model: str) -> dict[str, Any]:
+    """perf_analyzer's input data: the body of one request a prompt, answered at full length."""
+    return {"data": [{"payload": [_chat_body(prompt, model)]} for prompt in prompts]}
+
+
+def _chat_body(prompt: str, model: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": prompt}]
+    limits = {"max_tokens": MAX_TOKENS, "ignore_eos": True, "stream": True}
+    return {"model": model, "messages": messages, **limits}
+
+
+def _write(name: str, inputs: dict[str, Any]) -> Path:
+    INPUTS.mkdir(parents=True, exist_ok=True)
+    path = INPUTS / name
+    path.write_text(json.dumps(inputs, indent=1))
+    return path
+
+
+def _run(command: Sequence[str]) -> None:
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise Failure(f"perf_analyzer failed with exit code {code}; its message is above")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,100 @@
+"""`make serve`: engine, tritonserver and frontend, started in this order and stopped in reverse."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from scripts import engine, serve_settings, tritonserver
+from scripts.failure import run
+from scripts.health import TritonHealth, frontend_is_ready
+from scripts.paths import LOGS
+from scripts.process import Process
+from scripts.serve_settings import ServeSettings
+from scripts.stop_request import Stopped
+from scripts.supervisor import Supervisor
+
+# Beyond what a server grants itself to finish its requests.
+STOP_MARGIN_S = 5
+
+
+def main() -> int:
+    """Serves until it is told to stop."""
+    settings = serve_settings.read(os.environ)
+    settings.require_free_ports()
+    try:
+        with Supervisor() as supervisor:
+            repository = prepare_engine(supervisor)
+            model = start_tritonserver(supervisor, settings, repository)
+            start_frontend(supervisor, settings)
+            print(greeting(settings, model), flush=True)
+            supervisor.watch()
+    except Stopped:
+        print("stopped", flush=True)
+    return 0
+
+
+def prepare_engine(supervisor: Supervisor) -> Path:
+    """Brings the chosen engine up to date; returns its model repository."""
+    chosen = engine.choose(os.environ)
+    if chosen.build_command is None:
+        print(f"serving {chosen.folder} as it is: the model it was built from is gone", flush=True)
+    else:
+        supervisor.finish(Process("build", chosen.build_command, os.environ))
+    return chosen.repository
+
+
+def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, repository: Path) -> str:
+    """Returns the served model's name, once its models are loaded."""
+    tritonserver.remove_leftovers(settings.grpc_port)
+    server = Process(
+        "tritonserver",
+        tritonserver.command(repository, settings.grpc_port),
+        tritonserver.environment(os.environ),
+        log=LOGS / "tritonserver.log",
+        grace_s=tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S,
+    )
+    supervisor.add(server)
+    health = TritonHealth(settings.grpc_address)
+    supervisor.wait_until(health.is_ready, "starting tritonserver")
+    return health.served_model_name()
+
+
+def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
+    """Returns once it answers."""
+    server = Process(
+        "frontend",
+        [sys.executable, "-m", "frontend"],
+        os.environ,
+        grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
+        # Without the supervisor tritonserver goes too, so there is nothing to finish.
+        orphan_signal=signal.SIGKILL,
+    )
+    supervisor.add(server)
+    supervisor.wait_until(
+        lambda: frontend_is_ready(settings.reachable_host, settings.port), "starting the frontend"
+    )
+
+
+def greeting(settings: ServeSettings, model: str) -> str:
+    """The URL, the model's name and a command to try them with."""
+    body = json.dumps(
+        {"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+    )
+    key = [' -H "Authorization: Bearer $API_KEY"'] if settings.has_keys else []
+    curl = " \\\n ".join(
+        [
+            f"curl {settings.url}/v1/chat/completions",
+            *key,
+            " -H 'Content-Type: application/json'",
+            f" -d {shlex.quote(body)}",
+        ]
+    )
+    export = "export API_KEY=   # one of your keys\n" if settings.has_keys else ""
+    return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n\n{export}{curl}\n"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,62 @@
+"""What `make serve` is told by its variables, checked before anything is started."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from frontend.settings import SettingsError, read_settings
+from scripts import ports
+from scripts.failure import Failure
+
+LOOPBACK = "127.0.0.1"
+# An address to listen on, and the one to reach it by.
+WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Addresses of the two servers, and what the frontend's own settings say."""
+
+    host: str
+    port: int
+    grpc_port: int
+    has_keys: bool
+    shutdown_grace_s: int
+
+    @property
+    def reachable_host(self) -> str:
+        """The host by which this machine reaches the frontend."""
+        return WILDCARDS.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the frontend, as seen from this machine."""
+        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{LOOPBACK}:{self.grpc_port}"
+
+    def require_free_ports(self) -> None:
+        """Fails with a sentence that names the variable of a taken port."""
+        if self.port == self.grpc_port:
+            raise Failure(f"PORT and TRITON_GRPC_PORT are both {self.port}; they must differ")
+        ports.require_free("PORT", self.host, self.port)
+        ports.require_free("TRITON_GRPC_PORT", LOOPBACK, self.grpc_port)
+
+
+def read(variables: Mapping[str, str]) -> ServeSettings:
+    """Settings from make's variables; passes them on to the frontend by its environment variables."""
+    host = variables.get("HOST") or LOOPBACK
+    port = ports.parse("PORT", variables.get("PORT") or "8000")
+    grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
+    os.environ["FRONTEND_HOST"] = host
+    os.environ["FRONTEND_PORT"] = str(port)
+    os.environ["TRITON_GRPC_ADDRESS"] = f"{LOOPBACK}:{grpc_port}"
+    try:
+        frontend = read_settings()
+        frontend.read_keys()
+    except SettingsError as error:
+        raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error
+    return ServeSettings(host, port, grpc_port, frontend.has_keys, frontend.shutdown_grace_s)

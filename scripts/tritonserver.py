@@ -1,0 +1,100 @@
+"""tritonserver: the machine's own if it has one, else the one in the nvidia-pytriton wheel."""
+
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from scripts import debian_packages
+from scripts.paths import CACHE
+from scripts.usable_python import shared_library
+
+SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
+WHEEL = "nvidia-pytriton"
+EXIT_TIMEOUT_S = 10
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps it
+
+
+def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -> list[str]:
+    """The command line that serves the models of the repository on gRPC alone."""
+    own = [] if SYSTEM_BINARY.exists() else [f"--backend-directory={_assembled() / 'backends'}"]
+    return [
+        str(SYSTEM_BINARY if SYSTEM_BINARY.exists() else _wheel() / "bin" / "tritonserver"),
+        *own,
+        f"--model-repository={repository}",
+        f"--grpc-address={grpc_address}",
+        f"--grpc-port={grpc_port}",
+        "--allow-http=false",
+        "--allow-metrics=false",
+        "--model-control-mode=none",
+        "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+        f"--backend-config=python,shm-region-prefix-name={_memory_prefix(grpc_port)}",
+    ]
+
+
+def remove_leftovers(grpc_port: int) -> None:
+    """Frees the shared memory of an earlier tritonserver on this port that was killed."""
+    for region in SHARED_MEMORY.glob(f"{_memory_prefix(grpc_port)}*"):
+        region.unlink()
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The inherited environment, changed so that the Python backend sees this virtual environment alone."""
+    result = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    # The embedded interpreter looks for python3 on the PATH and takes the packages beside the one it finds.
+    result["PATH"] = os.pathsep.join([f"{sys.prefix}/bin", inherited.get("PATH", os.defpath)])
+    result["PYTHONNOUSERSITE"] = "1"
+    if not SYSTEM_BINARY.exists():
+        libraries = [_site_packages() / "nvidia_pytriton.libs", _assembled() / "lib"]
+        result["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
+    return result
+
+
+def _memory_prefix(grpc_port: int) -> str:
+    return f"tritonserver-{os.getuid()}-{grpc_port}-"
+
+
+def _assembled() -> Path:
+    """Folder with the Python backend, the stub of the running Python version and its shared library."""
+    version = sysconfig.get_python_version()
+    folder = CACHE / f"tritonserver-of-{WHEEL}-{metadata.version(WHEEL)}-py{version}"
+    if not folder.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
+            whole = Path(scratch) / "whole"
+            _assemble(whole, version)
+            whole.rename(folder)
+    return folder
+
+
+def _assemble(folder: Path, version: str) -> None:
+    backend = folder / "backends" / "python"
+    shutil.copytree(_wheel() / "backends" / "python", backend)
+    stub = "triton_python_backend_stub"
+    shutil.copy2(_wheel() / "python_backend_stubs" / version / stub, backend / stub)
+    _provide_shared_library(folder)
+
+
+def _provide_shared_library(folder: Path) -> None:
+    """Puts libpython into `lib`: the one of this Python, or the distribution's, which is a package apart."""
+    library = Path(shared_library())
+    if not library.exists():
+        debian_packages.unpack([f"libpython{sysconfig.get_python_version()}"], folder)
+        library = next(folder.rglob(library.name)).relative_to(folder)
+        library = Path("..") / library
+    (folder / "lib").mkdir()
+    (folder / "lib" / Path(shared_library()).name).symlink_to(library)
+
+
+def _site_packages() -> Path:
+    return Path(sysconfig.get_path("purelib"))
+
+
+def _wheel() -> Path:
+    return _site_packages() / "pytriton" / "tritonserver"

@@ -1,0 +1,114 @@
+"""An engine folder appears whole or not at all."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from build.engine_folder import engine_folder, locked, require_space, staged
+from build.errors import BuildError
+
+
+def refuse_to_wait(owner: str) -> None:
+    raise AssertionError(f"waits for {owner}")
+
+
+def write_half(folder: Path, error: BaseException) -> None:
+    with staged(folder) as partial:
+        (partial / "file").write_text("half")
+        raise error
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_staged_folder_is_published(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    with staged(folder) as partial:
+        (partial / "file").write_text("new")
+        assert not folder.exists()
+    assert (folder / "file").read_text() == "new"
+    assert names(tmp_path) == {"tiny"}
+
+
+def test_staged_folder_replaces_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+    with staged(folder) as partial:
+        (partial / "file").write_text("new")
+    assert names(folder) == {"file"}
+    assert names(tmp_path) == {"tiny"}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit(143)]
+)
+def test_failure_leaves_the_old_folder_alone(error: BaseException, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    with pytest.raises(type(error)):
+        write_half(folder, error)
+    assert names(tmp_path) == {"tiny"}
+    assert names(folder) == set()
+
+
+def test_leftovers_of_killed_builds_are_removed(tmp_path: Path) -> None:
+    others = {".tiny.partial-7.partial-8", ".other.partial-5", ".tiny.partial-x", "tiny"}
+    for name in others | {".tiny.partial-41", ".tiny.replaced-42"}:
+        (tmp_path / name).mkdir()
+    with locked(tmp_path / "tiny", refuse_to_wait):
+        pass
+    assert names(tmp_path) == others | {".tiny.lock"}
+
+
+def test_engine_of_a_build_killed_while_publishing_comes_back(tmp_path: Path) -> None:
+    (tmp_path / ".tiny.replaced-42").mkdir()
+    (tmp_path / ".tiny.replaced-42" / "old").write_text("old")
+    with locked(tmp_path / "tiny", refuse_to_wait):
+        assert names(tmp_path / "tiny") == {"old"}
+
+
+def test_second_build_waits_and_says_for_whom(tmp_path: Path) -> None:
+    waiting, entered, owners = threading.Event(), threading.Event(), list[str]()
+
+    def second() -> None:
+        def on_wait(owner: str) -> None:
+            owners.append(owner)
+            waiting.set()
+
+        with locked(tmp_path / "tiny", on_wait):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with locked(tmp_path / "tiny", refuse_to_wait):
+        thread.start()
+        assert waiting.wait(10)
+        assert not entered.is_set()
+    thread.join(10)
+    assert entered.is_set()
+    assert owners == [str(os.getpid())]
+
+
+def test_builds_of_different_names_do_not_wait(tmp_path: Path) -> None:
+    with locked(tmp_path / "one", refuse_to_wait), locked(tmp_path / "two", refuse_to_wait):
+        pass
+
+
+@pytest.mark.parametrize("name", ["a", "llama-3.1_8b", "A" * 100])
+def test_plain_names_are_folders(name: str, tmp_path: Path) -> None:
+    assert engine_folder(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", ".hidden", "a b", "a\n", "ä", "A" * 101])
+def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="NAME: "):
+        engine_folder(tmp_path, name)
+
+
+def test_too_little_disk_is_refused(tmp_path: Path) -> None:
+    require_space(tmp_path, 1)
+    with pytest.raises(BuildError, match=r"has \d+ MB of free disk, the engine needs 1000000000 MB"):
+        require_space(tmp_path, 10**15)

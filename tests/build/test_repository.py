@@ -1,0 +1,85 @@
+"""The rendered repository is the committed one with this engine's parameters."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from build.errors import BuildError
+from build.gguf_checkpoint import GgufCheckpoint
+from build.manifest import Limits, Manifest
+from build.repository import COMMITTED, CONFIG, format_ranges, read_config, render_repository
+from build.source import find_source
+from build.tokenizer import TokenizerFacts, from_gguf
+from tests.build.test_manifest import MANIFEST
+
+MODELS = ("ensemble", "postprocess", "preprocess", "tensorrt_llm")
+
+
+def default_manifest(tmp_path: Path) -> Manifest:
+    source = find_source(None)
+    checkpoint = GgufCheckpoint(source.path)
+    return replace(
+        MANIFEST,
+        limits=Limits(checkpoint.config.max_model_len, checkpoint.config.vocab_size),
+        tokenizer=from_gguf(checkpoint.reader, tmp_path / "tokenizer"),
+        served_model_name=source.served_model_name,
+    )
+
+
+def test_default_engine_gives_the_committed_configs(tmp_path: Path) -> None:
+    """The committed parameters are the default engine's; only the way to its folder differs."""
+    render_repository(default_manifest(tmp_path), tmp_path / "models")
+    for model in MODELS:
+        committed = read_config(COMMITTED / model / CONFIG)
+        rendered = read_config(tmp_path / "models" / model / CONFIG)
+        if "engine_dir" in committed.parameters:
+            assert rendered.parameters["engine_dir"].string_value == ".."
+            assert committed.parameters["engine_dir"].string_value == f"../engines/{find_source(None).name}"
+            del committed.parameters["engine_dir"], rendered.parameters["engine_dir"]
+        assert rendered == committed
+
+
+def test_other_engine_changes_the_parameters(tmp_path: Path) -> None:
+    facts = TokenizerFacts(128256, 128009, (128001, 128008), tuple(range(128000, 128256)), 128000)
+    manifest = replace(MANIFEST, limits=Limits(131072, 128256), tokenizer=facts, served_model_name="Llama")
+    render_repository(manifest, tmp_path)
+    found = {
+        name: value.string_value
+        for model in MODELS
+        for name, value in read_config(tmp_path / model / CONFIG).parameters.items()
+    }
+    assert found["max_model_len"] == "131072"
+    assert found["end_id"] == "128009"
+    assert found["stop_ids"] == "128001,128008"
+    assert found["special_ids"] == "128000-128255"
+    assert found["served_model_name"] == "Llama"
+
+
+def test_code_is_copied_as_it_is(tmp_path: Path) -> None:
+    render_repository(MANIFEST, tmp_path)
+    committed = COMMITTED / "preprocess" / "1" / "model.py"
+    assert (tmp_path / "preprocess" / "1" / "model.py").read_bytes() == committed.read_bytes()
+    assert (tmp_path / "ensemble" / "1").is_dir()
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_parameter_that_no_model_declares_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "committed" / "model").mkdir(parents=True)
+    (tmp_path / "committed" / "model" / CONFIG).write_text('name: "model"')
+    with pytest.raises(BuildError, match=r"No model in .* declares the parameter end_id"):
+        render_repository(MANIFEST, tmp_path / "models", tmp_path / "committed")
+
+
+def test_broken_config_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text("name = 5")
+    with pytest.raises(BuildError, match="is not a model configuration"):
+        read_config(tmp_path / CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [((), ""), ((4,), "4"), ((0, 1, 2, 7), "0-2,7"), ((9, 3, 4), "3-4,9")],
+)
+def test_ids_are_written_as_ranges(ids: tuple[int, ...], text: str) -> None:
+    assert format_ranges(ids) == text

@@ -1,0 +1,186 @@
+"""The Messages API's bad input and failures: each answer has Anthropic's form and names the field."""
+
+import json
+
+import grpc
+import httpx2 as httpx
+import pytest
+
+from tests.fakes.triton_server import FakeTriton, Script, tokens
+from tests.frontend.conftest import API_KEY, MODEL, Stack
+
+USER = [{"role": "user", "content": "hi"}]
+ADD = {"name": "add", "input_schema": {"type": "object"}}
+
+
+def body(**fields: object) -> dict:
+    return {"model": MODEL, "messages": USER, "max_tokens": 100, **fields}
+
+
+FAILURES = [
+    (grpc.StatusCode.INTERNAL, "Executor failed: /secret/path", 500, "api_error"),
+    (grpc.StatusCode.UNAVAILABLE, "gone", 503, "overloaded_error"),
+    (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_error"),
+    (grpc.StatusCode.DEADLINE_EXCEEDED, "late", 504, "timeout_error"),
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        'in ensemble, {"message": "long", "param": "messages", "code": "context_length_exceeded"}',
+        400,
+        "invalid_request_error",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "details", "status", "error_type"), FAILURES)
+@pytest.mark.parametrize(
+    ("path", "stream"),
+    [("/v1/messages", False), ("/v1/messages", True), ("/v1/messages/count_tokens", False)],
+)
+def test_failure_before_the_first_token(
+    http: httpx.Client,
+    fake: FakeTriton,
+    path: str,
+    stream: bool,
+    code: grpc.StatusCode,
+    details: str,
+    status: int,
+    error_type: str,
+) -> None:
+    fake.reset(Script([tokens("ok")], fails_after=0, status=code, details=details))
+    answer = http.post(path, json=body(stream=stream))
+    assert (answer.status_code, answer.json()["type"]) == (status, "error")
+    assert answer.json()["error"]["type"] == error_type
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"x-api-key": API_KEY}, 200),
+        ({"Authorization": f"Bearer {API_KEY}"}, 200),
+        ({"Authorization": f"Bearer {API_KEY}", "x-api-key": "wrong"}, 200),
+        ({"Authorization": "Bearer wrong", "x-api-key": API_KEY}, 401),
+        ({"x-api-key": "wrong"}, 401),
+        ({"x-api-key": ""}, 401),
+        ({}, 401),
+    ],
+)
+def test_key_in_either_header(stack: Stack, headers: dict[str, str], status: int) -> None:
+    stack.fake.reset(Script([tokens("ok")]))
+    answer = httpx.post(f"{stack.url}/v1/messages", json=body(), headers=headers)
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.json()["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "error_type"),
+    [
+        ("POST", "/v1/messages", b"{nope", 400, "invalid_request_error"),
+        ("POST", "/v1/messages", json.dumps(body(model="other")).encode(), 404, "not_found_error"),
+        ("GET", "/v1/messages", b"", 405, "invalid_request_error"),
+        ("POST", "/v1/messages/batches", b"{}", 404, "not_found_error"),
+        ("POST", "/v1/messages", b" " * (16 * 1024 * 1024 + 1), 413, "request_too_large"),
+    ],
+)
+def test_http_errors_have_the_form_of_the_api(
+    http: httpx.Client, method: str, path: str, content: bytes, status: int, error_type: str
+) -> None:
+    answer = http.request(method, path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert set(answer.json()) == {"type", "error"}
+    assert answer.json()["error"]["type"] == error_type
+
+
+def turn(role: str, *blocks: object) -> dict:
+    return body(messages=[{"role": role, "content": list(blocks)}])
+
+
+DEEP: dict = {"type": "object"}
+for _ in range(40):
+    DEEP = {"type": "object", "properties": {"a": DEEP}}
+CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+
+BAD_BODIES = [
+    ({"messages": USER, "max_tokens": 1}, "model"),
+    ({"model": MODEL, "messages": USER}, "max_tokens"),
+    ({"model": MODEL, "max_tokens": 1}, "messages"),
+    (body(max_tokens=0), "max_tokens"),
+    (body(max_tokens=True), "max_tokens"),
+    (body(messages=[]), "messages"),
+    (body(messages="hi"), "messages"),
+    (body(messages=["hi"]), "messages[0]"),
+    (body(messages=[{"role": "tool", "content": "x"}]), "messages[0].role"),
+    (body(messages=[{"content": "x"}]), "messages[0].role"),
+    (body(messages=[{"role": "user"}]), "messages[0].content"),
+    (turn("user", {"type": "image", "source": {}}), "messages[0].content[0].type"),
+    (turn("user", {"text": "x"}), "messages[0].content[0].type"),
+    (turn("user", {"type": "text"}), "messages[0].content[0].text"),
+    (turn("user", {"type": "text", "text": "x", "citations": [1]}), "messages[0].content[0].citations"),
+    (turn("user", CALL), "messages[0].content[0].type"),
+    (turn("user"), "messages[0].content"),
+    (turn("assistant", {"type": "thinking", "thinking": "x"}), "messages[0].content[0].type"),
+    (turn("assistant", CALL), "messages"),
+    (turn("assistant", {**CALL, "input": "{}"}), "messages[0].content[0].input"),
+    (turn("user", {"type": "tool_result"}), "messages[0].content[0].tool_use_id"),
+    (
+        turn("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image"}]}),
+        "messages[0].content[0].content[0].type",
+    ),
+    (body(system=5), "system"),
+    (body(system=[{"type": "image"}]), "system[0].type"),
+    (body(stop_sequences="x"), "stop_sequences"),
+    (body(stop_sequences=[""]), "stop_sequences[0]"),
+    (body(stop_sequences=["a"] * 17), "stop_sequences"),
+    (body(temperature=1.1), "temperature"),
+    (body(top_p=0), "top_p"),
+    (body(top_k=-1), "top_k"),
+    (body(stream=1), "stream"),
+    (body(metadata={"user_id": 5}), "metadata.user_id"),
+    (body(tools=[{"type": "bash_20250124", "name": "bash"}]), "tools[0].type"),
+    (body(tools=[{"name": "f"}]), "tools[0].input_schema"),
+    (body(tools=[{**ADD, "name": "a b"}]), "tools[0].name"),
+    (body(tools=[{**ADD, "input_schema": DEEP}]), "tools[0].input_schema"),
+    (body(tools=[{**ADD, "defer_loading": True}]), "tools[0].defer_loading"),
+    (body(tools=[ADD, ADD]), "tools"),
+    (body(tool_choice="auto"), "tool_choice"),
+    (body(tool_choice={"type": "function"}), "tool_choice.type"),
+    (body(tool_choice={"type": "any"}), "tool_choice"),
+    (body(tools=[ADD], tool_choice={"type": "tool", "name": "other"}), "tool_choice"),
+    (body(thinking={"type": "enabled", "budget_tokens": 1024}), "thinking.type"),
+    (body(output_config={"effort": "high"}), "output_config.effort"),
+    (body(output_config={"format": {"type": "json_schema", "schema": DEEP}}), "output_config.format"),
+    (body(service_tier="priority"), "service_tier"),
+    (body(speed="fast"), "speed"),
+    (body(container="c"), "container"),
+    (body(mcp_servers=[{}]), "mcp_servers"),
+    (body(inference_geo="eu"), "inference_geo"),
+]
+
+
+@pytest.mark.parametrize(("content", "param"), BAD_BODIES)
+def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, content: dict, param: str) -> None:
+    answer = http.post("/v1/messages", json=content)
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"type", "error"}
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith(f"{param}: ")
+    assert fake.requests == []
+
+
+def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("ok")]))
+    neutral = {
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+        "container": None,
+        "metadata": {"user_id": None},
+        "output_config": {"effort": None, "format": None},
+        "service_tier": "standard_only",
+        "speed": "standard",
+        "stop_sequences": [],
+        "thinking": {"type": "disabled"},
+        "tools": [],
+        "unknown_field": 1,
+    }
+    assert http.post("/v1/messages", json=body(**neutral)).status_code == 200

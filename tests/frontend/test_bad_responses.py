@@ -1,0 +1,118 @@
+"""The Responses API's table of bad input: each row is refused in OpenAI's form and names the field."""
+
+import httpx2 as httpx
+import pytest
+
+from tests.fakes.triton_server import FakeTriton, Script, tokens
+from tests.frontend.conftest import MODEL
+
+ADD = {"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": False}
+
+
+def body(**fields: object) -> dict:
+    return {"model": MODEL, "input": "hi", **fields}
+
+
+def item(**fields: object) -> dict:
+    return body(input=[fields])
+
+
+DEEP: dict = {"type": "object"}
+for _ in range(40):
+    DEEP = {"type": "object", "properties": {"a": DEEP}}
+
+BAD_BODIES = [
+    ({"input": "hi"}, "model"),
+    ({"model": MODEL}, "input"),
+    (body(model=5), "model"),
+    (body(input=5), "input"),
+    (body(input=[]), "input"),
+    (body(input=["hi"]), "input[0]"),
+    (body(input=[{"role": "user", "content": "hi"}] * 10_001), "input"),
+    (item(type="reasoning", id="r", summary=[]), "input[0].type"),
+    (item(type="item_reference", id="x"), "input[0].type"),
+    (item(type=[]), "input[0].type"),
+    (item(role="tool", content="x"), "input[0].role"),
+    (item(role="user"), "input[0].content"),
+    (item(role="user", content=5), "input[0].content"),
+    (item(role="user", content=[]), "input[0].content"),
+    (item(role="user", content=[{"type": "input_image", "image_url": "x"}]), "input[0].content[0].type"),
+    (item(role="user", content=[{"type": "input_text"}]), "input[0].content[0].text"),
+    (item(type="function_call", name="f", arguments="{}"), "input[0].call_id"),
+    (item(type="function_call", call_id="c", name="f", arguments={}), "input[0].arguments"),
+    (item(type="function_call", call_id="c", name="f", arguments="[]"), "input"),
+    (item(type="function_call_output", call_id="c"), "input[0].output"),
+    (body(instructions=5), "instructions"),
+    (body(max_output_tokens=0), "max_output_tokens"),
+    (body(max_output_tokens=2**31), "max_output_tokens"),
+    (body(temperature=2.1), "temperature"),
+    (body(temperature="1"), "temperature"),
+    (body(top_p=0), "top_p"),
+    (body(stream="true"), "stream"),
+    (body(stream=True, stream_options={"include_obfuscation": True}), "stream_options.include_obfuscation"),
+    (body(tools=[{"type": "web_search"}]), "tools[0].type"),
+    (body(tools=[{"type": "function"}]), "tools[0].name"),
+    (body(tools=[{**ADD, "name": "a b"}]), "tools[0].name"),
+    (body(tools=[{**ADD, "parameters": {"type": "string"}}]), "tools[0].parameters"),
+    (body(tools=[{**ADD, "defer_loading": True}]), "tools[0].defer_loading"),
+    (body(tools=[ADD, ADD]), "tools"),
+    (body(tool_choice="required"), "tool_choice"),
+    (body(tool_choice="any"), "tool_choice"),
+    (body(tool_choice={"type": "file_search"}), "tool_choice.type"),
+    (body(tools=[ADD], tool_choice={"type": "function", "name": "other"}), "tool_choice"),
+    (body(text={"format": {"type": "xml"}}), "text.format.type"),
+    (body(text={"format": {"type": "json_schema", "schema": {}}}), "text.format.name"),
+    (body(text={"format": {"type": "json_schema", "name": "x", "schema": DEEP}}), "text.format"),
+    (body(text={"verbosity": "low"}), "text.verbosity"),
+    (body(metadata={str(i): "" for i in range(17)}), "metadata"),
+    (body(metadata={"a": 5}), "metadata.a"),
+    (body(metadata={"a": "x" * 513}), "metadata.a"),
+    (body(store=True), "store"),
+    (body(previous_response_id="resp_1"), "previous_response_id"),
+    (body(conversation="conv_1"), "conversation"),
+    (body(background=True), "background"),
+    (body(include=["reasoning.encrypted_content"]), "include"),
+    (body(reasoning={"effort": "low"}), "reasoning.effort"),
+    (body(truncation="auto"), "truncation"),
+    (body(service_tier="flex"), "service_tier"),
+    (body(prompt={"id": "x"}), "prompt"),
+    (body(max_tool_calls=1), "max_tool_calls"),
+    (body(top_logprobs=1), "top_logprobs"),
+]
+
+
+@pytest.mark.parametrize(("content", "param"), BAD_BODIES)
+def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, content: dict, param: str) -> None:
+    answer = http.post("/v1/responses", json=content)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param)
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"].startswith(f"{param}: ")
+    assert fake.requests == []
+
+
+def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("ok")]))
+    neutral = {
+        "background": False,
+        "conversation": None,
+        "include": [],
+        "max_output_tokens": None,
+        "metadata": None,
+        "previous_response_id": None,
+        "reasoning": {"effort": "none", "summary": None},
+        "service_tier": "auto",
+        "store": False,
+        "stream_options": None,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "tools": [],
+        "tool_choice": "auto",
+        "truncation": "disabled",
+        "unknown_field": 1,
+    }
+    assert http.post("/v1/responses", json=body(**neutral)).status_code == 200
+
+
+def test_unknown_model(http: httpx.Client) -> None:
+    answer = http.post("/v1/responses", json=body(model="other"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")

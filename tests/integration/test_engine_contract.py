@@ -1,0 +1,321 @@
+"""The live engine against the contract of TensorRT-LLM's C++ backend."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.integration.engine_client import EngineClient, Response
+
+# "What is machine learning?" in the chat format of SmolLM2.
+PROMPT = [1, 4093, 198, 1780, 314, 3746, 1380, 47, 2, 198, 1, 520, 9531, 198]
+END_ID = 2
+
+
+@pytest.fixture(scope="module")
+def engine(triton: str) -> Iterator[EngineClient]:
+    client = EngineClient(triton)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def answer(engine: EngineClient) -> list[int]:
+    """The first 24 ids of the greedy answer."""
+    (response,) = engine.generate(input_ids=PROMPT, request_output_len=24, exclude_input_in_output=True)
+    return response.ids
+
+
+def stop_words(*words: list[int]) -> Any:
+    ids = list(itertools.chain(*words))
+    ends = list(itertools.accumulate(map(len, words)))
+    return np.array([[ids, ends + [-1] * (len(ids) - len(ends))]], np.int32)
+
+
+def streamed_ids(responses: list[Response]) -> list[int]:
+    assert [response.is_final for response in responses] == [False] * (len(responses) - 1) + [True]
+    return list(itertools.chain.from_iterable(response.ids for response in responses))
+
+
+class TestWholeAnswer:
+    def test_repeats_the_prompt(self, engine: EngineClient, answer: list[int]) -> None:
+        (response,) = engine.generate(input_ids=PROMPT, request_output_len=24)
+        assert response.is_final
+        assert response.ids == PROMPT + answer
+        assert response.outputs["output_ids"].shape == (1, 1, len(PROMPT) + 24)
+        assert response.outputs["sequence_length"].tolist() == [[len(PROMPT) + 24]]
+
+    def test_holds_nothing_that_was_not_asked_for(self, engine: EngineClient) -> None:
+        (response,) = engine.generate(input_ids=PROMPT, request_output_len=2)
+        assert set(response.outputs) == {"output_ids", "sequence_length"}
+
+    def test_ends_before_the_end_id(self, engine: EngineClient, answer: list[int]) -> None:
+        end = answer.index(answer[9])
+        (response,) = engine.generate(
+            input_ids=PROMPT, request_output_len=24, end_id=answer[9], exclude_input_in_output=True
+        )
+        assert response.ids == answer[:end]
+
+
+class TestStreaming:
+    def test_new_ids_only_and_the_last_response_is_final(
+        self, engine: EngineClient, answer: list[int]
+    ) -> None:
+        responses = engine.generate(input_ids=PROMPT, request_output_len=24, streaming=True)
+        assert streamed_ids(responses) == answer
+        assert all(response.ids for response in responses)
+        assert all(
+            response.outputs["sequence_length"].tolist() == [[len(response.ids)]] for response in responses
+        )
+
+    def test_the_end_id_gives_a_final_response_without_ids(
+        self, engine: EngineClient, answer: list[int]
+    ) -> None:
+        end = answer.index(answer[9])
+        responses = engine.generate(
+            input_ids=PROMPT, request_output_len=24, streaming=True, end_id=answer[9]
+        )
+        assert streamed_ids(responses) == answer[:end]
+        assert responses[-1].outputs["output_ids"].shape == (1, 1, 0)
+        assert responses[-1].outputs["sequence_length"].tolist() == [[0]]
+
+    def test_the_model_ends_by_itself(self, engine: EngineClient) -> None:
+        responses = engine.generate(input_ids=PROMPT, request_output_len=1000, streaming=True, end_id=END_ID)
+        ids = streamed_ids(responses)
+        assert 20 < len(ids) < 1000
+        assert END_ID not in ids
+        assert responses[-1].ids == []
+
+    @pytest.mark.parametrize("end_id", [{}, {"end_id": -1}])
+    def test_without_an_end_id_only_the_length_ends(
+        self, engine: EngineClient, end_id: dict[str, int]
+    ) -> None:
+        responses = engine.generate(input_ids=PROMPT, request_output_len=400, streaming=True, **end_id)
+        assert len(streamed_ids(responses)) == 400
+
+
+class TestStopWords:
+    @pytest.mark.parametrize("length", [1, 2, 5])
+    def test_the_word_is_returned(self, engine: EngineClient, answer: list[int], length: int) -> None:
+        word = answer[10 - length : 10]
+        responses = engine.generate(
+            input_ids=PROMPT, request_output_len=24, streaming=True, stop_words_list=stop_words([7], word)
+        )
+        ids = streamed_ids(responses)
+        assert ids[-length:] == word
+        assert ids == answer[: len(ids)]
+        assert len(ids) <= 10
+
+    def test_min_tokens_come_first(self, engine: EngineClient, answer: list[int]) -> None:
+        ids = streamed_ids(
+            engine.generate(
+                input_ids=PROMPT,
+                request_output_len=24,
+                streaming=True,
+                end_id=answer[2],
+                stop_words_list=stop_words(answer[3:5]),
+                min_tokens=20,
+            )
+        )
+        assert len(ids) >= 20
+
+
+class TestOptionalOutputs:
+    def test_log_probs_accumulate(self, engine: EngineClient) -> None:
+        arguments = {"input_ids": PROMPT, "request_output_len": 12, "return_log_probs": True}
+        responses = engine.generate(**arguments, streaming=True)
+        num_ids = 0
+        for response in responses:
+            num_ids += len(response.ids)
+            log_probs = response.outputs["output_log_probs"]
+            assert log_probs.shape == (1, 1, num_ids)
+            assert (log_probs <= 0).all()
+            assert response.outputs["cum_log_probs"] == pytest.approx(log_probs.sum(), rel=1e-4)
+        (whole,) = engine.generate(**arguments)
+        assert whole.outputs["output_log_probs"] == pytest.approx(log_probs, abs=0.05)
+
+    def test_num_input_tokens_is_repeated_and_num_output_tokens_is_of_the_response(
+        self, engine: EngineClient
+    ) -> None:
+        wanted = {"return_num_input_tokens": True, "return_num_output_tokens": True}
+        responses = engine.generate(input_ids=PROMPT, request_output_len=5, streaming=True, **wanted)
+        for response in responses:
+            assert response.outputs["num_input_tokens"].tolist() == [[len(PROMPT)]]
+            assert response.outputs["num_output_tokens"].tolist() == [[len(response.ids)]]
+        (whole,) = engine.generate(input_ids=PROMPT, request_output_len=5, **wanted)
+        assert whole.outputs["num_output_tokens"].tolist() == [[len(PROMPT) + 5]]
+
+
+class TestSampling:
+    def sample(self, engine: EngineClient, **tensors: Any) -> list[int]:
+        (response,) = engine.generate(
+            input_ids=PROMPT, request_output_len=24, exclude_input_in_output=True, **tensors
+        )
+        return response.ids
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"runtime_top_k": 1},
+            {"temperature": 0.0, "runtime_top_p": 1.0},
+            {"temperature": 1.5},
+            {"runtime_top_p": 0.0, "temperature": 1.5},
+            {"seed": 7},
+        ],
+    )
+    def test_greedy(self, engine: EngineClient, answer: list[int], tensors: dict[str, Any]) -> None:
+        assert self.sample(engine, **tensors) == answer
+
+    def test_the_seed_decides(self, engine: EngineClient) -> None:
+        hot = {"runtime_top_p": 1.0, "temperature": 1.5}
+        by_seed = [self.sample(engine, **hot, seed=seed) for seed in (1, 2, 2**32 + 1, 2**64 - 1)]
+        assert len({tuple(ids) for ids in by_seed}) == 4
+        assert self.sample(engine, **hot, seed=2) == by_seed[1]
+
+    def test_without_a_seed_it_is_zero(self, engine: EngineClient) -> None:
+        hot = {"runtime_top_p": 1.0, "temperature": 1.5}
+        assert self.sample(engine, **hot) == self.sample(engine, **hot, seed=0)
+
+    def test_others_in_the_batch_do_not_change_the_sample(self, engine: EngineClient) -> None:
+        request = {
+            "input_ids": PROMPT,
+            "request_output_len": 12,
+            "runtime_top_k": 40,
+            "exclude_input_in_output": True,
+        }
+        (alone,) = engine.generate(**request, seed=3)
+        streams = [engine.stream(**request, seed=seed) for seed in range(8)]
+        together = [next(iter(stream)).ids for stream in streams]
+        assert together[3] == alone.ids
+        assert len({tuple(ids) for ids in together}) > 1
+
+    @pytest.mark.parametrize(
+        "penalty", [{"repetition_penalty": 1.8}, {"presence_penalty": 2.0}, {"frequency_penalty": 2.0}]
+    )
+    def test_penalties(self, engine: EngineClient, penalty: dict[str, float]) -> None:
+        long = {"input_ids": PROMPT, "request_output_len": 120, "exclude_input_in_output": True}
+        (without,) = engine.generate(**long)
+        (response,) = engine.generate(**long, **penalty)
+        assert len(set(response.ids)) > len(set(without.ids))
+
+
+class TestBatching:
+    def test_a_later_request_joins_the_running_one(self, engine: EngineClient) -> None:
+        long = iter(engine.stream(input_ids=PROMPT, request_output_len=600, streaming=True))
+        next(long)
+        (short,) = engine.generate(input_ids=PROMPT, request_output_len=3)
+        assert len(short.ids) == len(PROMPT) + 3
+        rest = list(long)
+        assert rest[-1].is_final
+        assert len(rest) > 100
+
+    def test_stop_ends_every_request_of_the_id(self, engine: EngineClient) -> None:
+        request = {"input_ids": PROMPT, "request_output_len": 8000, "request_id": "to-stop"}
+        streaming = iter(engine.stream(**request, streaming=True))
+        whole = iter(engine.stream(**request))
+        first = next(streaming)
+        (acknowledgement,) = engine.generate(request_id="to-stop", stop=True)
+        assert acknowledgement.is_final
+        assert not acknowledgement.error
+        assert not acknowledgement.outputs
+        assert len(streamed_ids([first, *streaming])) < 8000
+        (response,) = whole
+        assert PROMPT == response.ids[: len(PROMPT)]
+        assert len(response.ids) < 8000
+
+    def test_stop_of_an_unknown_id(self, engine: EngineClient) -> None:
+        (acknowledgement,) = engine.generate(request_id="never-seen", stop=True)
+        assert acknowledgement.is_final
+        assert not acknowledgement.error
+
+    def test_stop_needs_an_id(self, engine: EngineClient) -> None:
+        (response,) = engine.generate(request_id="", stop=True)
+        assert response.error_body["param"] == "stop"
+
+    def test_requests_whose_client_has_left_make_room(self, engine: EngineClient) -> None:
+        places = int(engine.parameter("max_num_seqs"))
+        streams = [
+            engine.stream(input_ids=PROMPT, request_output_len=8000, streaming=True) for _ in range(places)
+        ]
+        next(iter(streams[-1]))
+        for stream in streams:
+            stream.leave()
+        (response,) = engine.generate(input_ids=PROMPT, request_output_len=1)
+        assert len(response.ids) == len(PROMPT) + 1
+
+
+class TestWindow:
+    def test_the_output_is_cut_to_the_window(self, engine: EngineClient) -> None:
+        window = int(engine.parameter("max_seq_len"))
+        (response,) = engine.generate(
+            input_ids=[198] * (window - 2), request_output_len=10, exclude_input_in_output=True
+        )
+        assert len(response.ids) == 2
+
+    def test_a_prompt_that_fills_the_window_is_refused(self, engine: EngineClient) -> None:
+        window = int(engine.parameter("max_seq_len"))
+        (response,) = engine.generate(input_ids=[198] * window, request_output_len=1)
+        assert response.error_body["param"] == "input_ids"
+        assert response.error_body["code"] == "context_length_exceeded"
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("param", "value"),
+        [
+            ("input_ids", [1, 49152]),
+            ("input_ids", [-1]),
+            ("input_ids", np.ones((2, 3), np.int32)),
+            ("request_output_len", 0),
+            ("end_id", 49152),
+            ("stop_words_list", np.array([[[5, 6], [2, 1]]], np.int32)),
+            ("bad_words_list", np.array([[[5], [1]]], np.int32)),
+            ("embedding_bias", np.zeros((1, 49152), np.float32)),
+            ("beam_width", 2),
+            ("num_return_sequences", 2),
+            ("len_penalty", 2.0),
+            ("temperature", float("nan")),
+            ("temperature", -0.5),
+            ("runtime_top_k", -1),
+            ("runtime_top_p", 1.5),
+            ("runtime_top_p", float("inf")),
+            ("min_p", 1.0),
+            ("repetition_penalty", 0.0),
+            ("presence_penalty", 2.5),
+            ("frequency_penalty", float("nan")),
+            ("min_tokens", 3),
+            ("return_context_logits", True),
+            ("return_generation_logits", True),
+            ("return_perf_metrics", True),
+            ("guided_decoding_guide_type", "json"),
+        ],
+    )
+    def test_names_the_tensor(self, engine: EngineClient, param: str, value: Any) -> None:
+        request = {"input_ids": PROMPT, "request_output_len": 2, param: value}
+        if param == "input_ids" and isinstance(value, np.ndarray):
+            request |= {name: np.ones((2, 1), np.int32) for name in ("input_lengths", "request_output_len")}
+        (response,) = engine.generate(**request)
+        assert response.error_body["param"] == param
+        assert response.error_body["message"].startswith(f"{param}: ")
+
+    def test_neutral_values_of_unsupported_inputs_are_taken(self, engine: EngineClient) -> None:
+        (response,) = engine.generate(
+            input_ids=PROMPT,
+            request_output_len=2,
+            beam_width=1,
+            num_return_sequences=1,
+            len_penalty=1.0,
+            return_context_logits=False,
+            bad_words_list=np.zeros((1, 2, 0), np.int32),
+            embedding_bias=np.zeros((1, 0), np.float32),
+        )
+        assert len(response.ids) == len(PROMPT) + 2
+
+    def test_the_status_is_invalid_argument(self, engine: EngineClient) -> None:
+        stream = engine.stream(input_ids=PROMPT, beam_width=2, metadata=[("triton_grpc_error", "true")])
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stream)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

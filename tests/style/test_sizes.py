@@ -1,0 +1,26 @@
+"""The code stays small: files that fit in the head, functions that fit on a screen."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+
+
+def sources() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split() if not name.startswith("tests/")]
+
+
+@pytest.mark.parametrize("name", sources())
+def test_file_and_its_functions_are_small(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert text.count("\n") <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < MAX_FUNCTION_LINES, f"{name}: {node.name}"
