@@ -14,9 +14,12 @@ class Admission:
 
     async def served_model(self, parameters: GenerationParameters) -> ServedModel:
         self._require_within_limits(parameters)
+        return await self.named_model(parameters.model)
+
+    async def named_model(self, name: str) -> ServedModel:
         model = await self._triton.served_model()
-        if parameters.model != model.name:
-            raise model_not_found(parameters.model)
+        if name != model.name:
+            raise model_not_found(name)
         return model
 
     def _require_within_limits(self, parameters: GenerationParameters) -> None:

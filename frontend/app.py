@@ -17,6 +17,7 @@ from frontend.request_id import RequestId
 from frontend.responses_routes import ResponsesRoutes
 from frontend.routes import OpenAiRoutes, health_routes
 from frontend.settings import Settings
+from frontend.tokenize_routes import TokenizeRoutes
 from frontend.triton import Triton
 from frontend.version import version_routes
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
         OpenAiRoutes(triton, settings, admission),
         ResponsesRoutes(triton, admission),
         AnthropicRoutes(triton, admission),
+        TokenizeRoutes(triton, admission),
     ):
         app.include_router(routes.router, dependencies=keys)
     app.include_router(version_routes(), dependencies=keys)
@@ -56,12 +58,12 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
-    return to_response(error, request.url.path)
+    return to_response(error, request.scope["path"])
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return to_response(_from_http_exception(request, error), request.url.path, error.headers)
+    return to_response(_from_http_exception(request, error), request.scope["path"], error.headers)
 
 
 def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
@@ -80,4 +82,4 @@ async def _answer_nobody(_: Request, __: Exception) -> Response:
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
     logger.error("unexpected failure", exc_info=error)
-    return to_response(EngineFailed("The server failed to process the request."), request.url.path)
+    return to_response(EngineFailed("The server failed to process the request."), request.scope["path"])

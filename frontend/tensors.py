@@ -20,10 +20,18 @@ _NUMPY_TYPES = {
 }
 
 
-def add_input(request: service_pb2.ModelInferRequest, name: str, value: TensorValue, data_type: int) -> None:
-    """Appends one input of batch size 1; a scalar has shape [1, 1], a sequence [1, n]."""
+def add_input(
+    request: service_pb2.ModelInferRequest,
+    name: str,
+    value: TensorValue,
+    data_type: int,
+    rank: int = 2,
+) -> None:
+    """Appends one input of batch size 1: n values have the shape [1, n], or [1, 1, n] of rank 3."""
     values = [value] if isinstance(value, (str, bool, int, float)) else value
-    tensor = request.inputs.add(name=name, datatype=_wire_name(data_type), shape=[1, len(values)])
+    tensor = request.inputs.add(
+        name=name, datatype=_wire_name(data_type), shape=[*[1] * (rank - 1), len(values)]
+    )
     if tensor.datatype == "BYTES":
         request.raw_input_contents.append(b"".join(_length_prefixed(str(text).encode()) for text in values))
     else:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TypeAlias
 
 import grpc
@@ -24,7 +24,7 @@ from frontend.errors import (
     InvalidRequest,
 )
 from frontend.served_model import ServedModel, ensemble_steps, served_model
-from frontend.tensors import TensorValue, add_input, read_ids, read_outputs
+from frontend.tensors import TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ _Call: TypeAlias = (
 
 ENGINE_MODEL = "tensorrt_llm"
 PREPROCESS_MODEL = "preprocess"
+POSTPROCESS_MODEL = "postprocess"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 UNARY_TIMEOUT_S = 5.0
 # The stop request is repeated until the generation has ended: the first may overtake the generation itself.
@@ -49,9 +50,10 @@ _CHANNEL_OPTIONS = [
 ]
 # Makes Triton end a failed stream with a gRPC status instead of a text (its inference_protocols.md).
 _STATUS_METADATA = (("triton_grpc_error", "true"),)
+_INT32 = model_config_pb2.DataType.TYPE_INT32
 _STOP_TYPES = {
-    "input_lengths": model_config_pb2.DataType.TYPE_INT32,
-    "request_output_len": model_config_pb2.DataType.TYPE_INT32,
+    "input_lengths": _INT32,
+    "request_output_len": _INT32,
     "stop": model_config_pb2.DataType.TYPE_BOOL,
 }
 
@@ -92,11 +94,21 @@ class Triton:
         for name, value in inputs.items():
             add_input(request, name, value, model.input_types[name])
         request.outputs.add(name="input_ids")
+        return read_ids(read_outputs(await self._infer_once(request))["input_ids"])
+
+    async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
+        """The bytes of each token id."""
+        request = service_pb2.ModelInferRequest(model_name=POSTPROCESS_MODEL)
+        add_input(request, "output_ids", ids, _INT32, rank=3)
+        add_input(request, "sequence_length", len(ids), _INT32)
+        request.outputs.add(name="output_bytes")
+        return read_byte_strings(read_outputs(await self._infer_once(request))["output_bytes"])
+
+    async def _infer_once(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
         try:
-            response = await self._stub.ModelInfer(request, timeout=UNARY_TIMEOUT_S)
+            return await self._stub.ModelInfer(request, timeout=UNARY_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise self._rpc_error(error.code(), error.details() or "") from error
-        return read_ids(read_outputs(response)["input_ids"])
 
     async def infer(
         self, request: service_pb2.ModelInferRequest

@@ -77,6 +77,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.requests.append(request)
         if self.script.fails_after == 0:
             await context.abort(self.script.status, self.script.details)
+        if request.model_name == "postprocess":
+            return _spelled(request)
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
         ids = np.arange(self.script.num_prompt_tokens, dtype="<i4")
         response.outputs.add(name="input_ids", datatype="INT32", shape=[1, len(ids)])
@@ -180,6 +182,16 @@ def _response(
         if name in wanted:
             response.outputs.add(name=name, datatype=datatype, shape=shape)
             response.raw_output_contents.append(raw)
+    return response
+
+
+def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
+    """Every id as its number in angle brackets."""
+    assert list(request.inputs[0].shape) == [1, 1, len(request.raw_input_contents[0]) // 4]
+    pieces = [b"<%d>" % token_id for token_id in np.frombuffer(request.raw_input_contents[0], "<i4")]
+    response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
+    response.outputs.add(name="output_bytes", datatype="BYTES", shape=[1, len(pieces)])
+    response.raw_output_contents.append(b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces))
     return response
 
 

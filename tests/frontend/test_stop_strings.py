@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def feed_all(stops: StopStrings, pieces: list[str]) -> str:
 
 def cut(text: str, cuts: list[int]) -> list[str]:
     edges = [0, *sorted(at % (len(text) + 1) for at in cuts), len(text)]
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(text=TEXTS, strings=STRINGS, cuts=st.lists(st.integers(0, 100), max_size=8), keeps=st.booleans())

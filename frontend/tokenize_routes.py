@@ -1,0 +1,38 @@
+"""/tokenize and /detokenize: the served model's tokenizer, for clients that count."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from frontend.admission import Admission
+from frontend.chat_prompt import chat_prompt
+from frontend.json_route import add_json_route
+from frontend.request_body import read_body
+from frontend.tokenize_request import DetokenizeRequest, TokenizeRequest, TokenizeText
+from frontend.triton import Triton
+
+
+class TokenizeRoutes:
+    def __init__(self, triton: Triton, admission: Admission) -> None:
+        self._triton = triton
+        self._admission = admission
+        self.router = APIRouter()
+        add_json_route(self.router, "POST", "/tokenize", self.tokenize, TokenizeRequest)
+        add_json_route(self.router, "POST", "/detokenize", self.detokenize, DetokenizeRequest)
+
+    async def tokenize(self, request: Request) -> dict[str, Any]:
+        body = (await read_body(request, TokenizeRequest)).root
+        model = await self._admission.named_model(body.model)
+        prompt = {"text_input": body.prompt} if isinstance(body, TokenizeText) else chat_prompt(body)
+        ids = await self._triton.preprocess(model, prompt)
+        texts = await self._texts(ids) if body.return_token_strs else None
+        return {"count": len(ids), "max_model_len": model.max_model_len, "tokens": ids, "token_strs": texts}
+
+    async def detokenize(self, request: Request) -> dict[str, str]:
+        body = await read_body(request, DetokenizeRequest)
+        await self._admission.named_model(body.model)
+        pieces = await self._triton.postprocess(body.tokens) if body.tokens else []
+        return {"prompt": b"".join(pieces).decode("utf-8", "replace")}
+
+    async def _texts(self, ids: list[int]) -> list[str]:
+        return [piece.decode("utf-8", "replace") for piece in await self._triton.postprocess(ids)]
