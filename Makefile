@@ -14,7 +14,7 @@ PRECISION =
 export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
 
 VENV_PYTHON = .venv/bin/python
-MODEL_FOLDERS = $(wildcard model_repository/*/1)
+MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py))
 
 .PHONY: help setup serve build-engines test check format perf lock clean
 .DEFAULT_GOAL := help
@@ -40,8 +40,10 @@ check: setup ## Check format, lint and types
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy frontend build scripts
-	$(foreach folder,$(MODEL_FOLDERS),cd $(folder) && \
-	    $(CURDIR)/$(VENV_PYTHON) -m mypy --config-file $(CURDIR)/pyproject.toml *.py && cd $(CURDIR) &&) true
+	@# Each in its own folder: its modules import each other by bare name.
+	@for folder in $(MODEL_FOLDERS); do echo "mypy $$folder"; \
+	    (cd "$$folder" && "$(CURDIR)/$(VENV_PYTHON)" -m mypy --config-file "$(CURDIR)/pyproject.toml" \
+	        --cache-dir "$(CURDIR)/.mypy_cache" *.py) || exit 1; done
 
 format: setup ## Format the code and apply the linter's fixes
 	$(VENV_PYTHON) -m ruff format .

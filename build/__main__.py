@@ -12,7 +12,7 @@ from rich.console import Console
 
 from build.build_engine import Order, build_engine
 from build.errors import BuildError
-from build.openvino_weights import STORES
+from build.openvino_weights import PRECISIONS
 from build.progress import Reporter
 
 ENGINES = Path(__file__).parent.parent / "engines"
@@ -48,7 +48,7 @@ def _order(arguments: Sequence[str] | None) -> Order:
     parser.add_argument("--name", help="the engine folder's name (default: after the model)")
     parser.add_argument("--served-model-name", help="what clients call the model (default: after the model)")
     parser.add_argument(
-        "--precision", choices=STORES, default="int8", help="how weights are stored (%(default)s)"
+        "--precision", choices=PRECISIONS, default="int8", help="how weights are stored (%(default)s)"
     )
     parser.add_argument(
         "--engines-dir", type=Path, default=ENGINES, help="where engine folders lie (%(default)s)"

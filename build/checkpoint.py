@@ -93,10 +93,6 @@ def tensor_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def num_weights(config: LlamaConfig) -> int:
-    return sum(math.prod(shape) for shape in tensor_shapes(config).values())
-
-
 def check_shapes(config: LlamaConfig, found: dict[str, tuple[int, ...]], ignored: set[str]) -> None:
     """Raises BuildError unless exactly the tensors of a Llama of this config were found."""
     expected = tensor_shapes(config)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import openvino as ov
 
-from build.checkpoint import Checkpoint, num_weights
+from build.checkpoint import Checkpoint
 from build.errors import BuildError
 from build.openvino_graph import LlamaGraph
-from build.openvino_weights import BYTES_PER_WEIGHT, STORES
+from build.openvino_weights import PRECISIONS, stored_bytes
 from build.progress import Reporter
 
 KIND = "openvino"
@@ -21,7 +21,7 @@ _FIXED_BYTES = 16 << 20
 
 def engine_bytes(checkpoint: Checkpoint, precision: str) -> int:
     """About how much disk the engine will take."""
-    return int(num_weights(checkpoint.config) * BYTES_PER_WEIGHT[precision]) + _FIXED_BYTES
+    return stored_bytes(checkpoint.config, precision) + _FIXED_BYTES
 
 
 def write_engine(checkpoint: Checkpoint, precision: str, folder: Path, reporter: Reporter) -> None:
@@ -29,7 +29,7 @@ def write_engine(checkpoint: Checkpoint, precision: str, folder: Path, reporter:
     folder.mkdir()
     layers = checkpoint.config.num_layers
     with reporter.step(f"Building the graph of {layers} layers in {precision}", layers) as advance:
-        model = LlamaGraph(checkpoint, STORES[precision]).build(lambda: advance(1))
+        model = LlamaGraph(checkpoint, PRECISIONS[precision]).build(lambda: advance(1))
     with reporter.step("Saving the engine"):
         _save(model, folder / MODEL_FILES[0])
 

@@ -8,7 +8,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from build.checkpoint import EMBEDDING, FINAL_NORM, OUTPUT, Checkpoint, LlamaConfig, layer_tensor
-from build.openvino_weights import Weights
+from build.openvino_weights import Precision
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Attention:
 
 
 class LlamaGraph:
-    """Builds the model of a checkpoint, each weight as `store` keeps it."""
+    """Builds the model of a checkpoint."""
 
-    def __init__(self, checkpoint: Checkpoint, store: Callable[[Weights], ov.Node]) -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         self._checkpoint = checkpoint
         self._config = checkpoint.config
-        self._store = store
+        self._precision = precision
         self._sinks: list[ov.Node] = []
 
     def build(self, advance: Callable[[], None]) -> ov.Model:
@@ -118,7 +118,7 @@ class LlamaGraph:
         return ops.multiply(scale, ops.multiply(hidden, ops.divide(_float(1.0), root)))
 
     def _weight(self, name: str) -> ov.Node:
-        node = self._store(self._checkpoint.tensor(name))
+        node = self._precision.of(name)(self._checkpoint.tensor(name))
         node.set_friendly_name(name)
         return node
 

@@ -23,7 +23,7 @@ class Admission:
         return model
 
     def _require_within_limits(self, parameters: GenerationParameters) -> None:
-        if parameters.num_choices > self._settings.max_choices:
+        if parameters.num_candidates > self._settings.max_choices:
             raise InvalidRequest(f"n: at most {self._settings.max_choices} choices are allowed.", "n")
         if len(parameters.stop_strings) > self._settings.max_stop_strings:
             raise InvalidRequest(

@@ -19,7 +19,7 @@ class AnthropicResponse:
         self._id = f"msg_{uuid.uuid4().hex}"
         self._blocks = ContentBlocks()
         self._is_started = False
-        self._end: dict[str, str | None] = {"stop_reason": None, "stop_sequence": None}
+        self._end: dict[str, str | int | None] = {"stop_reason": None, "stop_sequence": None}
         self._usage: dict[str, Any] = {}
 
     def read(self, delta: ChatDelta) -> list[Event]:

@@ -47,6 +47,8 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
         app.include_router(routes.router, dependencies=keys)
     app.include_router(version_routes(), dependencies=keys)
     app.include_router(health_routes(triton))
+    app.state.refuses_unknown_fields = settings.refuse_unknown_fields
+    app.state.sse_keep_alive_s = settings.sse_keep_alive_s
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(ClientDisconnected, _answer_nobody)

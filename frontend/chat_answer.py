@@ -44,7 +44,7 @@ class ChatAnswers:
     async def respond(self, request: Request, chat: ChatRequest, answer: Answer) -> Response:
         events = self._events(chat, answer)
         if chat.is_stream:
-            return EventStream(_frames(events), lambda error: event_frame(answer.failed(error)))
+            return EventStream(request, _frames(events), lambda error: event_frame(answer.failed(error)))
         await until_disconnect(request.receive, _exhaust(events))
         return JSONResponse(answer.whole())
 

@@ -21,7 +21,7 @@ class ChatDelta:
     num_prompt_tokens: int
     num_completion_tokens: int
     finish_reason: ChatFinishReason | None
-    stop_reason: str | None
+    stop_reason: str | int | None
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from frontend.best_of import best_of
 from frontend.generation import Delta, Token
 from frontend.requests import CompletionRequest
 from frontend.usage import Usage
@@ -15,9 +16,9 @@ class CompletionResponse:
     """One answer to a completion request; `echo` holds the text to put before each prompt's choices."""
 
     def __init__(self, completion: CompletionRequest, num_prompts: int, echo: Sequence[str]) -> None:
-        self.usage = Usage(completion.num_choices)
+        self.usage = Usage(completion.num_candidates)
         self._completion = completion
-        self._num_choices = num_prompts * completion.num_choices
+        self._num_prompts = num_prompts
         self._echo = echo
         self._id = f"cmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
@@ -25,10 +26,13 @@ class CompletionResponse:
         self._started: set[int] = set()
 
     def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
-        choices = [
-            self._choice([delta for delta in deltas if delta.index == index], index)
-            for index in range(self._num_choices)
+        num_candidates, num_choices = self._completion.num_candidates, self._completion.num_choices
+        kept = [
+            candidate
+            for prompt in range(self._num_prompts)
+            for candidate in best_of(_candidates(deltas, prompt, num_candidates), num_choices)
         ]
+        choices = [self._choice(candidate, index) for index, candidate in enumerate(kept)]
         return self._envelope(choices) | {"usage": self.usage.to_dict()}
 
     def chunks(self, delta: Delta) -> list[dict[str, Any]]:
@@ -92,3 +96,8 @@ class CompletionResponse:
             "tokens": texts,
             "top_logprobs": [None] * len(tokens) if self._completion.logprobs else [{} for _ in tokens],
         }
+
+
+def _candidates(deltas: Sequence[Delta], prompt: int, num_candidates: int) -> list[list[Delta]]:
+    indices = range(prompt * num_candidates, (prompt + 1) * num_candidates)
+    return [[delta for delta in deltas if delta.index == index] for index in indices]

@@ -1,9 +1,11 @@
 """A response of server-sent events: one event a write, an error frame when the work fails after the start."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -12,9 +14,11 @@ from frontend.errors import ApiError, EngineFailed, to_frame
 
 logger = logging.getLogger(__name__)
 
+KEEP_ALIVE_FRAME = b": keep-alive\n\n"
+
 
 class EventStream(Response):
-    """Sends events, each a complete frame; an error before the first is raised and so gets its status.
+    """Sends events, each a complete frame; an error before anything is sent is raised and so gets its status.
 
     `to_frame` makes the frame that ends a stream which fails later.
     """
@@ -23,34 +27,58 @@ class EventStream(Response):
     charset = "utf-8"
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], to_frame: Callable[[ApiError], bytes] = to_frame
+        self,
+        request: Request,
+        events: AsyncGenerator[bytes, None],
+        to_frame: Callable[[ApiError], bytes] = to_frame,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
+        self._keep_alive_s: float = request.app.state.sse_keep_alive_s
         self._events = events
         self._to_frame = to_frame
+        self._is_started = False
+        self._is_quiet = True
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        keeping_alive = asyncio.create_task(self._keep_alive(send))
         try:
             await until_disconnect(receive, self._send_events(send))
         except ClientDisconnected:
             logger.debug("the client left during a stream")
+        finally:
+            keeping_alive.cancel()
 
     async def _send_events(self, send: Send) -> None:
-        async with aclosing(self._events) as events:
-            first = await anext(events)
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send(_body(first))
-            try:
+        try:
+            async with aclosing(self._events) as events:
                 async for event in events:
-                    await send(_body(event))
-            except ApiError as error:
-                await send(_body(self._to_frame(error)))
-            except Exception:
-                logger.exception("a stream failed")
-                await send(_body(self._to_frame(EngineFailed("The server failed to process the request."))))
+                    await self._send(send, event)
+        except ApiError as error:
+            await self._fail(send, error)
+        except Exception:
+            if not self._is_started:
+                raise
+            logger.exception("a stream failed")
+            await self._fail(send, EngineFailed("The server failed to process the request."))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _fail(self, send: Send, error: ApiError) -> None:
+        if not self._is_started:
+            raise error
+        await self._send(send, self._to_frame(error))
 
-def _body(event: bytes) -> dict[str, object]:
-    return {"type": "http.response.body", "body": event, "more_body": True}
+    async def _send(self, send: Send, frame: bytes) -> None:
+        self._is_quiet = False
+        if not self._is_started:
+            self._is_started = True
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+    async def _keep_alive(self, send: Send) -> None:
+        """Comments through the silence of a long prompt, which proxies take for a dead peer."""
+        while True:
+            await asyncio.sleep(self._keep_alive_s)
+            if self._is_quiet:
+                await self._send(send, KEEP_ALIVE_FRAME)
+            self._is_quiet = True

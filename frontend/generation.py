@@ -38,7 +38,7 @@ class Delta:
     num_prompt_tokens: int
     num_completion_tokens: int
     finish_reason: FinishReason | None = None
-    stop_reason: str | None = None
+    stop_reason: str | int | None = None
 
 
 async def generate(
@@ -75,19 +75,22 @@ class _ResponseReader:
         self._generation = generation
         self._stop_strings = StopStrings(generation.stop_strings, generation.keeps_stop_string)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stop_ids = generation.stop_token_ids
+        if generation.ends_at_stop_ids:
+            self._stop_ids |= model.stop_ids
         self._num_tokens = 0
 
     def read(self, response: service_pb2.ModelInferResponse) -> Delta:
         ids, pieces, logprobs, num_prompt_tokens = self._unpack(read_outputs(response))
         self._num_tokens += len(ids)
         is_last = is_final(response)
-        is_at_stop_id = bool(ids) and self._generation.ends_at_stop_ids and ids[-1] in self._model.stop_ids
-        if is_at_stop_id:
+        stop_id = ids[-1] if is_last and ids and ids[-1] in self._stop_ids else None
+        if stop_id is not None:
             ids, pieces = ids[:-1], pieces[:-1]
         text = self._stop_strings.feed(self._decode(ids, pieces, is_last))
         if is_last:
             text += self._stop_strings.flush()
-        finish_reason = self._finish(is_last, is_at_stop_id, num_prompt_tokens)
+        finish_reason = self._finish(is_last, stop_id, num_prompt_tokens)
         return Delta(
             index=self._generation.index,
             text=text,
@@ -95,7 +98,7 @@ class _ResponseReader:
             num_prompt_tokens=num_prompt_tokens,
             num_completion_tokens=self._num_tokens,
             finish_reason=finish_reason,
-            stop_reason=self._stop_strings.matched,
+            stop_reason=self._stop_reason(stop_id),
         )
 
     def _unpack(self, outputs: Mapping[str, bytes]) -> tuple[list[int], list[bytes], list[float], int]:
@@ -122,12 +125,18 @@ class _ResponseReader:
             ]
         return self._utf8.decode(b"".join(pieces), is_last)
 
-    def _finish(self, is_last: bool, is_at_stop_id: bool, num_prompt_tokens: int) -> FinishReason | None:
+    def _stop_reason(self, stop_id: int | None) -> str | int | None:
+        """The string or id of the client's that ended the text; the model's own end ids are none of them."""
+        if self._stop_strings.matched is not None:
+            return self._stop_strings.matched
+        return stop_id if stop_id in self._generation.stop_token_ids else None
+
+    def _finish(self, is_last: bool, stop_id: int | None, num_prompt_tokens: int) -> FinishReason | None:
         if self._stop_strings.matched is not None:
             return "stop"
         if not is_last:
             return None
-        if is_at_stop_id:
+        if stop_id is not None:
             return "stop"
         window = self._model.max_model_len - num_prompt_tokens
         if self._num_tokens >= min(self._generation.max_new_tokens or window, window):

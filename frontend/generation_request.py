@@ -13,7 +13,7 @@ from frontend.tensors import TensorValue
 from frontend.tool_guide import chat_guide
 
 # Parameters of the API that only some engines honour -> the engine's input that carries them.
-_ENGINE_INPUTS = {"min_p": "min_p"}
+_ENGINE_INPUTS = {"min_p": "min_p", "bad_words": "bad_words_list", "logit_bias": "embedding_bias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class GenerationRequest:
     inputs: Mapping[str, TensorValue]
     max_new_tokens: int | None
     ends_at_stop_ids: bool
+    stop_token_ids: frozenset[int]
     stop_strings: tuple[str, ...]
     keeps_stop_string: bool
     keeps_special_tokens: bool
@@ -51,9 +52,9 @@ def from_completion(
         raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
     inputs = [_prompt_inputs(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
     guide = requested_guide(completion)
-    return _generations(
-        inputs, completion, guide, completion.max_new_tokens, completion.wants_logprobs, model
-    )
+    ranks = completion.num_candidates > completion.num_choices
+    wants_logprobs = completion.wants_logprobs or ranks
+    return _generations(inputs, completion, guide, completion.max_new_tokens, wants_logprobs, model)
 
 
 def echoed_prompts(completion: CompletionRequest) -> list[str]:
@@ -94,10 +95,11 @@ def _generations(
     seed = secrets.randbits(63) if parameters.seed is None else parameters.seed
     return [
         GenerationRequest(
-            index=prompt_index * parameters.num_choices + choice,
+            index=prompt_index * parameters.num_candidates + choice,
             inputs={**prompt, **sampling, "seed": (seed + choice) % 2**64},
             max_new_tokens=max_new_tokens,
             ends_at_stop_ids=not parameters.ignore_eos,
+            stop_token_ids=frozenset(parameters.stop_token_ids),
             stop_strings=parameters.stop_strings,
             keeps_stop_string=parameters.include_stop_str_in_output,
             keeps_special_tokens=not parameters.skip_special_tokens,
@@ -106,7 +108,7 @@ def _generations(
             stream=parameters.is_stream,
         )
         for prompt_index, prompt in enumerate(prompts)
-        for choice in range(parameters.num_choices)
+        for choice in range(parameters.num_candidates)
     ]
 
 
@@ -120,6 +122,13 @@ def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]
         inputs["min_tokens"] = parameters.min_tokens
     if parameters.ignore_eos:
         inputs["end_id"] = -1
+    if parameters.stop_token_ids:
+        inputs["stop_token_ids"] = parameters.stop_token_ids
+    if parameters.bad_words:
+        inputs["bad_words"] = parameters.bad_words
+    if parameters.logit_bias:
+        inputs["logit_bias_ids"] = [int(token_id) for token_id in parameters.logit_bias]
+        inputs["logit_bias_values"] = list(parameters.logit_bias.values())
     return inputs | _temperature_inputs(parameters)
 
 
@@ -140,15 +149,15 @@ def _guide_inputs(guide: Guide | None, model: ServedModel) -> dict[str, TensorVa
     if guide is None:
         return {}
     inputs = guide.inputs()
-    if not inputs.keys() <= model.input_types.keys() or model.unsupported_inputs & inputs.keys():
+    if not inputs.keys() <= model.engine_inputs:
         raise _unsupported(guide.param)
     return inputs
 
 
 def _require_engine_support(parameters: GenerationParameters, model: ServedModel) -> None:
     for param, engine_input in _ENGINE_INPUTS.items():
-        asked = getattr(parameters, param) is not None
-        if asked and (engine_input in model.unsupported_inputs or param not in model.input_types):
+        asked = getattr(parameters, param) not in (None, [], {})
+        if asked and engine_input not in model.engine_inputs:
             raise _unsupported(param)
 
 

@@ -23,8 +23,14 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     body = parse_body(await request.body(), model)
     if body.model_extra:
-        logger.info("unknown fields ignored: %s", ", ".join(sorted(body.model_extra)))
+        _handle_unknown(sorted(body.model_extra), request.app.state.refuses_unknown_fields)
     return body
+
+
+def _handle_unknown(fields: Sequence[str], are_refused: bool) -> None:
+    if are_refused:
+        raise InvalidRequest(f"{fields[0]}: unknown field.", fields[0], "unknown_field")
+    logger.info("unknown fields ignored: %s", ", ".join(fields))
 
 
 def parse_body(body: bytes, model: type[Model]) -> Model:
@@ -57,6 +63,8 @@ def _param(document: object, loc: Sequence[int | str]) -> str:
     """The path of a field as a client wrote it, messages[0].content; a union's branch names are left out."""
     path = ""
     for index, part in enumerate(loc):
+        if part == "[key]":
+            break
         if isinstance(document, dict) and (part in document or index == len(loc) - 1):
             path += f".{part}" if path else str(part)
             document = document.get(part)

@@ -10,10 +10,12 @@ from frontend.tool_calls import PYTHON_TAG
 from frontend.tools import ToolFields
 
 INT32_MAX = 2**31 - 1
+MAX_LISTED_TOKENS = 1024
 MAX_STOP_STRING_CHARS = 256
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
 
 class StreamOptions(Frozen):
@@ -74,6 +76,11 @@ class GenerationParameters(Frozen):
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     stop: StopString | list[StopString] | None = None
+    stop_token_ids: list[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    bad_words: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    logit_bias: dict[TokenIdText, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        default=None, max_length=MAX_LISTED_TOKENS
+    )
     include_stop_str_in_output: bool = False
     skip_special_tokens: bool = True
     n: int | None = Field(default=None, ge=1)
@@ -88,12 +95,14 @@ class GenerationParameters(Frozen):
     guided_choice: Choices | None = None
     guided_grammar: str | None = None
 
-    logit_bias: Unsupported = None
-    best_of: Unsupported = None
-
     @property
     def num_choices(self) -> int:
         return self.n or 1
+
+    @property
+    def num_candidates(self) -> int:
+        """Choices to generate for each prompt; more than are answered with when the best are picked."""
+        return self.num_choices
 
     @property
     def is_stream(self) -> bool:
@@ -133,6 +142,7 @@ class ChatRequest(GenerationParameters, ToolFields):
     add_generation_prompt: bool = True
     continue_final_message: bool = False
 
+    best_of: Unsupported = None
     functions: Unsupported = None
     function_call: Unsupported = None
     audio: Unsupported = None
@@ -186,6 +196,7 @@ class CompletionRequest(GenerationParameters):
     max_tokens: int | None = Field(default=16, ge=1, le=INT32_MAX)
     logprobs: int | None = Field(default=None, ge=0, le=5)
     echo: bool = False
+    best_of: int | None = Field(default=None, ge=1, le=20)
 
     suffix: Unsupported = None
 
@@ -203,3 +214,15 @@ class CompletionRequest(GenerationParameters):
     @property
     def wants_logprobs(self) -> bool:
         return self.logprobs is not None
+
+    @property
+    def num_candidates(self) -> int:
+        return self.best_of or self.num_choices
+
+    @model_validator(mode="after")
+    def _best_of_needs_whole_answers(self) -> "CompletionRequest":
+        if self.best_of is not None and self.best_of < self.num_choices:
+            raise field_error("best_of", "must be at least n")
+        if self.best_of is not None and self.best_of > self.num_choices and self.stream:
+            raise field_error("best_of", "is not allowed with stream when more than n")
+        return self

@@ -49,7 +49,7 @@ class OpenAiRoutes:
         completion = await read_body(request, CompletionRequest)
         model = await self._admission.served_model(completion)
         generations = from_completion(completion, model, self._settings.max_prompts)
-        num_prompts = len(generations) // completion.num_choices
+        num_prompts = len(generations) // completion.num_candidates
         response = CompletionResponse(completion, num_prompts, echoed_prompts(completion))
         return await self._answer(request, completion, response, model, generations)
 
@@ -72,7 +72,7 @@ class OpenAiRoutes:
     ) -> Response:
         deltas = run_choices(self._triton, model, generations)
         if parameters.is_stream:
-            return EventStream(_events(deltas, response, parameters.wants_usage_chunk))
+            return EventStream(request, _events(deltas, response, parameters.wants_usage_chunk))
         collected = await until_disconnect(request.receive, _collect(deltas, response))
         return JSONResponse(response.whole(collected))
 

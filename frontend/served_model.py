@@ -7,6 +7,8 @@ from tritonclient.grpc import model_config_pb2
 
 from frontend.errors import EngineFailed
 
+ENGINE_MODEL = "tensorrt_llm"
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -21,8 +23,8 @@ class ServedModel:
     special_ids: frozenset[int]
     input_types: Mapping[str, int]
     """Ensemble input -> its type in model_config_pb2.DataType."""
-    unsupported_inputs: frozenset[str]
-    """Inputs of the engine that it refuses."""
+    engine_inputs: frozenset[str]
+    """Inputs of the engine that it honours."""
     created: int
     """Unix time at which the frontend first saw the model."""
 
@@ -50,11 +52,16 @@ def served_model(
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
             input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
-            unsupported_inputs=frozenset(filter(None, parameters.get("unsupported_inputs", "").split(","))),
+            engine_inputs=_engine_inputs(steps[ENGINE_MODEL]),
             created=created,
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error
+
+
+def _engine_inputs(engine: model_config_pb2.ModelConfig) -> frozenset[str]:
+    refused = engine.parameters["unsupported_inputs"].string_value.split(",")
+    return frozenset(tensor.name for tensor in engine.input).difference(refused)
 
 
 def _ids(text: str) -> list[int]:

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     max_choices: int = Field(default=16, ge=1, le=128)
     max_prompts: int = Field(default=64, ge=1)
     max_stop_strings: int = Field(default=16, ge=1)
+    refuse_unknown_fields: bool = False
+    sse_keep_alive_s: float = Field(default=15, gt=0)
     shutdown_grace_s: int = Field(default=30, ge=0)
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 

@@ -23,7 +23,7 @@ from frontend.errors import (
     EngineUnavailable,
     InvalidRequest,
 )
-from frontend.served_model import ServedModel, ensemble_steps, served_model
+from frontend.served_model import ENGINE_MODEL, ServedModel, ensemble_steps, served_model
 from frontend.tensors import TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ _Call: TypeAlias = (
     "grpc.aio.StreamStreamCall[service_pb2.ModelInferRequest, service_pb2.ModelStreamInferResponse]"
 )
 
-ENGINE_MODEL = "tensorrt_llm"
 PREPROCESS_MODEL = "preprocess"
 POSTPROCESS_MODEL = "postprocess"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024

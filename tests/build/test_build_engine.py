@@ -11,8 +11,10 @@ from rich.console import Console
 
 from build.build_engine import Order, build_engine
 from build.errors import BuildError
+from build.gguf_checkpoint import GgufCheckpoint
 from build.manifest import FILE_NAME, read_manifest
-from build.openvino_engine import MODEL_FILES, check_engine
+from build.openvino_engine import MODEL_FILES, check_engine, write_engine
+from build.openvino_weights import PRECISIONS, stored_bytes
 from build.progress import Reporter
 from build.repository import CONFIG, read_config
 from tests.build.tiny_llama import LLAMA3_SCALING, tiny_config, write_gguf, write_hugging_face
@@ -122,6 +124,14 @@ def test_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="The tokenizer has 260 tokens, the model only 259"):
         build_engine(order(model, tmp_path / "engines"), QUIET)
     assert os.listdir(tmp_path / "engines") == [".tiny.lock"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_size_is_estimated(precision: str, tmp_path: Path) -> None:
+    checkpoint = GgufCheckpoint(write_gguf(tmp_path / "tiny.gguf", tiny_config(tie_word_embeddings=False)))
+    write_engine(checkpoint, precision, tmp_path / "engine", QUIET)
+    size = (tmp_path / "engine" / MODEL_FILES[1]).stat().st_size
+    assert size == pytest.approx(stored_bytes(checkpoint.config, precision), rel=0.15)
 
 
 def test_engine_that_does_not_run_is_an_error(tmp_path: Path) -> None:

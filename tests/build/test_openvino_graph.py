@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from build.checkpoint import Checkpoint
 from build.gguf_checkpoint import GgufCheckpoint
 from build.openvino_graph import LlamaGraph
-from build.openvino_weights import STORES
+from build.openvino_weights import PRECISIONS
 from build.safetensors_checkpoint import SafetensorsCheckpoint
 from tests.build.tiny_llama import (
     LLAMA3_SCALING,
@@ -44,7 +44,7 @@ def from_gguf(tmp_path: Path, config: dict[str, Any]) -> Checkpoint:
 
 
 def model_of(checkpoint: Checkpoint, precision: str = "f16") -> ov.Model:
-    return LlamaGraph(checkpoint, STORES[precision]).build(lambda: None)
+    return LlamaGraph(checkpoint, PRECISIONS[precision]).build(lambda: None)
 
 
 def infer(request: ov.InferRequest, ids: list[int], past: int = 0) -> NDArray[np.float32]:
@@ -114,7 +114,7 @@ def paged_tokens(folder: Path, prompt: list[int], count: int) -> list[int]:
     return tokens
 
 
-@pytest.mark.parametrize("precision", STORES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_precision_stays_near_the_reference(precision: str, tmp_path: Path) -> None:
     config = tiny_config()
     model = model_of(from_folder(tmp_path, config), precision)

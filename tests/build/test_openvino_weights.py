@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from build.openvino_weights import ROWS_AT_ONCE, STORES, quantize_int4, quantize_int8
+from build.openvino_weights import PRECISIONS, ROWS_AT_ONCE, quantize_int4, quantize_int8
 
 ROWS = np.random.default_rng(3).normal(size=(6, 256)).astype(np.float32)
 
@@ -27,10 +27,10 @@ def test_groups_divide_the_row(columns: int, group: int) -> None:
     assert quantize_int8(np.ones((2, columns), dtype=np.float32))[0].shape[-1] == group
 
 
-@pytest.mark.parametrize("precision", STORES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", [(3, 50), (5, 96), (ROWS_AT_ONCE + 3, 32)])
 def test_stored_weights_have_the_shape_of_the_weights(precision: str, shape: tuple[int, int]) -> None:
-    node = STORES[precision](np.zeros(shape, dtype=np.float32))
+    node = PRECISIONS[precision].layers(np.zeros(shape, dtype=np.float32))
     assert tuple(node.output(0).shape) == shape
     assert node.output(0).element_type.type_name == "f32"
 

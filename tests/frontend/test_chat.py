@@ -4,6 +4,10 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from frontend.errors import InvalidRequest
+from frontend.generation_request import from_chat
+from frontend.requests import ChatRequest
+from frontend.served_model import ServedModel, served_model
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import MODEL
 
@@ -146,6 +150,12 @@ def test_choices_have_seeds_of_their_own(client: openai.OpenAI, fake: FakeTriton
         ({"extra_body": {"top_k": 7, "min_p": 0.5}}, {"top_k": [7], "min_p": [0.5]}),
         ({"extra_body": {"min_tokens": 3, "ignore_eos": True}}, {"min_tokens": [3], "end_id": [-1]}),
         ({"extra_body": {"repetition_penalty": 1.5}}, {"repetition_penalty": [1.5]}),
+        ({"extra_body": {"stop_token_ids": [7, 8]}}, {"stop_token_ids": [7, 8]}),
+        ({"extra_body": {"bad_words": ["no"]}}, {"bad_words": ["no"]}),
+        (
+            {"logit_bias": {"5": -100, "6": 1.5}},
+            {"logit_bias_ids": [5, 6], "logit_bias_values": [-100.0, 1.5]},
+        ),
         ({"max_tokens": 9}, {"max_tokens": [9]}),
         ({"max_tokens": 9, "max_completion_tokens": 8}, {"max_tokens": [8]}),
         ({"seed": -1}, {"seed": [2**64 - 1]}),
@@ -171,3 +181,35 @@ def test_unseeded_requests_differ_in_seed(client: openai.OpenAI, fake: FakeTrito
     for _ in range(2):
         client.chat.completions.create(model=MODEL, messages=USER)
     assert fake.inputs(0)["seed"] != fake.inputs(1)["seed"]
+
+
+def test_stop_id_of_the_client_is_the_stop_reason(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("a", "b"), [(77, b"c")]], ends_by_end_id=False))
+    extra = {"stop_token_ids": [77]}
+    answer = client.chat.completions.create(model=MODEL, messages=USER, extra_body=extra)
+    assert answer.choices[0].message.content == "ab"
+    assert answer.choices[0].model_extra["stop_reason"] == 77
+    assert answer.usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("engine_input", "param", "value"),
+    [
+        ("min_p", "min_p", 0.5),
+        ("bad_words_list", "bad_words", ["no"]),
+        ("embedding_bias", "logit_bias", {"1": 1}),
+        ("guided_decoding_guide", "response_format", {"type": "json_object"}),
+    ],
+)
+def test_what_the_engine_refuses_is_a_400_that_names_it(engine_input: str, param: str, value: object) -> None:
+    chat = ChatRequest.model_validate({"model": MODEL, "messages": USER, param: value})
+    from_chat(chat, served_by(FakeTriton()))
+    with pytest.raises(InvalidRequest) as caught:
+        from_chat(chat, served_by(FakeTriton(), refuses=engine_input))
+    assert caught.value.param == param
+
+
+def served_by(fake: FakeTriton, refuses: str = "") -> ServedModel:
+    fake.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = refuses
+    steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
+    return served_model(fake.configs["ensemble"], steps, created=0)

@@ -83,3 +83,12 @@ def test_stream_ends_with_usage_and_done(http: httpx.Client, fake: FakeTriton) -
     assert [chunk["choices"][0]["text"] for chunk in chunks[:-1]] == [" a", " crucial part", ""]
     assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
     assert chunks[-1]["usage"]["completion_tokens"] == 4
+
+
+def test_best_of_answers_with_the_likeliest(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(Script(ANSWER))
+    answer = client.completions.create(model=MODEL, prompt="Computers are", n=2, best_of=4)
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    assert len(fake.requests) == 4
+    assert answer.choices[0].logprobs is None
+    assert answer.usage.completion_tokens == 4 * 4

@@ -40,7 +40,7 @@ def chat(**fields: object) -> ChatRequest:
     return parse_body(json.dumps(body).encode(), ChatRequest)
 
 
-def model(unsupported_inputs: frozenset[str] = frozenset()) -> ServedModel:
+def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedModel:
     return ServedModel(
         name="m",
         ensemble="ensemble",
@@ -49,7 +49,7 @@ def model(unsupported_inputs: frozenset[str] = frozenset()) -> ServedModel:
         stop_ids=frozenset(),
         special_ids=frozenset(),
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
-        unsupported_inputs=unsupported_inputs,
+        engine_inputs=engine_inputs,
         created=0,
     )
 
@@ -110,7 +110,7 @@ def test_forced_call_goes_before_a_response_format(wanted: dict) -> None:
 @pytest.mark.parametrize("choice", ["required", PLANT, ALLOWED])
 def test_engine_without_grammar_refuses_a_forced_call(choice: object) -> None:
     with pytest.raises(InvalidRequest, match="tool_choice: the engine") as caught:
-        from_chat(chat(tool_choice=choice), model(GUIDE_INPUTS))
+        from_chat(chat(tool_choice=choice), model(frozenset()))
     assert (caught.value.param, caught.value.code) == ("tool_choice", "unsupported")
 
 

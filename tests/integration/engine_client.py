@@ -37,8 +37,10 @@ class Response:
 
 
 class Stream:
-    """The responses to one request. Read it to its end or leave early: tritonserver 2.51 doesn't stop cleanly after
-    a cancellation that meets the final response."""
+    """The responses to one request: to be read to their end, or left early.
+
+    After a cancellation that meets the final response, tritonserver 2.51 doesn't stop cleanly.
+    """
 
     def __init__(self, call: Any) -> None:
         self._call = call

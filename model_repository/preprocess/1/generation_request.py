@@ -1,6 +1,6 @@
 """One generation as its client asked for it, read from the input tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -24,9 +24,12 @@ class GenerationRequest:
     end_id: int | None
     pad_id: int | None
     stop_words: list[str]
+    stop_token_ids: list[int]
     bad_words: list[str]
     bias_words: list[str]
     bias_weights: list[float]
+    logit_bias_ids: list[int]
+    logit_bias_values: list[float]
 
 
 def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
@@ -46,9 +49,12 @@ def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
         end_id=_scalar(values, "end_id"),
         pad_id=_scalar(values, "pad_id"),
         stop_words=_words(values, "stop_words"),
+        stop_token_ids=values.get("stop_token_ids", []),
         bad_words=_words(values, "bad_words"),
         bias_words=_words(values, "embedding_bias_words"),
         bias_weights=values.get("embedding_bias_weights", []),
+        logit_bias_ids=values.get("logit_bias_ids", []),
+        logit_bias_values=values.get("logit_bias_values", []),
     )
     _check(request)
     return request
@@ -62,10 +68,13 @@ def _check(request: GenerationRequest) -> None:
         raise ClientError("tools needs messages.", "tools")
     if request.max_tokens is not None and request.max_tokens < 1:
         raise ClientError("max_tokens must be at least 1.", "max_tokens")
-    if len(request.bias_words) != len(request.bias_weights) or not all(map(isfinite, request.bias_weights)):
-        raise ClientError(
-            "embedding_bias_weights must be one finite number a word.", "embedding_bias_weights"
-        )
+    _check_weights(request.bias_words, request.bias_weights, "embedding_bias_weights")
+    _check_weights(request.logit_bias_ids, request.logit_bias_values, "logit_bias")
+
+
+def _check_weights(biased: Sequence[object], weights: Sequence[float], param: str) -> None:
+    if len(biased) != len(weights) or not all(map(isfinite, weights)):
+        raise ClientError(f"{param} must be one finite number for each word or id.", param)
 
 
 def _scalar(values: Mapping[str, list[Any]], name: str) -> Any:

@@ -71,12 +71,15 @@ class Preprocessor:
 
     def _words(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
         stop_ids = self._settings.stop_ids if request.end_id is None else ()
-        stop_words = [[index] for index in stop_ids] + self._encode_words(request.stop_words)
-        bias_words = self._encode_words(request.bias_words)
+        self._check_ids(request.stop_token_ids, 0, "stop_token_ids")
+        self._check_ids(request.logit_bias_ids, 0, "logit_bias")
+        single_ids = [[index] for index in (*stop_ids, *request.stop_token_ids)]
+        biased = [*self._encode_words(request.bias_words), *([index] for index in request.logit_bias_ids)]
+        weights = [*request.bias_weights, *request.logit_bias_values]
         return {
-            "stop_words_list": pack_words(stop_words),
+            "stop_words_list": pack_words(single_ids + self._encode_words(request.stop_words)),
             "bad_words_list": pack_words(self._encode_words(request.bad_words)),
-            "embedding_bias": dense_bias(bias_words, request.bias_weights, self._tokenizer.vocab_size),
+            "embedding_bias": dense_bias(biased, weights, self._tokenizer.vocab_size),
         }
 
     def _encode_words(self, words: Sequence[str]) -> list[list[int]]:

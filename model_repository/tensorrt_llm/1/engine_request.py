@@ -19,7 +19,7 @@ class ModelLimits:
     max_seq_len: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EngineRequest:
     """prompt_ids has the shape [1, n]; end_id is None when nothing but the length ends the text."""
 

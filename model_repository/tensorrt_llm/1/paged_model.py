@@ -1,0 +1,88 @@
+"""A decoder on OpenVINO's paged attention, with the blocks of its KV cache in our hands."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino
+from kv_blocks import num_blocks_for
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+from openvino._offline_transformations import paged_attention_transformation
+from step_scheduler import Chunk
+from token_scores import Logits
+
+_PROPERTIES: Mapping[str, str | bool] = {
+    # bfloat16, the default where the CPU has it, rounds logits to steps of 0.125: ties, and wrong log-probs.
+    "INFERENCE_PRECISION_HINT": "f32",
+    # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
+    "ENABLE_CPU_PINNING": False,
+}
+
+
+class PagedModel:
+    """Not safe to share between threads."""
+
+    def __init__(self, engine: Path, num_blocks: int) -> None:
+        model = openvino.Core().read_model(engine / "openvino_model.xml")
+        paged_attention_transformation(model)
+        _select_rows(model)
+        compiled = openvino.Core().compile_model(model, "CPU", dict(_PROPERTIES))
+        self.vocab_size = int(compiled.output(0).partial_shape[2].get_length())
+        self._request = compiled.create_infer_request()
+        for name, cache in _kv_cache(compiled, num_blocks).items():
+            self._request.set_tensor(name, cache)
+
+    def infer(self, chunks: Sequence[Chunk]) -> Logits:
+        """The wanted rows, [rows, vocab_size], to read and change until the next call."""
+        for name, array in step_tensors(chunks).items():
+            self._request.set_tensor(name, openvino.Tensor(array))
+        self._request.infer()
+        logits: Logits = self._request.get_output_tensor(0).data
+        return logits.reshape(-1, self.vocab_size)
+
+
+def step_tensors(chunks: Sequence[Chunk]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+    """The model's inputs: all ids one after another, and where each chunk and its blocks begin."""
+    ends = np.cumsum([chunk.num_tokens for chunk in chunks])
+    blocks = [chunk.sequence.table.blocks[: num_blocks_for(chunk.end)] for chunk in chunks]
+    return {
+        "input_ids": np.concatenate([chunk.sequence.ids[chunk.start : chunk.end] for chunk in chunks]),
+        "position_ids": np.concatenate([np.arange(chunk.start, chunk.end) for chunk in chunks]),
+        "past_lens": np.array([chunk.start for chunk in chunks], np.int32),
+        "subsequence_begins": _begins(ends),
+        "block_indices": np.concatenate(blocks).astype(np.int32),
+        "block_indices_begins": _begins(np.cumsum([len(held) for held in blocks])),
+        "max_context_len": np.array(max(chunk.end for chunk in chunks), np.int32),
+        "rows": np.concatenate(
+            [np.arange(end - chunk.num_rows, end) for chunk, end in zip(chunks, ends, strict=True)]
+        ),
+    }
+
+
+def _begins(ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    return np.concatenate([[0], ends]).astype(np.int32)
+
+
+def _select_rows(model: openvino.Model) -> None:
+    """Adds the input "rows": only those positions go through the output matrix, a fifth of a small model."""
+    output = model.output("logits").get_node().input_value(0).get_node()
+    if output.get_type_name() != "MatMul":
+        raise RuntimeError(f"the logits must come from a MatMul, not from a {output.get_type_name()}.")
+    rows = ops.parameter([-1], openvino.Type.i64, name="rows")
+    rows.output(0).tensor.set_names({"rows"})
+    selected = ops.gather(output.input_value(0), rows, ops.constant(0, dtype=np.int64))
+    output.input(0).replace_source_output(selected.output(0))
+    model.add_parameters([rows])
+    model.validate_nodes_and_infer_types()
+
+
+def _kv_cache(compiled: openvino.CompiledModel, num_blocks: int) -> dict[str, openvino.Tensor]:
+    """Memory that the system provides only as blocks come into use."""
+    caches = {}
+    for port in compiled.inputs:
+        name = port.any_name
+        if name.startswith(("key_cache.", "value_cache.")):
+            block = [int(size.get_length()) for size in list(port.partial_shape)[1:]]
+            caches[name] = openvino.Tensor(port.element_type, openvino.Shape([num_blocks, *block]))
+    return caches

@@ -1,0 +1,71 @@
+"""In-flight batching over the paged model: sequences start and stop between its steps."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from paged_sequence import DecodingRequest, PagedSequence
+from step_scheduler import Chunk, StepScheduler
+from token_chooser import Choice, TokenChooser
+from token_scores import Logits
+
+
+class Decoder(Protocol):
+    """The part of PagedModel that is used."""
+
+    def infer(self, chunks: Sequence[Chunk]) -> Logits: ...
+
+
+class PagedPipeline:
+    """Not safe to share between threads."""
+
+    def __init__(self, model: Decoder, scheduler: StepScheduler, chooser: TokenChooser) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._chooser = chooser
+
+    @property
+    def has_work(self) -> bool:
+        return self._scheduler.has_work
+
+    def has_room_for(self, num_prompt_tokens: int) -> bool:
+        """Whether the KV cache takes such a prompt besides what runs."""
+        return self._scheduler.has_room_for(num_prompt_tokens)
+
+    def start(self, request: DecodingRequest) -> PagedSequence:
+        sequence = PagedSequence(request)
+        self._scheduler.start(sequence)
+        return sequence
+
+    def stop(self, sequence: PagedSequence) -> None:
+        """Has to be called for every sequence: none ends by itself."""
+        self._scheduler.stop(sequence)
+
+    def step(self) -> list[Choice]:
+        """One more id for each sequence whose ids are in the KV cache, and a part of their ids for others."""
+        chunks = self._scheduler.plan()
+        logits = self._model.infer(chunks)
+        self._scheduler.settle(chunks)
+        ends = np.cumsum([chunk.num_rows for chunk in chunks]).tolist()
+        for chunk, end in zip(chunks, ends, strict=True):
+            if chunk.sequence.is_scoring_prompt:
+                self._score_prompt(chunk, logits[end - chunk.num_rows : end])
+        rows = [end - 1 for chunk, end in zip(chunks, ends, strict=True) if chunk.is_last]
+        choices = self._choose(logits, rows, [chunk.sequence for chunk in chunks if chunk.is_last])
+        for choice in choices:
+            if choice.token_id is not None:
+                choice.sequence.append(choice.token_id)
+        return choices
+
+    def _choose(self, logits: Logits, rows: list[int], sequences: list[PagedSequence]) -> list[Choice]:
+        # A selection copies, which takes as long as everything else here together.
+        return self._chooser.choose(logits if len(rows) == len(logits) else logits[rows], sequences)
+
+    def _score_prompt(self, chunk: Chunk, logits: Logits) -> None:
+        """Each row is about the id that follows its own."""
+        request, scores = chunk.sequence.request, chunk.sequence.prompt_scores
+        ids = request.prompt_ids[len(scores) + 1 : chunk.end + 1]
+        # Computed again, if the sequence lost its blocks in between.
+        num_known = len(scores) - chunk.start
+        scores += self._chooser.score(logits[num_known : num_known + len(ids)], ids, request.num_top)

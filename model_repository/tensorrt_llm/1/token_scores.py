@@ -1,0 +1,21 @@
+"""What is told about an id: how probable it was, and what would have been more so."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """Natural logarithms of the model's own probabilities: before temperature, bias, penalties and masks.
+
+    top holds the most probable ids with theirs, best first.
+    """
+
+    token_id: int
+    log_prob: float
+    top: tuple[tuple[int, float], ...] = ()

@@ -1,0 +1,94 @@
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+from engine import Engine, load_engine
+from engine_settings import InvalidSettings
+from openvino import opset13 as ops
+from openvino_pipeline import read_vocab_size
+from running_batch import BatchLimits
+from unsupported_inputs import UNSUPPORTED_INPUTS
+
+from tests.tensorrt_llm.asking import LIMITS, tensors
+from tests.tensorrt_llm.fake_pipeline import FakePipeline
+from tests.tensorrt_llm.fake_sender import FakeSender
+
+PARAMETERS = {
+    "engine_dir": "../engines/tiny",
+    "unsupported_inputs": ",".join(UNSUPPORTED_INPUTS),
+    "max_seq_len": "64",
+    "max_num_seqs": "4",
+    "max_num_tokens": "32",
+    "max_tokens_in_paged_kv_cache": "64",
+}
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, BatchLimits(4, 1024))
+    yield engine
+    engine.close()
+
+
+def ask(engine: Engine, request_id: str = "a", **values: Any) -> FakeSender:
+    sender = FakeSender()
+    engine.accept(request_id, tensors(**values), sender)
+    sender.wait()
+    return sender
+
+
+def test_an_answer(engine: Engine) -> None:
+    assert ask(engine, request_output_len=2).ids == [1, 2, 3, 10, 11]
+
+
+def test_a_refusal(engine: Engine) -> None:
+    refusal = ask(engine, beam_width=2).refusal
+    assert refusal is not None
+    assert refusal.param == "beam_width"
+
+
+def test_stop(engine: Engine) -> None:
+    assert ask(engine, stop=True).is_closed
+
+
+def test_stop_without_a_request_id_is_refused(engine: Engine) -> None:
+    refusal = ask(engine, request_id="", stop=True).refusal
+    assert refusal is not None
+    assert refusal.param == "stop"
+
+
+def test_the_unexpected_ends_one_request_only(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    sender = ask(engine, min_tokens=np.array([None]))
+    assert sender.failure == "The engine could not take this request."
+    assert "'a'" in caplog.text
+    assert ask(engine).responses
+
+
+def model_config(**parameters: str) -> dict[str, Any]:
+    merged = PARAMETERS | parameters
+    return {"parameters": {name: {"string_value": text} for name, text in merged.items()}}
+
+
+def test_a_missing_engine_stops_the_load(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="run `make build-engines`"):
+        load_engine(model_config(), tmp_path / "models")
+
+
+def test_a_damaged_engine_stops_the_load(tmp_path: Path) -> None:
+    engine = tmp_path / "engines" / "tiny" / "engine"
+    engine.mkdir(parents=True)
+    (engine / "openvino_model.xml").write_text("<net")
+    with pytest.raises(InvalidSettings, match="can't be opened"):
+        load_engine(model_config(), tmp_path / "models")
+
+
+def test_vocab_size_is_that_of_the_logits(tmp_path: Path) -> None:
+    ids = ops.parameter([-1, -1, 7], np.float32)
+    logits = ops.relu(ids)
+    logits.output(0).get_tensor().set_names({"logits"})
+    openvino.save_model(openvino.Model([logits], [ids]), tmp_path / "openvino_model.xml")
+    assert read_vocab_size(tmp_path) == 7
