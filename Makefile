@@ -16,11 +16,12 @@ export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODE
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py))
 
-.PHONY: help setup serve build-engines test check format perf lock clean
+.PHONY: help setup serve build-engines test check format perf bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION CONCURRENCY PYTHON (README.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
 	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup
@@ -51,6 +52,9 @@ format: setup ## Format the code and apply the linter's fixes
 
 perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 	@exec $(VENV_PYTHON) -m scripts.perf
+
+bench: setup ## Compare the whole stack with the engine alone; writes results/
+	@exec $(VENV_PYTHON) -m scripts.bench
 
 lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --group dev -o scripts/requirements.txt

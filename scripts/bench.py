@@ -82,16 +82,15 @@ def compare(url: str, model: str, engine: BareEngine, concurrency: int) -> Compa
 def prompts_of(concurrency: int, seed: int) -> list[list[int]]:
     """Different ids for each request and round: no prefix is found in the cache."""
     # Ids above the control tokens, below the smallest vocabulary served.
-    numbers = random.Random(concurrency * 1000 + seed)
+    numbers = random.Random(concurrency * 1000 + seed)  # noqa: S311 - not a secret
     return [[numbers.randrange(300, 30_000) for _ in range(NUM_PROMPT_TOKENS)] for _ in range(concurrency)]
 
 
 def _write(comparisons: list[Comparison]) -> None:
     print("\nconcurrent   stack tok/s   engine tok/s   ratio")
     for it in comparisons:
-        print(
-            f"{it.concurrency:10}   {it.stack_tokens_per_s:11.0f}   {it.engine_tokens_per_s:12.0f}   {it.ratio:5.2f}"
-        )
+        rates = f"{it.stack_tokens_per_s:11.0f}   {it.engine_tokens_per_s:12.0f}"
+        print(f"{it.concurrency:10}   {rates}   {it.ratio:5.2f}")
     RESULTS.mkdir(exist_ok=True)
     path: Path = RESULTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps([asdict(comparison) for comparison in comparisons], indent=1))

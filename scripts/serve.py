@@ -80,9 +80,9 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
 
 def greeting(settings: ServeSettings, model: str) -> str:
     """The URL, the model's name and a command to try them with."""
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
-    )
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    # Bounded and greedy: a small model that samples freely may ramble for minutes.
+    body = json.dumps({"model": model, "messages": messages, "max_tokens": 64, "temperature": 0})
     key = [' -H "Authorization: Bearer $API_KEY"'] if settings.has_keys else []
     curl = " \\\n ".join(
         [
@@ -92,7 +92,7 @@ def greeting(settings: ServeSettings, model: str) -> str:
             f" -d {shlex.quote(body)}",
         ]
     )
-    export = "export API_KEY=   # one of your keys\n" if settings.has_keys else ""
+    export = "With one of your keys in API_KEY (export API_KEY=...):\n\n" if settings.has_keys else ""
     return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n\n{export}{curl}\n"
 
 

@@ -245,7 +245,7 @@ class TestBatching:
 
 class TestWindow:
     def test_a_prompt_that_fills_the_window_is_refused(self, engine: EngineClient) -> None:
-        window = int(engine.parameter("max_seq_len"))
+        window = int(engine.parameter("max_model_len"))
         (response,) = engine.generate(input_ids=[198] * window, request_output_len=1)
         assert response.error_body["param"] == "input_ids"
         assert response.error_body["code"] == "context_length_exceeded"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.conftest import API_KEY, LiveStack
 
-MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
+MESSAGES = [{"role": "user", "content": "What is the capital of Italy?"}]
 
 
 def test_chat_whole_and_streamed_are_the_same_text(client: openai.OpenAI, live_stack: LiveStack) -> None:
@@ -15,8 +15,10 @@ def test_chat_whole_and_streamed_are_the_same_text(client: openai.OpenAI, live_s
     whole = client.chat.completions.create(**request)
     stream = client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
     *chunks, last = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
-    assert "Paris" in whole.choices[0].message.content
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
+    )
+    assert "Rome" in whole.choices[0].message.content
     assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
     assert last.usage == whole.usage
     assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
@@ -24,7 +26,10 @@ def test_chat_whole_and_streamed_are_the_same_text(client: openai.OpenAI, live_s
 
 def test_natural_end_is_stop_and_counts_the_end_token(client: openai.OpenAI, live_stack: LiveStack) -> None:
     answer = client.chat.completions.create(
-        model=live_stack.model, messages=[{"role": "user", "content": "Say hi."}], temperature=0, logprobs=True
+        model=live_stack.model,
+        messages=[{"role": "user", "content": "Say hi."}],
+        temperature=0,
+        logprobs=True,
     )
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.completion_tokens == len(answer.choices[0].logprobs.content) + 1
@@ -37,7 +42,12 @@ def test_completion_default_is_16_tokens(client: openai.OpenAI, live_stack: Live
 
 
 def test_stop_string_is_not_leaked(client: openai.OpenAI, live_stack: LiveStack) -> None:
-    request = {"model": live_stack.model, "prompt": "One, two, three, four,", "temperature": 0, "max_tokens": 30}
+    request = {
+        "model": live_stack.model,
+        "prompt": "One, two, three, four,",
+        "temperature": 0,
+        "max_tokens": 30,
+    }
     free = client.completions.create(**request).choices[0].text
     stop = free[8:14]
     stopped = client.completions.create(**request, stop=stop).choices[0]

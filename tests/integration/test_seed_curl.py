@@ -2,10 +2,16 @@
 
 import json
 import re
+import shutil
 import subprocess
 from typing import Any
 
+import pytest
+
 from tests.integration.conftest import API_KEY, LiveStack
+
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 def curl(stack: LiveStack, path: str, *options: str) -> Any:
@@ -22,7 +28,9 @@ def test_chat(live_stack: LiveStack) -> None:
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "What is machine learning?"},
     ]
-    body = post(live_stack, "/chat/completions", {"model": live_stack.model, "messages": messages, "max_tokens": 8})
+    body = post(
+        live_stack, "/chat/completions", {"model": live_stack.model, "messages": messages, "max_tokens": 8}
+    )
     assert list(body) == ["id", "object", "created", "model", "choices", "usage"]
     assert re.fullmatch("chat-[0-9a-f]{32}", body["id"])
     (choice,) = body["choices"]

@@ -6,7 +6,7 @@ import numpy as np
 from engine_request import EngineRequest, ModelLimits, read_request
 from numpy.typing import NDArray
 
-LIMITS = ModelLimits(vocab_size=100, max_seq_len=64)
+LIMITS = ModelLimits(vocab_size=100, max_model_len=64)
 
 _FLOATS = {
     "temperature",

@@ -20,7 +20,7 @@ from tests.tensorrt_llm.fake_sender import FakeSender
 PARAMETERS = {
     "engine_dir": "../engines/tiny",
     "unsupported_inputs": ",".join(UNSUPPORTED_INPUTS),
-    "max_seq_len": "64",
+    "max_model_len": "64",
     "max_num_seqs": "4",
     "max_num_tokens": "32",
     "max_tokens_in_paged_kv_cache": "64",

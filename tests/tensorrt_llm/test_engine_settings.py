@@ -34,7 +34,7 @@ def with_parameter(config: Any, name: str, text: str) -> Any:
 def test_the_committed_parameters(committed: Any, models: Path) -> None:
     assert read_settings(committed, models) == EngineSettings(
         engine=(models.parent / "engines" / "smollm2-135m-instruct" / "engine").resolve(),
-        max_seq_len=8192,
+        max_model_len=8192,
         max_num_seqs=64,
         max_num_tokens=512,
         max_kv_tokens=131072,
@@ -52,8 +52,8 @@ def test_every_input_is_read_or_refused(committed: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("max_seq_len", "0"),
-        ("max_seq_len", "many"),
+        ("max_model_len", "0"),
+        ("max_model_len", "many"),
         ("max_num_seqs", "-1"),
         ("max_num_tokens", "1.5"),
         ("max_tokens_in_paged_kv_cache", ""),
@@ -69,7 +69,7 @@ def test_a_bad_parameter_is_named(committed: Any, models: Path, name: str, text:
 
 
 @pytest.mark.parametrize(
-    "name", ["engine_dir", "max_seq_len", "max_num_seqs", "max_num_tokens", "max_tokens_in_paged_kv_cache"]
+    "name", ["engine_dir", "max_model_len", "max_num_seqs", "max_num_tokens", "max_tokens_in_paged_kv_cache"]
 )
 def test_a_missing_parameter_is_named(committed: Any, models: Path, name: str) -> None:
     parameters = {key: value for key, value in committed["parameters"].items() if key != name}

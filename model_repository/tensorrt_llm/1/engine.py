@@ -55,7 +55,7 @@ def load_engine(model_config: Mapping[str, Any], models: Path) -> Engine:
     """Takes Triton's model configuration and the folder that holds the models."""
     settings = read_settings(model_config, models)
     try:
-        limits = ModelLimits(read_vocab_size(settings.engine), settings.max_seq_len)
+        limits = ModelLimits(read_vocab_size(settings.engine), settings.max_model_len)
         return Engine(
             partial(open_pipeline, settings),
             limits,

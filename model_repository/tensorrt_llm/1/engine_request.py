@@ -13,10 +13,10 @@ from unsupported_inputs import refuse_unsupported
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """max_seq_len counts prompt and generated ids together."""
+    """max_model_len counts prompt and generated ids together."""
 
     vocab_size: int
-    max_seq_len: int
+    max_model_len: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,11 +64,11 @@ def read_request(tensors: Tensors, limits: ModelLimits) -> EngineRequest:
 
 
 def _room_after(num_prompt_tokens: int, limits: ModelLimits) -> int:
-    room = limits.max_seq_len - num_prompt_tokens
+    room = limits.max_model_len - num_prompt_tokens
     if room < 1:
         raise InvalidInput(
             "input_ids",
-            f"{num_prompt_tokens} ids leave no room in the model's {limits.max_seq_len}.",
+            f"{num_prompt_tokens} ids leave no room in the model's {limits.max_model_len}.",
             "context_length_exceeded",
         )
     return room

@@ -17,7 +17,7 @@ class EngineSettings:
     """engine is the folder of the OpenVINO model; max_num_tokens counts those of one step."""
 
     engine: Path
-    max_seq_len: int
+    max_model_len: int
     max_num_seqs: int
     max_num_tokens: int
     max_kv_tokens: int
@@ -29,14 +29,14 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
     _check_unsupported_inputs(parameters)
     settings = EngineSettings(
         engine=_engine_folder(_text(parameters, "engine_dir"), models),
-        max_seq_len=_count(parameters, "max_seq_len"),
+        max_model_len=_count(parameters, "max_model_len"),
         max_num_seqs=_count(parameters, "max_num_seqs"),
         max_num_tokens=_count(parameters, "max_num_tokens"),
         max_kv_tokens=_count(parameters, "max_tokens_in_paged_kv_cache"),
     )
-    if settings.max_kv_tokens < settings.max_seq_len:
+    if settings.max_kv_tokens < settings.max_model_len:
         raise InvalidSettings(
-            f"max_tokens_in_paged_kv_cache: must be max_seq_len, {settings.max_seq_len}, at least,"
+            f"max_tokens_in_paged_kv_cache: must be max_model_len, {settings.max_model_len}, at least,"
             f" got {settings.max_kv_tokens}."
         )
     return settings

@@ -6,8 +6,8 @@ from engine_request import EngineRequest
 # Its generator drops all but 32 bits of a seed; modulo the largest prime below 2**32, all 64 have a say.
 _NUM_SEEDS = 4294967291
 
-# With top_k alone, GenAI draws from candidates in an order that the last bit of a logit can change, and so the
-# draw; top_p sorts them first.
+# With top_k alone, GenAI draws from candidates in an order that the last bit of a logit can change, and the
+# draw with it; top_p sorts them first.
 _ALMOST_ONE = 1 - 2**-24
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import openvino
+from cpu_inference import compile_for_cpu
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 from token_scores import Logits
@@ -18,7 +19,7 @@ _GROUP_SIZE = 64
 class Ranking:
     """ids and logits have the shape [rows, ranked], largest first, log_sums [rows].
 
-    log_sums holds log(sum(exp(logits / temperature))).
+    log_sums holds log(sum(exp((logits - largest) / temperature))): small, and so exact, at any temperature.
     """
 
     ids: NDArray[np.int32]
@@ -31,29 +32,27 @@ class LogitRanking:
 
     def __init__(self, vocab_size: int) -> None:
         model = _ranking_model(vocab_size)
-        self._request = openvino.Core().compile_model(model, "CPU", _PROPERTIES).create_infer_request()
+        self._request = compile_for_cpu(model).create_infer_request()
 
     def rank(self, logits: Logits, temperatures: NDArray[np.float32]) -> Ranking:
         """Takes logits [rows, vocab_size] and temperatures [rows]."""
         self._request.set_input_tensor(0, openvino.Tensor(logits, shared_memory=True))
         self._request.set_input_tensor(1, openvino.Tensor(1 / temperatures.reshape(-1, 1)))
         self._request.infer()
-        ids, largest, log_sums = (self._request.get_output_tensor(index).data.copy() for index in range(3))
-        return Ranking(ids, largest, log_sums.ravel())
-
-
-_PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+        return Ranking(*(self._request.get_output_tensor(index).data.copy() for index in range(3)))
 
 
 def _ranking_model(vocab_size: int) -> openvino.Model:
     logits = ops.parameter([-1, vocab_size], openvino.Type.f32)
     inverse_temperatures = ops.parameter([-1, 1], openvino.Type.f32)
-    ids, largest = _largest(logits, vocab_size)
-    log_sums = _log_sums(ops.multiply(logits, inverse_temperatures))
-    return openvino.Model([ids, largest, log_sums], [logits, inverse_temperatures], "ranking")
+    ids, best = _best(logits, vocab_size)
+    largest = ops.gather(best, _integers(0), _integer(1))
+    scaled = ops.multiply(ops.subtract(logits, largest), inverse_temperatures)
+    log_sums = ops.log(ops.reduce_sum(ops.exp(scaled), _integers(-1)))
+    return openvino.Model([ids, best, log_sums.output(0)], [logits, inverse_temperatures], "ranking")
 
 
-def _largest(logits: openvino.Node, vocab_size: int) -> tuple[openvino.Output, openvino.Output]:
+def _best(logits: openvino.Node, vocab_size: int) -> tuple[openvino.Output, openvino.Output]:
     padding = -vocab_size % _GROUP_SIZE
     if padding:
         logits = ops.pad(logits, _integers(0, 0), _integers(0, padding), "constant", np.float32(-np.inf))
@@ -68,12 +67,6 @@ def _largest(logits: openvino.Node, vocab_size: int) -> tuple[openvino.Output, o
     chosen_groups = ops.gather_elements(best_groups, ops.divide(places, group_size), 1)
     ids = ops.add(ops.multiply(chosen_groups, group_size), ops.mod(places, group_size))
     return ids.output(0), top.output(0)
-
-
-def _log_sums(logits: openvino.Node) -> openvino.Output:
-    maxima = ops.reduce_max(logits, _integers(-1), True)
-    sums = ops.reduce_sum(ops.exp(ops.subtract(logits, maxima)), _integers(-1), True)
-    return ops.add(maxima, ops.log(sums)).output(0)
 
 
 def _top(values: openvino.Node, count: int, order: str) -> openvino.Node:

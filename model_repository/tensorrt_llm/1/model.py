@@ -16,10 +16,9 @@ _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
+        config, models = json.loads(args["model_config"]), Path(args["model_repository"]).parent
         try:
-            self._engine = load_engine(
-                json.loads(args["model_config"]), Path(args["model_repository"]).parent
-            )
+            self._engine = load_engine(config, models)
         except InvalidSettings as error:
             raise pb_utils.TritonModelException(str(error)) from None
 

@@ -54,8 +54,12 @@ def open_pipeline(settings: EngineSettings) -> Pipeline:
     scheduler.num_kv_blocks = -(-settings.max_kv_tokens // KV_BLOCK_TOKENS)
     scheduler.max_num_batched_tokens = settings.max_num_tokens
     scheduler.enable_prefix_caching = True
-    # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
-    properties = {"ENABLE_CPU_PINNING": False}
+    properties = {
+        # bfloat16, the default where the CPU has it, rounds logits from 16 on to steps of 0.125 and isn't faster.
+        "INFERENCE_PRECISION_HINT": "f32",
+        # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
+        "ENABLE_CPU_PINNING": False,
+    }
     pipeline: Pipeline = openvino_genai.ContinuousBatchingPipeline(
         settings.engine, scheduler, "CPU", properties
     )

@@ -1,23 +1,17 @@
 """A decoder on OpenVINO's paged attention, with the blocks of its KV cache in our hands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import openvino
+from cpu_inference import compile_for_cpu
 from kv_blocks import num_blocks_for
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 from openvino._offline_transformations import paged_attention_transformation
 from step_scheduler import Chunk
 from token_scores import Logits
-
-_PROPERTIES: Mapping[str, str | bool] = {
-    # bfloat16, the default where the CPU has it, rounds logits to steps of 0.125: ties, and wrong log-probs.
-    "INFERENCE_PRECISION_HINT": "f32",
-    # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
-    "ENABLE_CPU_PINNING": False,
-}
 
 
 class PagedModel:
@@ -27,7 +21,7 @@ class PagedModel:
         model = openvino.Core().read_model(engine / "openvino_model.xml")
         paged_attention_transformation(model)
         _select_rows(model)
-        compiled = openvino.Core().compile_model(model, "CPU", dict(_PROPERTIES))
+        compiled = compile_for_cpu(model)
         self.vocab_size = int(compiled.output(0).partial_shape[2].get_length())
         self._request = compiled.create_infer_request()
         for name, cache in _kv_cache(compiled, num_blocks).items():

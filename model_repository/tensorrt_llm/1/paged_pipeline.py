@@ -1,10 +1,12 @@
 """In-flight batching over the paged model: sequences start and stop between its steps."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-
+from kv_blocks import num_blocks_for
+from paged_model import PagedModel
 from paged_sequence import DecodingRequest, PagedSequence
 from step_scheduler import Chunk, StepScheduler
 from token_chooser import Choice, TokenChooser
@@ -69,3 +71,10 @@ class PagedPipeline:
         # Computed again, if the sequence lost its blocks in between.
         num_known = len(scores) - chunk.start
         scores += self._chooser.score(logits[num_known : num_known + len(ids)], ids, request.num_top)
+
+
+def open_paged_pipeline(engine: Path, max_kv_tokens: int, max_num_tokens: int) -> PagedPipeline:
+    """Takes the folder of an OpenVINO model, the tokens its KV cache holds, and the most that a step computes."""
+    num_blocks = num_blocks_for(max_kv_tokens)
+    model = PagedModel(engine, num_blocks)
+    return PagedPipeline(model, StepScheduler(num_blocks, max_num_tokens), TokenChooser(model.vocab_size))

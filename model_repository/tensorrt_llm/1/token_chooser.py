@@ -6,7 +6,6 @@ from functools import partial
 from typing import TypeAlias
 
 import numpy as np
-
 from logit_ranking import LogitRanking, Ranking
 from paged_sequence import PagedSequence
 from token_scores import Logits, TokenScore
@@ -89,7 +88,7 @@ def _draw_one(row: Logits, sequence: PagedSequence, ranking: Ranking | None, ind
 
 
 def _score(row: Logits, ranking: Ranking, index: int, num_top: int, token_id: int) -> TokenScore:
-    log_sum = ranking.log_sums[index]
+    log_sum = ranking.logits[index, 0] + ranking.log_sums[index]
     top_log_probs = ranking.logits[index, :num_top] - log_sum
     top = zip(ranking.ids[index, :num_top].tolist(), top_log_probs.tolist(), strict=True)
     return TokenScore(token_id, float(row[token_id] - log_sum), tuple(top))

@@ -21,9 +21,9 @@ class TokenSampler:
         self._random = random.Random(sampling.seed)  # noqa: S311
 
     def draw(self, logits: Logits, best_ids: NDArray[np.int32], best: Logits, log_sum: float) -> int:
-        """From one whole row of logits, given its largest and log(sum(exp(logits / temperature))).
+        """From one whole row of logits; best and log_sum are what LogitRanking says of it.
 
-        The largest nearly always decide; when not, the same draw is looked up among all.
+        The best nearly always decide; when not, the same draw is looked up among all.
         """
         where = self._random.random()
         place = self._find(best, log_sum, where, is_whole=False)
@@ -35,7 +35,8 @@ class TokenSampler:
 
     def _find(self, descending: Logits, log_sum: float, where: float, *, is_whole: bool) -> int | None:
         """The place of the drawn id; None when it depends on logits beyond these."""
-        chances = np.exp(descending.astype(np.float64) / self._sampling.temperature - log_sum)
+        below = descending.astype(np.float64) - float(descending[0])
+        chances = np.exp(below / self._sampling.temperature - log_sum)
         sums = np.cumsum(chances)
         num_kept = self._num_kept(chances, sums, is_whole=is_whole)
         if num_kept is None and self._is_filtering:

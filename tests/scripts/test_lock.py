@@ -1,0 +1,33 @@
+"""scripts/*.txt are what `make lock` makes of pyproject.toml, as far as can be told without the network."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
+PINS = re.findall(
+    r'^\s*(?:perf = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
+    (ROOT / "pyproject.toml").read_text(),
+    re.MULTILINE,
+)
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(LOCKED.findall((ROOT / "scripts" / name).read_text()))
+
+
+@pytest.mark.parametrize(("package", "version"), PINS)
+def test_every_pin_is_locked(package: str, version: str) -> None:
+    everything = locked("requirements.txt") | locked("perf_analyzer.txt")
+    assert everything[package] == version
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "perf_analyzer.txt"])
+def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
+    text = (ROOT / "scripts" / name).read_text()
+    assert locked(name)
+    for package in text.split("\n    # via")[:-1]:
+        assert "--hash=sha256:" in package
+    assert "://" not in text
