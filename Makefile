@@ -16,7 +16,7 @@ export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODE
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py))
 
-.PHONY: help setup serve build-engines test check format perf bench lock clean
+.PHONY: help setup serve build-engines test check format perf bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -55,6 +55,9 @@ perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 
 bench: setup ## Compare the whole stack with the engine alone; writes results/
 	@exec $(VENV_PYTHON) -m scripts.bench
+
+docs: setup ## Write the tables of docs/api.md from the code
+	@exec $(VENV_PYTHON) -m scripts.api_table
 
 lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --group dev -o scripts/requirements.txt

@@ -15,13 +15,13 @@ def field_error(param: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("field", message, {"param": param})
 
 
-def _refuse(value: Any) -> None:
+def refuse_unsupported(value: Any) -> None:
     if value not in (None, [], {}, False):
         raise PydanticCustomError("unsupported", "this server does not support it")
 
 
 # Known to OpenAI's SDKs and not honoured here: neutral values pass, all others are refused by name.
-Unsupported = Annotated[Any, AfterValidator(_refuse)]
+Unsupported = Annotated[Any, AfterValidator(refuse_unsupported)]
 
 
 class _ErrorContext(dict[str, str | int | float]):

@@ -13,7 +13,7 @@ from frontend.tensors import TensorValue
 from frontend.tool_guide import chat_guide
 
 # Parameters of the API that only some engines honour -> the engine's input that carries them.
-_ENGINE_INPUTS = {"min_p": "min_p", "bad_words": "bad_words_list", "logit_bias": "embedding_bias"}
+ENGINE_INPUTS = {"min_p": "min_p", "bad_words": "bad_words_list", "logit_bias": "embedding_bias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _guide_inputs(guide: Guide | None, model: ServedModel) -> dict[str, TensorVa
 
 
 def _require_engine_support(parameters: GenerationParameters, model: ServedModel) -> None:
-    for param, engine_input in _ENGINE_INPUTS.items():
+    for param, engine_input in ENGINE_INPUTS.items():
         asked = getattr(parameters, param) not in (None, [], {})
         if asked and engine_input not in model.engine_inputs:
             raise _unsupported(param)

@@ -15,6 +15,16 @@ from frontend.tensors import TensorValue
 # The names of TensorRT-LLM's backend, which ignores any other silently.
 GuideType = Literal["json", "json_schema", "regex", "ebnf_grammar"]
 
+# The fields that ask for a guide.
+GUIDE_FIELDS = (
+    "response_format",
+    "structured_outputs",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+)
+
 MAX_GUIDE_BYTES = 64 * 1024
 MAX_GUIDE_DEPTH = 32
 

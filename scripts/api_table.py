@@ -1,4 +1,4 @@
-"""`make docs`: writes into docs/api.md which field of which endpoint is honoured or refused, and by which engine."""
+"""`make docs`: writes into docs/api.md which field of which endpoint is honoured, by which engine."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from tritonclient.grpc import model_config_pb2
 from frontend.anthropic_request import AnthropicRequest
 from frontend.fields import refuse_unsupported
 from frontend.generation_request import ENGINE_INPUTS
+from frontend.guided_decoding import GUIDE_FIELDS
 from frontend.requests import ChatRequest, CompletionRequest
 from frontend.responses_request import ResponsesRequest
 from frontend.tokenize_request import DetokenizeRequest, TokenizeText
@@ -53,9 +54,14 @@ def _rows(model: type[BaseModel], refused_by_cpu: set[str]) -> Iterator[str]:
         if refuse_unsupported in [getattr(item, "func", None) for item in field.metadata]:
             yield f"| `{shown}` | neutral values | 400 | 400 |"
             continue
-        is_refused = bool(set(ENGINE_INPUTS.get(name, ())) & refused_by_cpu)
+        is_refused = _engine_input(name) in refused_by_cpu
         accepts = _accepts(schema["properties"][shown], schema.get("$defs", {}))
         yield f"| `{shown}` | {accepts} | yes | {'400' if is_refused else 'yes'} |"
+
+
+def _engine_input(field: str) -> str | None:
+    """The engine's input that the field needs, if any."""
+    return "guided_decoding_guide" if field in GUIDE_FIELDS else ENGINE_INPUTS.get(field)
 
 
 def _accepts(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -65,15 +71,16 @@ def _accepts(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     for union in ("anyOf", "oneOf"):
         if union in field:
-            members = [_accepts(member, definitions) for member in field[union] if member.get("type") != "null"]
-            return " or ".join(members)
+            members = [member for member in field[union] if member.get("type") != "null"]
+            return " or ".join(_accepts(member, definitions) for member in members)
     if field.get("type") == "array":
         return f"list of {_accepts(field.get('items', {}), definitions)}"
     return " ".join([str(field.get("type", "any")), *_bounds(field)])
 
 
 def _bounds(field: Mapping[str, Any]) -> Iterator[str]:
-    for key, sign in (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("maxLength", "length <=")):
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "maxLength": "length <="}
+    for key, sign in signs.items():
         if key in field:
             yield f"{sign} {field[key]}"
 

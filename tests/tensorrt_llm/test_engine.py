@@ -75,7 +75,7 @@ def model_config(**parameters: str) -> dict[str, Any]:
 
 def test_a_missing_engine_stops_the_load(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="run `make build-engines`"):
-        load_engine(model_config(), tmp_path / "models")
+        load_engine(model_config(), str(tmp_path / "models" / "tensorrt_llm"))
 
 
 def test_a_damaged_engine_stops_the_load(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_damaged_engine_stops_the_load(tmp_path: Path) -> None:
     engine.mkdir(parents=True)
     (engine / "openvino_model.xml").write_text("<net")
     with pytest.raises(InvalidSettings, match="can't be opened"):
-        load_engine(model_config(), tmp_path / "models")
+        load_engine(model_config(), str(tmp_path / "models" / "tensorrt_llm"))
 
 
 def test_vocab_size_is_that_of_the_logits(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ class Engine:
         self._batching.cancel(request_id, responses)
 
 
-def load_engine(model_config: Mapping[str, Any], models: Path) -> Engine:
-    """Takes Triton's model configuration and the folder that holds the models."""
-    settings = read_settings(model_config, models)
+def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
+    """Takes what Triton tells a model: its configuration, and its own folder among the models."""
+    settings = read_settings(model_config, Path(model_folder).parent)
     try:
         limits = ModelLimits(read_vocab_size(settings.engine), settings.max_model_len)
         return Engine(

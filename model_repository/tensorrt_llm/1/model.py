@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
@@ -16,9 +15,8 @@ _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
-        config, models = json.loads(args["model_config"]), Path(args["model_repository"]).parent
         try:
-            self._engine = load_engine(config, models)
+            self._engine = load_engine(json.loads(args["model_config"]), args["model_repository"])
         except InvalidSettings as error:
             raise pb_utils.TritonModelException(str(error)) from None
 
@@ -36,14 +34,14 @@ class _Sender:
         self._response_sender = response_sender
 
     def send(self, tensors: Mapping[str, NDArray[Any]], is_final: bool) -> None:
-        outputs = [pb_utils.Tensor(name, array) for name, array in tensors.items()]
+        outputs = [pb_utils.Tensor(*tensor) for tensor in tensors.items()]
         self._send(pb_utils.InferenceResponse(outputs), flags=_FINAL if is_final else 0)
 
     def refuse(self, reason: InvalidInput) -> None:
-        self._send_error(pb_utils.TritonError(str(reason), pb_utils.TritonError.INVALID_ARG))
+        self._send_error(str(reason), pb_utils.TritonError.INVALID_ARG)
 
     def fail(self, message: str) -> None:
-        self._send_error(pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
+        self._send_error(message, pb_utils.TritonError.INTERNAL)
 
     def close(self) -> None:
         self._send(flags=_FINAL)
@@ -51,8 +49,8 @@ class _Sender:
     def is_cancelled(self) -> bool:
         return bool(self._response_sender.is_cancelled())
 
-    def _send_error(self, error: Any) -> None:
-        self._send(pb_utils.InferenceResponse([], error), flags=_FINAL)
+    def _send_error(self, message: str, code: Any) -> None:
+        self._send(pb_utils.InferenceResponse([], pb_utils.TritonError(message, code)), flags=_FINAL)
 
     def _send(self, *response: Any, flags: int) -> None:
         try:

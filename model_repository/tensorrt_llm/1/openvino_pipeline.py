@@ -55,7 +55,7 @@ def open_pipeline(settings: EngineSettings) -> Pipeline:
     scheduler.max_num_batched_tokens = settings.max_num_tokens
     scheduler.enable_prefix_caching = True
     properties = {
-        # bfloat16, the default where the CPU has it, rounds logits from 16 on to steps of 0.125 and isn't faster.
+        # bfloat16, the default of newer CPUs, rounds logits from 16 on to steps of 0.125, and is no faster.
         "INFERENCE_PRECISION_HINT": "f32",
         # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
         "ENABLE_CPU_PINNING": False,

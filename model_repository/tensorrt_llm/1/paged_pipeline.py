@@ -74,7 +74,7 @@ class PagedPipeline:
 
 
 def open_paged_pipeline(engine: Path, max_kv_tokens: int, max_num_tokens: int) -> PagedPipeline:
-    """Takes the folder of an OpenVINO model, the tokens its KV cache holds, and the most that a step computes."""
+    """Takes an OpenVINO model, the tokens that its KV cache holds, and the most that one step computes."""
     num_blocks = num_blocks_for(max_kv_tokens)
     model = PagedModel(engine, num_blocks)
     return PagedPipeline(model, StepScheduler(num_blocks, max_num_tokens), TokenChooser(model.vocab_size))
