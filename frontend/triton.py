@@ -9,8 +9,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
@@ -65,11 +65,11 @@ class Triton:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._served_model: ServedModel | None = None
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        if self._stopping:
-            await asyncio.wait(self._stopping, timeout=UNARY_TIMEOUT_S)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=UNARY_TIMEOUT_S)
         await self._channel.close(None)
 
     async def is_ready(self) -> bool:
@@ -113,33 +113,40 @@ class Triton:
         self, request: service_pb2.ModelInferRequest
     ) -> AsyncGenerator[service_pb2.ModelInferResponse, None]:
         """Responses of one generation up to the final one; closing it early stops the engine."""
-        call = self._stub.ModelStreamInfer(metadata=_STATUS_METADATA)
         received: _Received = asyncio.Queue()
         # A task of its own reads the call: gRPC cancels a call whose reader is cancelled, and a generation
         # that is given up must be read to its end to know that the engine has stopped.
-        reading = asyncio.create_task(self._read(call, request, received))
+        reading = self._start(self._read(request, received))
+        is_ended = False
         try:
             while (item := await received.get()) is not None:
                 if isinstance(item, ApiError):
+                    is_ended = True
                     raise item
+                is_ended = is_final(item)
                 yield item
         finally:
-            if not reading.done():
-                self._stop(reading, request.id)
+            if not is_ended:
+                self._start(self._stop_until_ended(reading, request.id))
 
-    async def _read(self, call: _Call, request: service_pb2.ModelInferRequest, received: _Received) -> None:
+    async def _read(self, request: service_pb2.ModelInferRequest, received: _Received) -> None:
+        call = self._stub.ModelStreamInfer(metadata=_STATUS_METADATA)
+        is_ended = False
         try:
             await call.write(request)
             await call.done_writing()
+            # To the very end, beyond the final response: tritonserver 2.51 does not shut down in time when
+            # a call is cancelled just then.
             async for message in call:
                 if message.error_message:
                     received.put_nowait(_engine_error(grpc.StatusCode.INTERNAL, message.error_message))
-                    return
-                received.put_nowait(message.infer_response)
-                if is_final(message.infer_response):
-                    received.put_nowait(None)
-                    return
-            received.put_nowait(EngineFailed("The engine ended the stream without a final response."))
+                    is_ended = True
+                elif not is_ended:
+                    received.put_nowait(message.infer_response)
+                    is_ended = is_final(message.infer_response)
+            received.put_nowait(
+                None if is_ended else EngineFailed("The engine ended the stream without a final response.")
+            )
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             received.put_nowait(await self._failure(call))
 
@@ -151,11 +158,12 @@ class Triton:
             self._served_model = None
         return _engine_error(code, details)
 
-    def _stop(self, reading: "asyncio.Task[None]", request_id: str) -> None:
-        # A task of its own: the caller may be in the middle of being cancelled.
-        task = asyncio.create_task(self._stop_until_ended(reading, request_id))
-        self._stopping.add(task)
-        task.add_done_callback(self._stopping.discard)
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task that outlives its caller, which may be in the middle of being cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _stop_until_ended(self, reading: "asyncio.Task[None]", request_id: str) -> None:
         for _ in range(STOP_ATTEMPTS):
@@ -173,11 +181,10 @@ class Triton:
         try:
             await call.write(request)
             await call.done_writing()
-            await call.read()
+            async for _ in call:
+                pass
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             logger.warning("stop request for %s failed: %s", request_id, await call.details())
-        finally:
-            call.cancel()
 
     async def _config(self, name: str) -> model_config_pb2.ModelConfig:
         try:
