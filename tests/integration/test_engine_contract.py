@@ -188,7 +188,7 @@ class TestSampling:
         request: Tensors = {"input_ids": PROMPT[:1], "request_output_len": 1, "runtime_top_k": 1000}
         alone = [engine.generate(**request, seed=seed)[0].ids for seed in range(32)]
         streams = [engine.stream(**request, seed=seed) for seed in range(32)]
-        together = [next(iter(stream)).ids for stream in streams]
+        together = [response.ids for stream in streams for response in stream]
         assert len({tuple(ids) for ids in alone}) > 8
         assert sum(one == other for one, other in zip(alone, together, strict=True)) > 24
 

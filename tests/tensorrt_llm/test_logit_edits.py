@@ -19,7 +19,7 @@ def edited(
 
 
 def banned(edit: LogitEdit, generated: Sequence[int]) -> list[int]:
-    return np.flatnonzero(edited(edit, generated) == -np.inf).tolist()
+    return [int(place) for place in np.flatnonzero(edited(edit, generated) == -np.inf)]
 
 
 def test_bias_is_added() -> None:

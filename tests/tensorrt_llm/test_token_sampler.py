@@ -27,7 +27,7 @@ def expected_chances(logits: Logits, sampling: Sampling) -> NDArray[np.float64]:
     before = np.cumsum(chances[kept]) / chances[kept].sum() - chances[kept] / chances[kept].sum()
     kept = kept[before < sampling.top_p]
     kept = kept[chances[kept] >= sampling.min_p * chances.max()]
-    result = np.zeros_like(chances)
+    result: NDArray[np.float64] = np.zeros_like(chances)
     result[kept] = chances[kept] / chances[kept].sum()
     return result
 

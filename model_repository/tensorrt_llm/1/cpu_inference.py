@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import openvino
 
-_PROPERTIES: Mapping[str, str | bool] = {
+PROPERTIES: Mapping[str, str | bool] = {
     # bfloat16, the default where the CPU has it, rounds logits to steps of 0.125: ties, and wrong log-probs.
     "INFERENCE_PRECISION_HINT": "f32",
     # A pinned thread waits for its core while another is idle, and Triton's processes need cores too.
@@ -12,5 +12,7 @@ _PROPERTIES: Mapping[str, str | bool] = {
 }
 
 
-def compile_for_cpu(model: openvino.Model) -> openvino.CompiledModel:
-    return openvino.Core().compile_model(model, "CPU", dict(_PROPERTIES))
+def compile_for_cpu(
+    model: openvino.Model, properties: Mapping[str, str | bool] = PROPERTIES
+) -> openvino.CompiledModel:
+    return openvino.Core().compile_model(model, "CPU", dict(properties))

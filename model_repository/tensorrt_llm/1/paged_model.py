@@ -1,11 +1,11 @@
 """A decoder on OpenVINO's paged attention, with the blocks of its KV cache in our hands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import openvino
-from cpu_inference import compile_for_cpu
+from cpu_inference import PROPERTIES, compile_for_cpu
 from kv_blocks import num_blocks_for
 from numpy.typing import NDArray
 from openvino import opset13 as ops
@@ -17,11 +17,13 @@ from token_scores import Logits
 class PagedModel:
     """Not safe to share between threads."""
 
-    def __init__(self, engine: Path, num_blocks: int) -> None:
+    def __init__(
+        self, engine: Path, num_blocks: int, properties: Mapping[str, str | bool] = PROPERTIES
+    ) -> None:
         model = openvino.Core().read_model(engine / "openvino_model.xml")
         paged_attention_transformation(model)
         _select_rows(model)
-        compiled = compile_for_cpu(model)
+        compiled = compile_for_cpu(model, properties)
         self.vocab_size = int(compiled.output(0).partial_shape[2].get_length())
         self._request = compiled.create_infer_request()
         for name, cache in _kv_cache(compiled, num_blocks).items():
@@ -62,7 +64,7 @@ def _select_rows(model: openvino.Model) -> None:
     """Adds the input "rows": only those positions go through the output matrix, a fifth of a small model."""
     output = model.output("logits").get_node().input_value(0).get_node()
     if output.get_type_name() != "MatMul":
-        raise RuntimeError(f"the logits must come from a MatMul, not from a {output.get_type_name()}.")
+        raise RuntimeError(f"the logits must come from MatMul, not from {output.get_type_name()}.")
     rows = ops.parameter([-1], openvino.Type.i64, name="rows")
     rows.output(0).tensor.set_names({"rows"})
     selected = ops.gather(output.input_value(0), rows, ops.constant(0, dtype=np.int64))
