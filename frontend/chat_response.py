@@ -10,6 +10,7 @@ from frontend.chat_delta import ChatDelta, ChatReader
 from frontend.generation import Delta, Token
 from frontend.requests import ChatRequest
 from frontend.tool_calls import ToolCallDelta
+from frontend.top_tokens import TopToken
 from frontend.usage import Usage
 
 
@@ -99,11 +100,14 @@ class ChatResponse:
 
 
 def _token_logprob(token: Token) -> dict[str, Any]:
+    return _spelled_logprob(token) | {"top_logprobs": [_spelled_logprob(top) for top in token.top]}
+
+
+def _spelled_logprob(token: Token | TopToken) -> dict[str, Any]:
     return {
         "token": token.bytes.decode("utf-8", "replace"),
         "logprob": token.logprob,
         "bytes": list(token.bytes),
-        "top_logprobs": [],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from frontend.best_of import best_of
 from frontend.generation import Delta, Token
 from frontend.requests import CompletionRequest
+from frontend.top_tokens import TopToken
 from frontend.usage import Usage
 
 
@@ -85,7 +86,7 @@ class CompletionResponse:
     def _logprobs(self, index: int, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._completion.wants_logprobs:
             return None
-        texts = [token.bytes.decode("utf-8", "replace") for token in tokens]
+        texts = [_text(token) for token in tokens]
         offsets = []
         for text in texts:
             offsets.append(self._text_lengths[index])
@@ -94,8 +95,22 @@ class CompletionResponse:
             "text_offset": offsets,
             "token_logprobs": [token.logprob for token in tokens],
             "tokens": texts,
-            "top_logprobs": [None] * len(tokens) if self._completion.logprobs else [{} for _ in tokens],
+            "top_logprobs": [_top_logprobs(token) for token in tokens],
         }
+
+
+def _top_logprobs(token: Token) -> dict[str, float]:
+    """Text -> log-prob, the best first, with the chosen token in any case; of equal texts the likeliest."""
+    found: dict[str, float] = {}
+    for top in token.top:
+        found.setdefault(_text(top), top.logprob)
+    if found:
+        found.setdefault(_text(token), token.logprob)
+    return found
+
+
+def _text(token: Token | TopToken) -> str:
+    return token.bytes.decode("utf-8", "replace")
 
 
 def _candidates(deltas: Sequence[Delta], prompt: int, num_candidates: int) -> list[list[Delta]]:

@@ -2,18 +2,20 @@
 
 import codecs
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
 from tritonclient.grpc import service_pb2
 
+from frontend.chat_translation import named_for_client
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
+from frontend.top_tokens import TOP_IDS, TOP_LOGPROBS, TopToken, read_top_tokens
 from frontend.triton import Triton, is_final
 
 FinishReason = Literal["stop", "length"]
@@ -21,10 +23,11 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A generated token and its log-prob."""
+    """A generated token, its log-prob, and the likeliest tokens in its place, the best first."""
 
     bytes: bytes
     logprob: float
+    top: tuple[TopToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,24 @@ async def generate(
 ) -> AsyncGenerator[Delta, None]:
     """Deltas in order, the last one with a finish reason; closing it early stops the engine."""
     reader = _ResponseReader(model, generation)
-    async with aclosing(triton.infer(_infer_request(model, generation))) as responses:
-        async for response in responses:
-            delta = reader.read(response)
+    responses = triton.infer(_infer_request(model, generation))
+    async with aclosing(responses):
+        async for response in _named(responses, generation):
+            outputs = read_outputs(response)
+            top = await read_top_tokens(triton, outputs) if generation.num_top_logprobs else []
+            delta = reader.read(outputs, top, is_final(response))
             yield delta
             if delta.finish_reason is not None:
                 return
+
+
+async def _named(
+    responses: AsyncGenerator[service_pb2.ModelInferResponse, None], generation: GenerationRequest
+) -> AsyncGenerator[service_pb2.ModelInferResponse, None]:
+    """The same responses; the engine's refusals name the client's field instead of the tensor."""
+    with named_for_client(generation.field_names):
+        async for response in responses:
+            yield response
 
 
 def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:
@@ -64,6 +79,9 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
         request.outputs.add(name=name)
     if generation.wants_logprobs:
         request.outputs.add(name="output_log_probs")
+    if generation.num_top_logprobs:
+        request.outputs.add(name=TOP_IDS)
+        request.outputs.add(name=TOP_LOGPROBS)
     return request
 
 
@@ -80,10 +98,9 @@ class _ResponseReader:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
 
-    def read(self, response: service_pb2.ModelInferResponse) -> Delta:
-        ids, pieces, logprobs, num_prompt_tokens = self._unpack(read_outputs(response))
+    def read(self, outputs: Mapping[str, bytes], top: Sequence[tuple[TopToken, ...]], is_last: bool) -> Delta:
+        ids, pieces, logprobs, num_prompt_tokens = self._unpack(outputs)
         self._num_tokens += len(ids)
-        is_last = is_final(response)
         stop_id = ids[-1] if is_last and ids and ids[-1] in self._stop_ids else None
         if stop_id is not None:
             ids, pieces = ids[:-1], pieces[:-1]
@@ -94,7 +111,7 @@ class _ResponseReader:
         return Delta(
             index=self._generation.index,
             text=text,
-            tokens=_tokens(pieces, logprobs),
+            tokens=_tokens(pieces, logprobs, top),
             num_prompt_tokens=num_prompt_tokens,
             num_completion_tokens=self._num_tokens,
             finish_reason=finish_reason,
@@ -146,5 +163,9 @@ class _ResponseReader:
         return "stop"
 
 
-def _tokens(pieces: list[bytes], logprobs: list[float]) -> tuple[Token, ...]:
-    return tuple(Token(piece, logprob) for piece, logprob in zip(pieces, logprobs, strict=False))
+def _tokens(
+    pieces: Sequence[bytes], logprobs: Sequence[float], top: Sequence[tuple[TopToken, ...]]
+) -> tuple[Token, ...]:
+    """As many as there are pieces: a stop id has a log-prob and a row but is no part of the text."""
+    rows = top or [()] * len(pieces)
+    return tuple(Token(*token) for token in zip(pieces, logprobs, rows, strict=False))

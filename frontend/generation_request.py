@@ -13,7 +13,24 @@ from frontend.tensors import TensorValue
 from frontend.tool_guide import chat_guide
 
 # Parameters of the API that only some engines honour -> the engine's input that carries them.
-ENGINE_INPUTS = {"min_p": "min_p", "bad_words": "bad_words_list", "logit_bias": "embedding_bias"}
+ENGINE_INPUTS = {
+    "min_p": "min_p",
+    "bad_words": "bad_words_list",
+    "logit_bias": "embedding_bias",
+    "top_logprobs": "num_top_log_probs",
+}
+
+
+# Inputs of the engine that have another name than the field that fills them.
+_FIELD_NAMES = {
+    "bad_words_list": "bad_words",
+    "embedding_bias": "logit_bias",
+    "input_ids": "prompt",
+    "request_output_len": "max_tokens",
+    "runtime_top_k": "top_k",
+    "runtime_top_p": "top_p",
+    "stop_words_list": "stop_token_ids",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +47,14 @@ class GenerationRequest:
     keeps_special_tokens: bool
     kept_special: frozenset[bytes]
     """Names of special tokens that the text keeps in any case."""
+    field_names: Mapping[str, str]
+    """Input of the engine -> the client's field that filled it, for errors."""
     wants_logprobs: bool
+    num_top_logprobs: int
     stream: bool
 
 
 def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
-    if chat.top_logprobs:
-        raise _unsupported("top_logprobs")
     return _generations(
         [chat_prompt(chat)], chat, chat_guide(chat), chat.max_new_tokens, chat.wants_logprobs, model
     )
@@ -46,7 +64,7 @@ def from_completion(
     completion: CompletionRequest, model: ServedModel, max_prompts: int
 ) -> list[GenerationRequest]:
     if completion.logprobs:
-        raise _unsupported("logprobs")
+        _require_engine_input("logprobs", ENGINE_INPUTS["top_logprobs"], model)
     prompts = completion.prompts
     if not 1 <= len(prompts) <= max_prompts:
         raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
@@ -104,7 +122,9 @@ def _generations(
             keeps_stop_string=parameters.include_stop_str_in_output,
             keeps_special_tokens=not parameters.skip_special_tokens,
             kept_special=parameters.kept_special,
+            field_names=_FIELD_NAMES | _guide_field(guide),
             wants_logprobs=wants_logprobs,
+            num_top_logprobs=parameters.num_top_logprobs,
             stream=parameters.is_stream,
         )
         for prompt_index, prompt in enumerate(prompts)
@@ -115,9 +135,11 @@ def _generations(
 def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:
     inputs: dict[str, TensorValue] = {
         name: value
-        for name in ("min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
+        for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")
         if (value := getattr(parameters, name)) is not None
     }
+    if parameters.min_p:
+        inputs["min_p"] = parameters.min_p
     if parameters.min_tokens:
         inputs["min_tokens"] = parameters.min_tokens
     if parameters.ignore_eos:
@@ -126,6 +148,8 @@ def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]
         inputs["stop_token_ids"] = parameters.stop_token_ids
     if parameters.bad_words:
         inputs["bad_words"] = parameters.bad_words
+    if parameters.num_top_logprobs:
+        inputs["num_top_log_probs"] = parameters.num_top_logprobs
     if parameters.logit_bias:
         inputs["logit_bias_ids"] = [int(token_id) for token_id in parameters.logit_bias]
         inputs["logit_bias_values"] = list(parameters.logit_bias.values())
@@ -145,6 +169,10 @@ def _temperature_inputs(parameters: GenerationParameters) -> dict[str, TensorVal
     return inputs
 
 
+def _guide_field(guide: Guide | None) -> dict[str, str]:
+    return {} if guide is None else dict.fromkeys(guide.inputs(), guide.param)
+
+
 def _guide_inputs(guide: Guide | None, model: ServedModel) -> dict[str, TensorValue]:
     if guide is None:
         return {}
@@ -155,10 +183,15 @@ def _guide_inputs(guide: Guide | None, model: ServedModel) -> dict[str, TensorVa
 
 
 def _require_engine_support(parameters: GenerationParameters, model: ServedModel) -> None:
+    fields = type(parameters).model_fields
     for param, engine_input in ENGINE_INPUTS.items():
-        asked = getattr(parameters, param) not in (None, [], {})
-        if asked and engine_input not in model.engine_inputs:
-            raise _unsupported(param)
+        if param in fields and getattr(parameters, param):
+            _require_engine_input(param, engine_input, model)
+
+
+def _require_engine_input(param: str, engine_input: str, model: ServedModel) -> None:
+    if engine_input not in model.engine_inputs:
+        raise _unsupported(param)
 
 
 def _unsupported(param: str) -> InvalidRequest:

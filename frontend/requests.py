@@ -115,6 +115,11 @@ class GenerationParameters(Frozen):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     @property
+    def num_top_logprobs(self) -> int:
+        """Likeliest tokens to tell at each position."""
+        return 0
+
+    @property
     def kept_special(self) -> frozenset[bytes]:
         """Names of special tokens that are told from text later on."""
         return frozenset()
@@ -162,6 +167,10 @@ class ChatRequest(GenerationParameters, ToolFields):
     @property
     def wants_logprobs(self) -> bool:
         return bool(self.logprobs)
+
+    @property
+    def num_top_logprobs(self) -> int:
+        return self.top_logprobs or 0
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> "ChatRequest":
@@ -214,6 +223,10 @@ class CompletionRequest(GenerationParameters):
     @property
     def wants_logprobs(self) -> bool:
         return self.logprobs is not None
+
+    @property
+    def num_top_logprobs(self) -> int:
+        return self.logprobs or 0
 
     @property
     def num_candidates(self) -> int:

@@ -25,6 +25,7 @@ from frontend.errors import (
 )
 from frontend.served_model import ENGINE_MODEL, ServedModel, ensemble_steps, served_model
 from frontend.tensors import TensorValue, add_input, read_byte_strings, read_ids, read_outputs
+from frontend.token_spelling import TokenSpelling
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Triton:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._served_model: ServedModel | None = None
+        self._spelling = TokenSpelling(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -102,6 +104,10 @@ class Triton:
         add_input(request, "sequence_length", len(ids), _INT32)
         request.outputs.add(name="output_bytes")
         return read_byte_strings(read_outputs(await self._infer_once(request))["output_bytes"])
+
+    async def spell(self, ids: Sequence[int]) -> list[bytes]:
+        """As `postprocess`, for ids that come again and again; forgotten after Triton was away."""
+        return await self._spelling.spell(ids)
 
     async def _infer_once(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
         try:
@@ -156,6 +162,7 @@ class Triton:
     def _rpc_error(self, code: grpc.StatusCode, details: str) -> ApiError:
         if code == grpc.StatusCode.UNAVAILABLE:
             self._served_model = None
+            self._spelling = TokenSpelling(self)
         return _engine_error(code, details)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -18,8 +18,11 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 MODEL_REPOSITORY = Path(__file__).parents[2] / "model_repository"
 END_ID = 2
+FIRST_TOP_ID = 500
 
 Token = tuple[int, bytes]
+# Datatype, shape, contents.
+Output = tuple[str, list[int], bytes]
 
 
 def tokens(*pieces: str | bytes, first_id: int = 100) -> list[Token]:
@@ -136,7 +139,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         stop = self._stops.setdefault(request.id, asyncio.Event())
         wanted = {tensor.name for tensor in request.outputs}
         chunks = [*script.chunks, []] if script.ends_by_end_id else list(script.chunks)
-        is_stream = self.inputs(len(self.requests) - 1).get("stream", [False])[0]
+        inputs = self.inputs(len(self.requests) - 1)
+        is_stream = inputs.get("stream", [False])[0]
+        num_top = inputs.get("num_top_log_probs", [0])[0]
         if not is_stream and script.hangs_after is None and script.fails_after is None:
             chunks = [[token for chunk in chunks for token in chunk]]
         num_tokens = 0
@@ -147,7 +152,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await stop.wait()
             num_tokens += len(chunk)
             is_final = stop.is_set() or index == len(chunks) - 1
-            yield _response(request.id, chunk, num_tokens, script.num_prompt_tokens, wanted, is_final)
+            outputs = _outputs(chunk, num_tokens, script.num_prompt_tokens)
+            outputs |= _top_outputs(len(chunk), num_tokens, num_top)
+            yield _response(request.id, {name: outputs[name] for name in outputs if name in wanted}, is_final)
             if is_final:
                 return
         if script.fails_after == len(chunks):
@@ -158,31 +165,38 @@ def _config(path: Path) -> model_config_pb2.ModelConfig:
     return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
 
 
-def _response(
-    request_id: str,
-    chunk: Sequence[Token],
-    num_tokens: int,
-    num_prompt_tokens: int,
-    wanted: set[str],
-    is_final: bool,
-) -> service_pb2.ModelInferResponse:
+def _response(request_id: str, outputs: dict[str, Output], is_final: bool) -> service_pb2.ModelInferResponse:
     response = service_pb2.ModelInferResponse(model_name="ensemble", id=request_id)
     response.parameters["triton_final_response"].bool_param = is_final
+    for name, (datatype, shape, raw) in outputs.items():
+        response.outputs.add(name=name, datatype=datatype, shape=shape)
+        response.raw_output_contents.append(raw)
+    return response
+
+
+def _outputs(chunk: Sequence[Token], num_tokens: int, num_prompt_tokens: int) -> dict[str, Output]:
     ids = np.array([token_id for token_id, _ in chunk], "<i4")
     data = b"".join(struct.pack("<I", len(piece)) + piece for _, piece in chunk)
     # Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far.
     logprobs = -0.5 * np.arange(1, num_tokens + 1, dtype="<f4")
-    outputs = {
+    return {
         "output_ids": ("INT32", [1, 1, len(chunk)], ids.tobytes()),
         "output_bytes": ("BYTES", [1, len(chunk)], data),
         "num_input_tokens": ("INT32", [1, 1], np.array([num_prompt_tokens], "<i4").tobytes()),
         "output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes()),
     }
-    for name, (datatype, shape, raw) in outputs.items():
-        if name in wanted:
-            response.outputs.add(name=name, datatype=datatype, shape=shape)
-            response.raw_output_contents.append(raw)
-    return response
+
+
+def _top_outputs(num_new: int, num_tokens: int, num_top: int) -> dict[str, Output]:
+    """Of the new tokens alone: at position p of the text the ids 500 + p, 501 + p, ..."""
+    positions = np.arange(num_tokens - num_new, num_tokens)
+    ids = FIRST_TOP_ID + positions[:, None] + np.arange(num_top)
+    logprobs = np.tile(-0.125 * np.arange(1, num_top + 1), (num_new, 1))
+    shape = [1, num_new, num_top]
+    return {
+        "top_log_prob_ids": ("INT32", shape, ids.astype("<i4").tobytes()),
+        "top_log_probs": ("FP32", shape, logprobs.astype("<f4").tobytes()),
+    }
 
 
 def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:

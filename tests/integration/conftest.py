@@ -1,4 +1,4 @@
-"""One live stack for all integration tests: `make serve`'s own supervisor with its tritonserver and frontend."""
+"""One live stack for all integration tests: what `make serve` starts."""
 
 import os
 import signal

@@ -265,8 +265,9 @@ class TestRefusals:
             ("request_output_len", 0),
             ("end_id", 49152),
             ("stop_words_list", np.array([[[5, 6], [2, 1]]], np.int32)),
-            ("bad_words_list", np.array([[[5], [1]]], np.int32)),
-            ("embedding_bias", np.zeros((1, 49152), np.float32)),
+            ("bad_words_list", np.array([[[5, 6], [2, 1]]], np.int32)),
+            ("embedding_bias", np.zeros((1, 49151), np.float32)),
+            ("num_top_log_probs", 65),
             ("beam_width", 2),
             ("num_return_sequences", 2),
             ("len_penalty", 2.0),
@@ -283,7 +284,7 @@ class TestRefusals:
             ("return_context_logits", True),
             ("return_generation_logits", True),
             ("return_perf_metrics", True),
-            ("guided_decoding_guide_type", "json"),
+            ("guided_decoding_guide_type", "xml"),
         ],
     )
     def test_names_the_tensor(self, engine: EngineClient, param: str, value: Any) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from tests.integration.conftest import API_KEY, LiveStack
 
-
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 

@@ -1,4 +1,4 @@
-"""Clients written for TensorRT-LLM's own ensemble: tritonclient over gRPC, with that ensemble's tensor names."""
+"""Clients of TensorRT-LLM's own ensemble: tritonclient over gRPC, with that ensemble's tensor names."""
 
 import queue
 from collections.abc import Iterator

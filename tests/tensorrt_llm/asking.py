@@ -1,9 +1,14 @@
 """Requests for the tests, with the dimensions that Triton gives them."""
 
+import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from answer_guide import Guide
+from engine_errors import InvalidInput
 from engine_request import EngineRequest, ModelLimits, read_request
+from logit_edits import Bias, LogitEdit
 from numpy.typing import NDArray
 
 LIMITS = ModelLimits(vocab_size=100, max_model_len=64)
@@ -29,8 +34,22 @@ def tensors(prompt: list[int] | None = None, **values: Any) -> dict[str, NDArray
     return asked | {name: _tensor(name, value) for name, value in values.items()}
 
 
+class FakeGuides:
+    """Lets through only the ids that stand in the guide, and refuses one that holds none."""
+
+    def compile(self, guide: Guide, end_ids: Collection[int]) -> LogitEdit:
+        ids = {int(word) for word in guide.text.split()}
+        if not ids:
+            raise InvalidInput("guided_decoding_guide", "holds no id.")
+        forbidden = set(range(LIMITS.vocab_size)) - ids - set(end_ids)
+        return Bias(dict.fromkeys(forbidden, -math.inf))
+
+
+GUIDES = FakeGuides()
+
+
 def request(prompt: list[int] | None = None, **values: Any) -> EngineRequest:
-    return read_request(tensors(prompt, **values), LIMITS)
+    return read_request(tensors(prompt, **values), LIMITS, GUIDES)
 
 
 def words(*lists: list[int]) -> NDArray[np.int32]:

@@ -9,11 +9,10 @@ import pytest
 from engine import Engine, load_engine
 from engine_settings import InvalidSettings
 from openvino import opset13 as ops
-from openvino_pipeline import read_vocab_size
-from running_batch import BatchLimits
+from paged_model import read_vocab_size
 from unsupported_inputs import UNSUPPORTED_INPUTS
 
-from tests.tensorrt_llm.asking import LIMITS, tensors
+from tests.tensorrt_llm.asking import GUIDES, LIMITS, tensors
 from tests.tensorrt_llm.fake_pipeline import FakePipeline
 from tests.tensorrt_llm.fake_sender import FakeSender
 
@@ -29,7 +28,7 @@ PARAMETERS = {
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, BatchLimits(4, 1024))
+    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, 4, GUIDES)
     yield engine
     engine.close()
 

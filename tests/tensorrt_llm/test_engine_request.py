@@ -7,7 +7,7 @@ import pytest
 from engine_errors import InvalidInput
 from engine_request import read_request
 
-from tests.tensorrt_llm.asking import LIMITS, request, tensors, words
+from tests.tensorrt_llm.asking import GUIDES, LIMITS, request, tensors, words
 
 NAN = math.nan
 INFINITY = math.inf
@@ -15,8 +15,8 @@ INFINITY = math.inf
 
 def test_defaults() -> None:
     asked = request()
-    assert asked.prompt_ids.tolist() == [[1, 2, 3]]
-    assert asked.prompt_ids.dtype == np.int64
+    assert asked.prompt_ids == [1, 2, 3]
+    assert asked.edits == ()
     assert asked.max_new_tokens == 8
     assert asked.min_new_tokens == 0
     assert asked.end_id is None
@@ -83,8 +83,9 @@ def test_a_prompt_without_room_behind_it_is_refused(length: int) -> None:
         ("min_tokens", -1),
         ("min_tokens", 9),
         ("stop_words_list", words([100])),
-        ("bad_words_list", words([5])),
-        ("embedding_bias", np.zeros((1, 100), np.float32)),
+        ("embedding_bias", np.zeros((1, 99), np.float32)),
+        ("embedding_bias", np.full((1, 100), np.nan, np.float32)),
+        ("num_top_log_probs", 65),
         ("beam_width", 2),
         ("beam_width", 0),
         ("num_return_sequences", 2),
@@ -93,8 +94,6 @@ def test_a_prompt_without_room_behind_it_is_refused(length: int) -> None:
         ("return_context_logits", True),
         ("return_generation_logits", True),
         ("return_perf_metrics", True),
-        ("guided_decoding_guide_type", b"json"),
-        ("guided_decoding_guide", b"{}"),
         ("temperature", NAN),
         ("temperature", INFINITY),
         ("temperature", -0.1),
@@ -130,7 +129,7 @@ def test_input_ids_are_required() -> None:
     asked = tensors()
     del asked["input_ids"]
     with pytest.raises(InvalidInput, match="input_ids"):
-        read_request(asked, LIMITS)
+        read_request(asked, LIMITS, GUIDES)
 
 
 @pytest.mark.parametrize(

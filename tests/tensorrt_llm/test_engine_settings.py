@@ -32,8 +32,10 @@ def with_parameter(config: Any, name: str, text: str) -> Any:
 
 
 def test_the_committed_parameters(committed: Any, models: Path) -> None:
+    folder = (models.parent / "engines" / "smollm2-135m-instruct").resolve()
     assert read_settings(committed, models) == EngineSettings(
-        engine=(models.parent / "engines" / "smollm2-135m-instruct" / "engine").resolve(),
+        engine=folder / "engine",
+        tokenizer=folder / "tokenizer" / "tokenizer.json",
         max_model_len=8192,
         max_num_seqs=64,
         max_num_tokens=512,

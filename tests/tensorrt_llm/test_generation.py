@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from generation import Generation
 from response_stream import ResponseStream
+from token_scores import TokenScore
 
 from tests.tensorrt_llm.asking import request, words
 from tests.tensorrt_llm.fake_sender import FakeSender
@@ -16,7 +17,7 @@ def run(ids: list[int], **values: Any) -> FakeSender:
     sender = FakeSender()
     generation = Generation(request(**values), ResponseStream("a", sender))
     for token_id in ids:
-        generation.add([token_id], [-0.5])
+        generation.add(token_id, TokenScore(token_id, -0.5))
         if generation.is_complete:
             break
         generation.send_progress()
@@ -73,14 +74,14 @@ def test_min_tokens_come_before_stop_words() -> None:
     assert sender.ids == [8, 9, 8, 9]
 
 
-def test_ids_behind_the_end_of_one_step_are_dropped() -> None:
-    sender = FakeSender()
-    generation = Generation(
-        request(stop_words_list=words([8, 9]), streaming=True), ResponseStream("a", sender)
-    )
-    generation.add([7, 8, 9, 10], [0.0] * 4)
-    generation.finish()
-    assert sender.ids == [7, 8, 9]
+def test_the_length_completes_a_text() -> None:
+    assert run([7, 8, 9], request_output_len=2, exclude_input_in_output=True).ids == [7, 8]
+
+
+def test_a_text_that_nothing_may_follow_is_complete() -> None:
+    generation = Generation(request(), ResponseStream("a", FakeSender()))
+    generation.add(None, None)
+    assert generation.is_complete
 
 
 def test_log_probs_of_all_ids_so_far_are_in_every_response() -> None:
@@ -102,9 +103,3 @@ def test_counts() -> None:
     assert [response.tensors["num_output_tokens"].tolist() for response in streamed] == [[1], [0]]
     (whole,) = run([7, 8], **counts).responses
     assert whole.tensors["num_output_tokens"].tolist() == [5]
-
-
-def test_num_tokens_counts_prompt_and_answer() -> None:
-    generation = Generation(request(), ResponseStream("a", FakeSender()))
-    generation.add([7, 8], [0.0, 0.0])
-    assert generation.num_tokens == 5

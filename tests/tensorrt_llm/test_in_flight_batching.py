@@ -7,13 +7,12 @@ import pytest
 from generation import Generation
 from in_flight_batching import InFlightBatching
 from response_stream import ResponseStream
-from running_batch import BatchLimits
 
 from tests.tensorrt_llm.asking import request
 from tests.tensorrt_llm.fake_pipeline import FakePipeline
 from tests.tensorrt_llm.fake_sender import TIMEOUT_S, FakeSender
 
-LIMITS = BatchLimits(max_num_seqs=2, max_kv_tokens=1024)
+MAX_NUM_SEQS = 2
 
 
 def count_up(prompt: Sequence[int]) -> Iterator[int]:
@@ -44,7 +43,7 @@ class Bench:
         self.pipelines: list[FakePipeline] = []
         self._before_step = before_step
         self.can_open = True
-        self.batching = InFlightBatching(self._open, LIMITS)
+        self.batching = InFlightBatching(self._open, MAX_NUM_SEQS)
 
     def _open(self) -> FakePipeline:
         if not self.can_open:
@@ -98,7 +97,7 @@ def test_requests_of_many_threads_are_answered(bench: Bench) -> None:
 def test_it_sleeps_when_there_is_nothing_to_do(bench: Bench) -> None:
     for _ in range(3):
         bench.submit(request_output_len=4).wait()
-    assert bench.pipelines[0].num_steps == 12
+    assert bench.pipelines[0].decoder.num_steps == 12
 
 
 def test_a_request_joins_between_two_steps(gated: Bench, gate: Gate) -> None:
@@ -215,5 +214,5 @@ def test_a_pipeline_that_does_not_open_starts_nothing() -> None:
 
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="no such model"):
-        InFlightBatching(fail, LIMITS)
+        InFlightBatching(fail, MAX_NUM_SEQS)
     assert threading.active_count() == before

@@ -2,11 +2,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from generation import Generation
-from openvino_genai import GenerationStatus
 from response_stream import ResponseStream
-from running_batch import BatchLimits, RunningBatch
+from running_batch import RunningBatch
 
 from tests.tensorrt_llm.asking import request, words
 from tests.tensorrt_llm.fake_pipeline import FakePipeline
@@ -21,8 +21,8 @@ class Bench:
     """A batch on a fake pipeline, and what its requests were sent."""
 
     def __init__(self, max_num_seqs: int = 8, max_kv_tokens: int = 1024) -> None:
-        self.pipeline = FakePipeline(count_up)
-        self.batch = RunningBatch(lambda: self.pipeline, BatchLimits(max_num_seqs, max_kv_tokens))
+        self.pipeline = FakePipeline(count_up, max_kv_tokens=max_kv_tokens)
+        self.batch = RunningBatch(lambda: self.pipeline, max_num_seqs)
 
     def start(self, prompt: list[int] | None = None, request_id: str = "a", **values: Any) -> FakeSender:
         sender = FakeSender()
@@ -85,29 +85,7 @@ def test_stop_word(bench: Bench, stop_word: list[int]) -> None:
     sender = bench.start([5], streaming=True, stop_words_list=words(stop_word))
     bench.run()
     assert [response.ids for response in sender.responses] == [[6], [7], [8]]
-    assert bench.pipeline.handles[0].status == GenerationStatus.STOP
-
-
-def test_a_refusal_of_the_engine_is_of_one_request(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(prompt: Sequence[int]) -> Iterator[int]:
-        raise RuntimeError("Check 'prompt_len > 0' failed")
-
-    other = bench.start([5], request_output_len=2)
-    bench.pipeline._writer = refuse
-    sender = bench.start([6])
-    bench.run()
-    assert sender.failure == "The engine refused this request."
-    assert other.responses[0].is_final
-    assert "prompt_len" in caplog.text
-
-
-def test_a_full_cache_fails_the_requests_that_the_engine_dropped(bench: Bench) -> None:
-    sender = bench.start([5], streaming=True)
-    bench.batch.step()
-    bench.pipeline.run_out_of_memory()
-    bench.batch.step()
-    assert sender.ids == [6]
-    assert sender.failure == "The engine's KV cache is full."
+    assert not bench.batch.has_work
 
 
 def test_end_where_stops_the_chosen_only(bench: Bench) -> None:
@@ -123,11 +101,43 @@ def test_end_where_stops_the_chosen_only(bench: Bench) -> None:
     assert wanted.ids == [5, 6, 7, 8]
 
 
-def test_a_stopped_request_leaves_the_pipeline_at_the_next_step(bench: Bench) -> None:
+def test_a_stopped_request_leaves_the_pipeline_at_once(bench: Bench) -> None:
     bench.start([5])
     bench.batch.end_where(by_id("a"))
-    assert bench.batch.has_work
-    assert bench.run() == 1
+    assert not bench.batch.has_work
+
+
+def test_a_guide_holds_for_its_own_request(bench: Bench) -> None:
+    guide = {"guided_decoding_guide_type": b"regex", "guided_decoding_guide": b"40 41"}
+    guided = bench.start([5], request_output_len=3, exclude_input_in_output=True, **guide)
+    free = bench.start([5], request_output_len=3, exclude_input_in_output=True)
+    bench.run()
+    assert set(guided.ids) <= {40, 41}
+    assert free.ids == [6, 7, 8]
+
+
+def test_bias_bad_words_and_penalties_change_what_is_chosen(bench: Bench) -> None:
+    bias = np.zeros((1, 100), np.float32)
+    bias[0, 50] = 100
+    biased = bench.start([5], request_output_len=2, exclude_input_in_output=True, embedding_bias=bias)
+    banned = bench.start(
+        [5], request_output_len=2, exclude_input_in_output=True, bad_words_list=words([6], [7])
+    )
+    bench.run()
+    assert biased.ids == [50, 50]
+    assert not {6, 7} & set(banned.ids)
+
+
+def test_top_log_probs_are_of_the_new_ids(bench: Bench) -> None:
+    sender = bench.start(
+        [5], request_output_len=2, streaming=True, return_log_probs=True, num_top_log_probs=3
+    )
+    bench.run()
+    first, second = sender.responses
+    assert first.tensors["top_log_prob_ids"].shape == (1, 1, 3)
+    assert second.tensors["top_log_probs"].shape == (1, 1, 3)
+    assert first.tensors["top_log_prob_ids"][0, 0, 0] == 6
+    assert first.tensors["top_log_probs"][0, 0, 0] == first.tensors["output_log_probs"][0, 0, 0]
 
 
 def test_places(bench: Bench) -> None:

@@ -6,25 +6,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from answer_guide import GuideCompiler
 from engine_errors import InvalidInput
 from engine_request import ModelLimits, read_request
 from engine_settings import InvalidSettings, read_settings
 from engine_tensors import Tensors, read_flag
 from generation import Generation
 from in_flight_batching import InFlightBatching
-from openvino_pipeline import Pipeline, open_pipeline, read_vocab_size
+from paged_model import read_vocab_size
+from paged_pipeline import open_paged_pipeline
+from requested_edits import Guides
 from response_stream import ResponseStream, Sender
-from running_batch import BatchLimits
+from running_batch import Pipeline
 
 _log = logging.getLogger("tensorrt_llm")
 
 
 class Engine:
     def __init__(
-        self, open_pipeline: Callable[[], Pipeline], model_limits: ModelLimits, batch_limits: BatchLimits
+        self, open_pipeline: Callable[[], Pipeline], limits: ModelLimits, max_num_seqs: int, guides: Guides
     ) -> None:
-        self._model_limits = model_limits
-        self._batching = InFlightBatching(open_pipeline, batch_limits)
+        self._limits = limits
+        self._guides = guides
+        self._batching = InFlightBatching(open_pipeline, max_num_seqs)
 
     def accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         """Returns at once, done with the tensors; the answer or the refusal goes to the sender."""
@@ -33,7 +37,8 @@ class Engine:
             if read_flag(tensors, "stop"):
                 self._stop(request_id, responses)
             else:
-                self._batching.submit(Generation(read_request(tensors, self._model_limits), responses))
+                request = read_request(tensors, self._limits, self._guides)
+                self._batching.submit(Generation(request, responses))
         except InvalidInput as reason:
             responses.refuse(reason)
         except Exception:
@@ -55,11 +60,12 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
     """Takes what Triton tells a model: its configuration, and its own folder among the models."""
     settings = read_settings(model_config, Path(model_folder).parent)
     try:
-        limits = ModelLimits(read_vocab_size(settings.engine), settings.max_model_len)
+        vocab_size = read_vocab_size(settings.engine)
         return Engine(
-            partial(open_pipeline, settings),
-            limits,
-            BatchLimits(settings.max_num_seqs, settings.max_kv_tokens),
+            partial(open_paged_pipeline, settings.engine, settings.max_kv_tokens, settings.max_num_tokens),
+            ModelLimits(vocab_size, settings.max_model_len),
+            settings.max_num_seqs,
+            GuideCompiler(settings.tokenizer, vocab_size),
         )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

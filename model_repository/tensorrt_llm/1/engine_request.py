@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from engine_errors import InvalidInput
 from engine_tensors import Tensors, read_flag, read_ids, read_integer
-from numpy.typing import NDArray
+from logit_edits import LogitEdit
+from logit_ranking import NUM_RANKED
+from requested_edits import Guides, end_edits, penalty_edits, word_edits
 from sampling import Sampling, read_sampling
 from stop_word_ids import Word, read_words
 from unsupported_inputs import refuse_unsupported
@@ -21,14 +22,16 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineRequest:
-    """prompt_ids has the shape [1, n]; end_id is None when nothing but the length ends the text."""
+    """end_id is None when nothing but the length ends the text; the edits are this request's alone."""
 
-    prompt_ids: NDArray[np.int64]
+    prompt_ids: list[int]
     max_new_tokens: int
     min_new_tokens: int
     end_id: int | None
     stop_words: tuple[Word, ...]
     sampling: Sampling
+    edits: tuple[LogitEdit, ...]
+    num_top_log_probs: int
     is_streaming: bool
     repeats_prompt: bool
     returns_log_probs: bool
@@ -37,24 +40,34 @@ class EngineRequest:
 
     @property
     def num_prompt_tokens(self) -> int:
-        return self.prompt_ids.shape[1]
+        return len(self.prompt_ids)
 
 
-def read_request(tensors: Tensors, limits: ModelLimits) -> EngineRequest:
+def read_request(tensors: Tensors, limits: ModelLimits, guides: Guides) -> EngineRequest:
     """Raises InvalidInput with the name of the first tensor that can't be honoured."""
     refuse_unsupported(tensors)
-    prompt_ids = read_ids(tensors, "input_ids", limits.vocab_size)
+    prompt_ids: list[int] = read_ids(tensors, "input_ids", limits.vocab_size)[0].tolist()
     wanted = read_integer(tensors, "request_output_len", 0, low=1)
-    max_new_tokens = min(wanted, _room_after(prompt_ids.shape[1], limits))
+    max_new_tokens = min(wanted, _room_after(len(prompt_ids), limits))
+    min_new_tokens = min(read_integer(tensors, "min_tokens", 0, low=0, high=wanted), max_new_tokens)
     end_id = read_integer(tensors, "end_id", -1, low=-1, high=limits.vocab_size - 1)
+    stop_words = read_words(tensors, "stop_words_list", limits.vocab_size)
+    end_ids = {word[0] for word in stop_words if len(word) == 1} | ({end_id} - {-1})
+    sampling = read_sampling(tensors)
     streaming = read_flag(tensors, "streaming")
     return EngineRequest(
         prompt_ids=prompt_ids,
         max_new_tokens=max_new_tokens,
-        min_new_tokens=min(read_integer(tensors, "min_tokens", 0, low=0, high=wanted), max_new_tokens),
+        min_new_tokens=min_new_tokens,
         end_id=None if end_id == -1 else end_id,
-        stop_words=read_words(tensors, "stop_words_list", limits.vocab_size),
-        sampling=read_sampling(tensors),
+        stop_words=stop_words,
+        sampling=sampling,
+        edits=(
+            *penalty_edits(sampling, prompt_ids, limits.vocab_size),
+            *word_edits(tensors, limits.vocab_size),
+            *end_edits(tensors, end_ids, min_new_tokens, guides),
+        ),
+        num_top_log_probs=read_integer(tensors, "num_top_log_probs", 0, low=0, high=NUM_RANKED),
         is_streaming=streaming,
         repeats_prompt=not streaming and not read_flag(tensors, "exclude_input_in_output"),
         returns_log_probs=read_flag(tensors, "return_log_probs"),

@@ -17,6 +17,7 @@ class EngineSettings:
     """engine is the folder of the OpenVINO model; max_num_tokens counts those of one step."""
 
     engine: Path
+    tokenizer: Path
     max_model_len: int
     max_num_seqs: int
     max_num_tokens: int
@@ -27,8 +28,10 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
     """Takes Triton's model configuration and the folder that holds the models."""
     parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
     _check_unsupported_inputs(parameters)
+    engine = _engine_folder(_text(parameters, "engine_dir"), models)
     settings = EngineSettings(
-        engine=_engine_folder(_text(parameters, "engine_dir"), models),
+        engine=engine,
+        tokenizer=engine.parent / "tokenizer" / "tokenizer.json",
         max_model_len=_count(parameters, "max_model_len"),
         max_num_seqs=_count(parameters, "max_num_seqs"),
         max_num_tokens=_count(parameters, "max_num_tokens"),
@@ -39,6 +42,8 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
             f"max_tokens_in_paged_kv_cache: must be max_model_len, {settings.max_model_len}, at least,"
             f" got {settings.max_kv_tokens}."
         )
+    if settings.max_num_tokens < settings.max_num_seqs:
+        raise InvalidSettings(f"max_num_tokens: must be max_num_seqs, {settings.max_num_seqs}, at least.")
     return settings
 
 

@@ -48,13 +48,21 @@ def read_ids(tensors: Tensors, name: str, vocab_size: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def read_text(tensors: Tensors, name: str) -> str:
+    text = _scalar(tensors, name, b"")
+    try:
+        return str(text.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(name, "must be UTF-8.") from error
+
+
 def check_ids(array: NDArray[Any], name: str, vocab_size: int) -> None:
     """The engine itself takes any number for an id and reads past its tables."""
     if array.size and (array.min() < 0 or array.max() >= vocab_size):
         raise InvalidInput(name, f"every id must be between 0 and {vocab_size - 1}.")
 
 
-def _scalar(tensors: Tensors, name: str, default: float) -> Any:
+def _scalar(tensors: Tensors, name: str, default: float | bytes) -> Any:
     array = tensors.get(name)
     if array is None or array.size == 0:
         return default

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from generation import Generation
-from openvino_pipeline import Pipeline
 from response_stream import ResponseStream
-from running_batch import BatchLimits, RunningBatch
+from running_batch import Pipeline, RunningBatch
 
 # As TensorRT-LLM's cancellation_check_period_ms.
 _CANCELLATION_CHECK_PERIOD_S = 0.1
@@ -38,8 +37,8 @@ _Order: TypeAlias = Generation | _Cancellation | _Shutdown
 class InFlightBatching:
     """Takes orders from any thread; a thread of its own drives the pipeline and sends the responses."""
 
-    def __init__(self, open_pipeline: Callable[[], Pipeline], limits: BatchLimits) -> None:
-        self._batch = RunningBatch(open_pipeline, limits)
+    def __init__(self, open_pipeline: Callable[[], Pipeline], max_num_seqs: int) -> None:
+        self._batch = RunningBatch(open_pipeline, max_num_seqs)
         self._waiting: deque[Generation] = deque()
         self._next_check_at = 0.0
         self._is_closing = False

@@ -82,3 +82,8 @@ def _kv_cache(compiled: openvino.CompiledModel, num_blocks: int) -> dict[str, op
             block = [int(size.get_length()) for size in list(port.partial_shape)[1:]]
             caches[name] = openvino.Tensor(port.element_type, openvino.Shape([num_blocks, *block]))
     return caches
+
+
+def read_vocab_size(engine: Path) -> int:
+    model = openvino.Core().read_model(engine / "openvino_model.xml")
+    return int(model.output("logits").partial_shape[2].get_length())

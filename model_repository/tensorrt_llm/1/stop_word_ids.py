@@ -43,13 +43,10 @@ def _check_ends(ends: NDArray[Any], num_ids: int, name: str) -> None:
 
 
 class StopWords:
-    """Words of several ids; the engine itself stops at single ones."""
-
     def __init__(self, words: Iterable[Word]) -> None:
         self._words_by_last_id: defaultdict[int, list[list[int]]] = defaultdict(list)
         for word in words:
-            if len(word) > 1:
-                self._words_by_last_id[word[-1]].append(list(word))
+            self._words_by_last_id[word[-1]].append(list(word))
 
     def end(self, ids: Sequence[int]) -> bool:
         """Whether the ids end with one of the words."""

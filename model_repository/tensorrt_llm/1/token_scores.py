@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 Logits: TypeAlias = NDArray[np.float32]
 
+# Ids and their log-probs, best first.
+TopLogProbs: TypeAlias = tuple[tuple[int, float], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class TokenScore:
@@ -18,4 +21,4 @@ class TokenScore:
 
     token_id: int
     log_prob: float
-    top: tuple[tuple[int, float], ...] = ()
+    top: TopLogProbs = ()

@@ -6,10 +6,8 @@ from typing import Any
 from engine_errors import InvalidInput
 from engine_tensors import Tensors
 
-# The values with which an input asks for nothing; without any, only an empty tensor does.
+# The values with which an input asks for nothing.
 _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
-    "bad_words_list": (),
-    "embedding_bias": (),
     "beam_width": (1,),
     "num_return_sequences": (1,),
     # TensorRT-LLM's own default is 0, that of clients 1; neither does anything without beams.
@@ -17,8 +15,6 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "return_context_logits": (False,),
     "return_generation_logits": (False,),
     "return_perf_metrics": (False,),
-    "guided_decoding_guide_type": (b"",),
-    "guided_decoding_guide": (b"",),
 }
 
 UNSUPPORTED_INPUTS = frozenset(_NEUTRAL_VALUES)

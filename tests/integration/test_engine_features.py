@@ -1,0 +1,129 @@
+"""What only an engine with its hands on the logits can do, through the SDK."""
+
+import json
+
+import openai
+import pytest
+
+from tests.integration.conftest import LiveStack
+
+MESSAGES = [{"role": "user", "content": "What is the capital of Italy?"}]
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "maximum": 120}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Rome", "Paris"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_top_log_probs(client: openai.OpenAI, live_stack: LiveStack, stream: bool) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model,
+        messages=MESSAGES,
+        temperature=0,
+        max_tokens=6,
+        logprobs=True,
+        top_logprobs=5,
+        stream=stream,
+    )
+    choices = [chunk.choices[0] for chunk in answer] if stream else [answer.choices[0]]
+    content = [token for choice in choices if choice.logprobs for token in choice.logprobs.content]
+    assert len(content) == 6
+    for token in content:
+        logprobs = [top.logprob for top in token.top_logprobs]
+        assert len(logprobs) == 5
+        assert logprobs == sorted(logprobs, reverse=True)
+        # Greedy: the chosen token is the likeliest.
+        assert (token.token, token.logprob) == (token.top_logprobs[0].token, pytest.approx(logprobs[0]))
+
+
+def test_completion_top_log_probs(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    answer = client.completions.create(
+        model=live_stack.model, prompt="Computers are", temperature=0, max_tokens=4, logprobs=3
+    )
+    logprobs = answer.choices[0].logprobs
+    assert len(logprobs.top_logprobs) == 4
+    assert all(token in top for token, top in zip(logprobs.tokens, logprobs.top_logprobs, strict=True))
+
+
+def test_logit_bias_and_bad_words(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    request = {"model": live_stack.model, "prompt": "Computers are", "temperature": 0, "max_tokens": 8}
+    free = client.completions.create(**request).choices[0].text
+    word = free.split()[0]
+    banned = client.completions.create(**request, extra_body={"bad_words": [f" {word}"]}).choices[0].text
+    assert word not in banned.split()
+    forced = client.completions.create(**request, logit_bias={"30": 100}).choices[0]
+    assert len(set(forced.text)) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_json_schema_is_obeyed(client: openai.OpenAI, live_stack: LiveStack, stream: bool) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model,
+        messages=[{"role": "user", "content": "Tell me about Ann."}],
+        max_tokens=80,
+        stream=stream,
+        response_format={"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}},
+    )
+    if stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+    else:
+        text = answer.choices[0].message.content
+    assert set(json.loads(text)) == {"name", "age"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("guided_choice", ["yes", "no"], {"yes", "no"}),
+        ("guided_regex", "[ab]{3}", {f"{a}{b}{c}" for a in "ab" for b in "ab" for c in "ab"}),
+        ("guided_grammar", 'root ::= "x" | "y"', {"x", "y"}),
+    ],
+)
+def test_other_guides_are_obeyed(
+    client: openai.OpenAI, live_stack: LiveStack, field: str, value: object, allowed: set[str]
+) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model, messages=MESSAGES, max_tokens=16, extra_body={field: value}
+    )
+    assert answer.choices[0].message.content in allowed
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_schema_that_does_not_compile_is_a_400(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model=live_stack.model,
+            messages=MESSAGES,
+            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nope"}}},
+        )
+    assert caught.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("choice", "finish_reason"),
+    [("required", "tool_calls"), ({"type": "function", "function": {"name": "get_weather"}}, "stop")],
+)
+def test_forced_tool_calls(
+    client: openai.OpenAI, live_stack: LiveStack, choice: object, finish_reason: str
+) -> None:
+    answer = client.chat.completions.create(
+        model=live_stack.model, messages=MESSAGES, tools=[TOOL], tool_choice=choice, max_tokens=60
+    )
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments)["city"] in ("Rome", "Paris")
+    assert answer.choices[0].finish_reason == finish_reason
