@@ -92,8 +92,11 @@ def greeting(settings: ServeSettings, model: str) -> str:
             f" -d {shlex.quote(body)}",
         ]
     )
-    export = "With one of your keys in API_KEY (export API_KEY=...):\n\n" if settings.has_keys else ""
-    return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n\n{export}{curl}\n"
+    if settings.has_keys:
+        keys = "With one of your keys in API_KEY (export API_KEY=...):"
+    else:
+        keys = "No keys are set (API_KEYS, API_KEYS_FILE): it answers on this machine only."
+    return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n{keys}\n\n{curl}\n"
 
 
 if __name__ == "__main__":
