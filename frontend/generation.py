@@ -49,24 +49,16 @@ async def generate(
 ) -> AsyncGenerator[Delta, None]:
     """Deltas in order, the last one with a finish reason; closing it early stops the engine."""
     reader = _ResponseReader(model, generation)
-    responses = triton.infer(_infer_request(model, generation))
-    async with aclosing(responses):
-        async for response in _named(responses, generation):
-            outputs = read_outputs(response)
-            top = await read_top_tokens(triton, outputs) if generation.num_top_logprobs else []
-            delta = reader.read(outputs, top, is_final(response))
-            yield delta
-            if delta.finish_reason is not None:
-                return
-
-
-async def _named(
-    responses: AsyncGenerator[service_pb2.ModelInferResponse, None], generation: GenerationRequest
-) -> AsyncGenerator[service_pb2.ModelInferResponse, None]:
-    """The same responses; the engine's refusals name the client's field instead of the tensor."""
+    # The engine's refusals name its tensors; the client knows fields.
     with named_for_client(generation.field_names):
-        async for response in responses:
-            yield response
+        async with aclosing(triton.infer(_infer_request(model, generation))) as responses:
+            async for response in responses:
+                outputs = read_outputs(response)
+                top = await read_top_tokens(triton, outputs) if generation.num_top_logprobs else []
+                delta = reader.read(outputs, top, is_final(response))
+                yield delta
+                if delta.finish_reason is not None:
+                    return
 
 
 def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:
@@ -124,7 +116,7 @@ class _ResponseReader:
             logprobs: list[float] = []
             if self._generation.wants_logprobs:
                 # The engine repeats the log-probs of all tokens so far in every response.
-                logprobs = read_floats(outputs["output_log_probs"])[self._num_tokens :]
+                logprobs = read_floats(outputs["output_log_probs"], skip=self._num_tokens)
             return (
                 ids,
                 read_byte_strings(outputs["output_bytes"]),

@@ -48,8 +48,9 @@ def read_ids(raw: bytes) -> list[int]:
     return list(np.frombuffer(raw, "<i4").tolist())
 
 
-def read_floats(raw: bytes) -> list[float]:
-    return list(np.frombuffer(raw, "<f4").tolist())
+def read_floats(raw: bytes, skip: int = 0) -> list[float]:
+    """The values behind the first `skip`, which are not even looked at."""
+    return list(np.frombuffer(raw, "<f4")[skip:].tolist())
 
 
 def read_byte_strings(raw: bytes) -> list[bytes]:

@@ -30,11 +30,6 @@ CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_e
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
-    return Reference()
-
-
-@pytest.fixture(scope="module")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("llama")
     assert from_tiktoken(TOKENIZER_MODEL, folder) == LLAMA_FACTS

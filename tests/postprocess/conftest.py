@@ -6,16 +6,6 @@ from postprocess_settings import load_token_bytes
 from prompt_tokenizer import PromptTokenizer
 from token_bytes import TokenBytes
 
-from build.tokenizer import from_tiktoken
-from tests.preprocess.reference import TOKENIZER_MODEL, Reference
-
-
-@pytest.fixture(scope="session")
-def llama_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    from_tiktoken(TOKENIZER_MODEL, folder / "llama" / "tokenizer")
-    return folder
-
 
 @pytest.fixture(scope="session")
 def llama_bytes(llama_models_folder: Path) -> TokenBytes:
@@ -30,8 +20,3 @@ def decoder(llama_bytes: TokenBytes) -> ChunkDecoder:
 @pytest.fixture(scope="session")
 def tokenizer(llama_models_folder: Path) -> PromptTokenizer:
     return PromptTokenizer(llama_models_folder / "llama" / "tokenizer" / "tokenizer.json")
-
-
-@pytest.fixture(scope="session")
-def reference() -> Reference:
-    return Reference()

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 from preprocessor import Preprocessor, load_preprocessor
 
-from build.tokenizer import from_tiktoken
-from tests.preprocess.reference import TOKENIZER_MODEL, Reference
 from tests.preprocess.tiny_tokenizer import END_ID, write_tiny_engine
 
 LLAMA_PARAMETERS = {
@@ -19,20 +17,8 @@ LLAMA_PARAMETERS = {
 
 
 @pytest.fixture(scope="session")
-def llama_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    from_tiktoken(TOKENIZER_MODEL, folder / "llama" / "tokenizer")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def llama(llama_models_folder: Path) -> Preprocessor:
     return load_preprocessor(LLAMA_PARAMETERS, llama_models_folder)
-
-
-@pytest.fixture(scope="session")
-def reference() -> Reference:
-    return Reference()
 
 
 @pytest.fixture

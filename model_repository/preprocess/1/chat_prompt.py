@@ -7,6 +7,7 @@ from chat_template import ChatTemplate, TemplateRefused
 from client_error import ClientError
 from client_json import parse_json
 from control_tokens import END_OF_CONTENT, ControlTokens
+from tools_as_text import tell_of_tools
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ def render_chat(
     """`messages` and `tools` are JSON; raises ClientError."""
     checked = read_messages(parse_json(messages, "messages"))
     definitions = None if tools is None else read_tools(parse_json(tools, "tools"))
+    if options.continue_final_message:
+        _check_continuable(checked[-1])
+    if not template.takes_tools:
+        checked, definitions = tell_of_tools(checked, definitions), None
     marked = [_mark(message, control) for message in checked]
     if options.continue_final_message:
         _mark_end(marked[-1])
@@ -53,11 +58,14 @@ def _mark(message: Message, control: ControlTokens) -> Message:
     return {key: value if key == "role" else control.mark(value) for key, value in message.items()}
 
 
-def _mark_end(message: Message) -> None:
+def _check_continuable(message: Message) -> None:
     if message["role"] != "assistant" or "tool_calls" in message:
         raise ClientError(
             "continue_final_message needs a last message of the assistant without tool calls.", "messages"
         )
+
+
+def _mark_end(message: Message) -> None:
     text, spaces = _split_trailing_space(message["content"])
     message["content"] = text + END_OF_CONTENT + spaces
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 # What the expressions of a template raise when the messages are not as it expects.
@@ -39,6 +40,7 @@ class ChatTemplate:
         self._today = today
         try:
             self._template = environment.from_string(source)
+            self.takes_tools = "tools" in find_undeclared_variables(environment.parse(source))
         except TemplateError as error:
             raise TemplateRefused(f"it is not a valid template ({error}).") from error
 

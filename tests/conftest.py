@@ -1,0 +1,20 @@
+"""Meta's vocabulary, converted once a session, and Meta's own formatter."""
+
+from pathlib import Path
+
+import pytest
+
+from build.tokenizer import from_tiktoken
+from tests.preprocess.reference import TOKENIZER_MODEL, Reference
+
+
+@pytest.fixture(scope="session")
+def llama_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    from_tiktoken(TOKENIZER_MODEL, folder / "llama" / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    return Reference()
