@@ -153,6 +153,14 @@ class ChatRequest(GenerationParameters, ToolFields):
     audio: Unsupported = None
     prediction: Unsupported = None
     web_search_options: Unsupported = None
+    store: Unsupported = None
+    metadata: Unsupported = None
+    moderation: Unsupported = None
+    prompt_cache_options: Unsupported = None
+    prompt_cache_retention: Literal["in_memory"] | None = None
+    reasoning_effort: Literal["none"] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    verbosity: Literal["medium"] | None = None
     modalities: list[Literal["text"]] | None = None
 
     @property
