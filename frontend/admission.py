@@ -18,7 +18,7 @@ class Admission:
 
     async def named_model(self, name: str) -> ServedModel:
         model = await self._triton.served_model()
-        if name != model.name:
+        if name not in model.names:
             raise model_not_found(name)
         return model
 

@@ -8,7 +8,7 @@ from frontend.chat_prompt import chat_prompt
 from frontend.errors import InvalidRequest
 from frontend.guided_decoding import Guide, requested_guide
 from frontend.requests import ChatRequest, CompletionRequest, GenerationParameters
-from frontend.served_model import ServedModel
+from frontend.served_model import LORA_INPUT, ServedModel
 from frontend.tensors import TensorValue
 from frontend.tool_guide import chat_guide
 
@@ -103,6 +103,8 @@ def _generations(
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
     sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
+    if parameters.model in model.adapters:
+        sampling[LORA_INPUT] = model.adapters[parameters.model]
     sampling["stream"] = parameters.is_stream
     sampling["exclude_input_in_output"] = True
     sampling["return_num_input_tokens"] = True

@@ -6,21 +6,22 @@ from typing import Any
 from frontend.served_model import ServedModel
 
 
-def model_card(model: ServedModel) -> dict[str, Any]:
+def model_card(model: ServedModel, name: str) -> dict[str, Any]:
+    """The card of the model itself, or of the adapter of that name: its parent is the model, as in vLLM."""
     return {
-        "id": model.name,
+        "id": name,
         "object": "model",
         "created": model.created,
         "owned_by": "triton",
         "root": model.name,
-        "parent": None,
+        "parent": None if name == model.name else model.name,
         "max_model_len": model.max_model_len,
         "permission": [_permission(model)],
     }
 
 
 def model_list(model: ServedModel) -> dict[str, Any]:
-    return {"object": "list", "data": [model_card(model)]}
+    return {"object": "list", "data": [model_card(model, name) for name in model.names]}
 
 
 def _permission(model: ServedModel) -> dict[str, Any]:

@@ -58,9 +58,9 @@ class OpenAiRoutes:
 
     async def retrieve_model(self, model: str) -> dict[str, Any]:
         served = await self._triton.served_model()
-        if model != served.name:
+        if model not in served.names:
             raise model_not_found(model)
-        return model_card(served)
+        return model_card(served, model)
 
     async def _answer(
         self,

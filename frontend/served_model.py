@@ -8,6 +8,8 @@ from tritonclient.grpc import model_config_pb2
 from frontend.errors import EngineFailed
 
 ENGINE_MODEL = "tensorrt_llm"
+# The ensemble and the engine call it the same.
+LORA_INPUT = "lora_task_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,15 @@ class ServedModel:
     """Ensemble input -> its type in model_config_pb2.DataType."""
     engine_inputs: frozenset[str]
     """Inputs of the engine that it honours."""
+    adapters: Mapping[str, int]
+    """LoRA adapters: what clients put into `model` -> the engine's task id."""
     created: int
     """Unix time at which the frontend first saw the model."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that `model` may be: the model itself, then its adapters."""
+        return (self.name, *self.adapters)
 
 
 def ensemble_steps(ensemble: model_config_pb2.ModelConfig) -> tuple[str, ...]:
@@ -44,15 +53,18 @@ def served_model(
         for key, value in config.parameters.items()
     }
     try:
+        name = parameters["served_model_name"]
+        engine_inputs = _engine_inputs(steps[ENGINE_MODEL])
         return ServedModel(
-            name=parameters["served_model_name"],
+            name=name,
             ensemble=ensemble.name,
             max_model_len=int(parameters["max_model_len"]),
             end_id=int(parameters["end_id"]),
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
             input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
-            engine_inputs=_engine_inputs(steps[ENGINE_MODEL]),
+            engine_inputs=engine_inputs,
+            adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,
         )
     except (KeyError, ValueError) as error:
@@ -62,6 +74,21 @@ def served_model(
 def _engine_inputs(engine: model_config_pb2.ModelConfig) -> frozenset[str]:
     refused = engine.parameters["unsupported_inputs"].string_value.split(",")
     return frozenset(tensor.name for tensor in engine.input).difference(refused)
+
+
+def _adapters(text: str, base: str, engine_inputs: frozenset[str]) -> dict[str, int]:
+    """`name=task id`, comma separated."""
+    adapters: dict[str, int] = {}
+    for item in filter(None, text.split(",")):
+        name, _, task_id = (part.strip() for part in item.rpartition("="))
+        if name in ("", base, *adapters) or not task_id.isdecimal():
+            raise ValueError(f"lora_adapters has {item!r}, which is no new name=task id")
+        adapters[name] = int(task_id)
+    if len(set(adapters.values())) < len(adapters) or max(adapters.values(), default=0) >= 2**64:
+        raise ValueError(f"lora_adapters needs a uint64 of its own for each adapter, not {text!r}")
+    if adapters and LORA_INPUT not in engine_inputs:
+        raise ValueError("lora_adapters names adapters, but this engine has none")
+    return adapters
 
 
 def _ids(text: str) -> list[int]:

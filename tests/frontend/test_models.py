@@ -1,7 +1,15 @@
+from collections.abc import Sequence
+
 import httpx2 as httpx
 import openai
 import pytest
 
+from frontend.errors import EngineFailed
+from frontend.generation_request import from_chat
+from frontend.model_card import model_list
+from frontend.requests import ChatRequest
+from frontend.served_model import LORA_INPUT, ServedModel, served_model
+from tests.fakes.triton_server import FakeTriton
 from tests.frontend.conftest import MODEL
 
 
@@ -35,3 +43,46 @@ def test_one_model(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("other")
     assert caught.value.code == "model_not_found"
+
+
+def with_adapters(text: str, unsupported: str = "") -> ServedModel:
+    configs = FakeTriton().configs
+    configs["ensemble"].parameters["lora_adapters"].string_value = text
+    configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = unsupported
+    return served_model(configs["ensemble"], configs, created=0)
+
+
+def lora_task_ids(model: ServedModel, name: str) -> Sequence[object]:
+    chat = ChatRequest.model_validate(
+        {"model": name, "messages": [{"role": "user", "content": "hi"}], "n": 2, "temperature": 1}
+    )
+    return [generation.inputs.get(LORA_INPUT) for generation in from_chat(chat, model)]
+
+
+def test_adapters_are_models_whose_parent_is_the_base() -> None:
+    model = with_adapters("sql=1, acme/law=20")
+    cards = model_list(model)["data"]
+    assert [(card["id"], card["parent"], card["root"]) for card in cards] == [
+        (MODEL, None, MODEL),
+        ("sql", MODEL, MODEL),
+        ("acme/law", MODEL, MODEL),
+    ]
+
+
+def test_an_adapter_is_served_by_its_task_id() -> None:
+    model = with_adapters("sql=1,acme/law=20")
+    assert lora_task_ids(model, "acme/law") == [20, 20]
+    assert lora_task_ids(model, MODEL) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["sql", "=1", "sql=one", "sql=-1", "sql=1,sql=2", f"{MODEL}=1", f"sql={2**64}", "a=1,b=1"]
+)
+def test_a_bad_list_of_adapters_is_refused(text: str) -> None:
+    with pytest.raises(EngineFailed, match="lora_adapters"):
+        with_adapters(text)
+
+
+def test_adapters_need_an_engine_that_has_them() -> None:
+    with pytest.raises(EngineFailed, match="lora_adapters"):
+        with_adapters("sql=1", unsupported=LORA_INPUT)

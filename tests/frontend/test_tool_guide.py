@@ -50,6 +50,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         special_ids=frozenset(),
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
         engine_inputs=engine_inputs,
+        adapters={},
         created=0,
     )
 

@@ -15,6 +15,10 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "return_context_logits": (False,),
     "return_generation_logits": (False,),
     "return_perf_metrics": (False,),
+    # Adapters would need weights per sequence in the graph, which is compiled once.
+    "lora_task_id": (),
+    "lora_weights": (),
+    "lora_config": (),
 }
 
 UNSUPPORTED_INPUTS = frozenset(_NEUTRAL_VALUES)
