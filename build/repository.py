@@ -1,7 +1,7 @@
 """Renders the committed model repository for one engine."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -9,23 +9,46 @@ from tritonclient.grpc import model_config_pb2
 
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
+from build.tensorrt_llm_config import TOKENIZER_INFO, render_config
+from build.tensorrt_llm_engine import TensorRtLlmEngine
 
 COMMITTED = Path(__file__).parent.parent / "model_repository"
 CONFIG = "config.pbtxt"
+ENGINE_MODEL = "tensorrt_llm"
 
 
 def render_repository(manifest: Manifest, target: Path, committed: Path = COMMITTED) -> None:
     """Copies the models and sets the parameters of this engine, each wherever a model declares it."""
-    values = parameters(manifest)
-    missing = set(values)
-    for path in tree_files(committed):
-        copy = target / path.relative_to(committed)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-        if path.name == CONFIG:
-            missing -= _set_parameters(copy, values)
-    if missing:
-        raise BuildError(f"No model in {committed} declares the parameter {min(missing)}.")
+    _copy_models(parameters(manifest), tree_files(committed), target, committed)
+
+
+def render_tensorrt_llm_repository(
+    manifest: Manifest,
+    engine: TensorRtLlmEngine,
+    target: Path,
+    *,
+    adapters: Mapping[str, int],
+    overrides: Mapping[str, str],
+    committed: Path = COMMITTED,
+) -> None:
+    """The same for a compiled engine: its model has a configuration alone, NVIDIA's backend is the code.
+
+    The engine folder is `target`'s parent. adapters: LoRA adapters' names and task ids, which name folders.
+    overrides: parameters of tensorrt_llm's config.pbtxt and its queue settings, by name.
+    """
+    if adapters and not engine.has_lora:
+        raise BuildError("LoRA adapters need an engine built with --lora_plugin.")
+    values = parameters(manifest) | {
+        "max_model_len": str(engine.max_seq_len),
+        "lora_adapters": ",".join(f"{name}={task_id}" for name, task_id in adapters.items()),
+    }
+    own = committed / ENGINE_MODEL
+    shared = [path for path in tree_files(committed) if own not in path.parents]
+    _copy_models(values, shared, target, committed)
+    has_guides = (target.parent / TOKENIZER_INFO).is_file()
+    text = render_config(engine, read_config(own / CONFIG), has_guides=has_guides, overrides=overrides)
+    (target / ENGINE_MODEL / "1").mkdir(parents=True)
+    (target / ENGINE_MODEL / CONFIG).write_text(text, encoding="utf-8")
 
 
 def parameters(manifest: Manifest) -> dict[str, str]:
@@ -57,6 +80,18 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
         return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except text_format.ParseError as error:
         raise BuildError(f"{path} is not a model configuration: {error}.") from error
+
+
+def _copy_models(values: dict[str, str], files: Iterable[Path], target: Path, committed: Path) -> None:
+    missing = set(values)
+    for path in files:
+        copy = target / path.relative_to(committed)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        if path.name == CONFIG:
+            missing -= _set_parameters(copy, values)
+    if missing:
+        raise BuildError(f"No model in {committed} declares the parameter {min(missing)}.")
 
 
 def _set_parameters(path: Path, values: dict[str, str]) -> set[str]:

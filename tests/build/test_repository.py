@@ -7,10 +7,20 @@ import pytest
 
 from build.errors import BuildError
 from build.gguf_checkpoint import GgufCheckpoint
-from build.manifest import Limits, Manifest
-from build.repository import COMMITTED, CONFIG, format_ranges, read_config, render_repository
+from build.manifest import Limits, Manifest, tree_files
+from build.repository import (
+    COMMITTED,
+    CONFIG,
+    format_ranges,
+    read_config,
+    render_repository,
+    render_tensorrt_llm_repository,
+)
 from build.source import find_source
+from build.tensorrt_llm_config import TOKENIZER_INFO
+from build.tensorrt_llm_engine import read_tensorrt_llm_engine
 from build.tokenizer import TokenizerFacts, from_gguf
+from tests.build.compiled_engine import engine_config, write_compiled_engine
 from tests.build.test_manifest import MANIFEST
 
 MODELS = ("ensemble", "postprocess", "preprocess", "tensorrt_llm")
@@ -83,3 +93,46 @@ def test_broken_config_is_an_error(tmp_path: Path) -> None:
 )
 def test_ids_are_written_as_ranges(ids: tuple[int, ...], text: str) -> None:
     assert format_ranges(ids) == text
+
+
+def render_compiled(folder: Path, adapters: dict[str, int] | None = None, **build: object) -> Path:
+    engine = read_tensorrt_llm_engine(write_compiled_engine(folder / "engine", engine_config(**build)))
+    target = folder / "model_repository"
+    render_tensorrt_llm_repository(MANIFEST, engine, target, adapters=adapters or {}, overrides={})
+    return target
+
+
+def test_compiled_engine_shares_all_models_but_its_own(tmp_path: Path) -> None:
+    target = render_compiled(tmp_path)
+    for model in ("ensemble", "postprocess", "preprocess"):
+        committed = [path.relative_to(COMMITTED / model) for path in tree_files(COMMITTED / model)]
+        assert [path.relative_to(target / model) for path in tree_files(target / model)] == committed
+    assert {path.name for path in (target / "tensorrt_llm").rglob("*")} == {"1", CONFIG}
+    assert (target / "tensorrt_llm" / "1").is_dir()
+
+
+def test_compiled_engine_sets_the_window_everywhere(tmp_path: Path) -> None:
+    target = render_compiled(tmp_path, max_seq_len=4096)
+    for model in ("preprocess", "tensorrt_llm"):
+        config = read_config(target / model / CONFIG)
+        assert config.parameters["max_model_len"].string_value == "4096"
+
+
+def test_guides_are_on_when_the_tokenizer_info_is_there(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / TOKENIZER_INFO).touch()
+    config = read_config(render_compiled(tmp_path) / "tensorrt_llm" / CONFIG)
+    assert config.parameters["guided_decoding_backend"].string_value == "xgrammar"
+
+
+def test_adapters_are_named_by_the_ensemble_and_loaded_by_the_engine(tmp_path: Path) -> None:
+    plugins = {"lora_plugin": "bfloat16", "use_paged_context_fmha": True}
+    target = render_compiled(tmp_path, adapters={"sql": 1, "legal": 2}, plugin_config=plugins)
+    ensemble, engine = (read_config(target / model / CONFIG) for model in ("ensemble", "tensorrt_llm"))
+    assert ensemble.parameters["lora_adapters"].string_value == "sql=1,legal=2"
+    assert engine.parameters["lora_prefetch_dir"].string_value == "lora"
+
+
+def test_adapters_need_an_engine_built_for_them(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="--lora_plugin"):
+        render_compiled(tmp_path, adapters={"sql": 1})

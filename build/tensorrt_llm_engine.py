@@ -1,0 +1,99 @@
+"""What a compiled TensorRT-LLM engine says of itself in its config.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+
+# The last stable release with compiled engines; an engine runs on the release that built it alone.
+TENSORRT_LLM_VERSION = "1.2.1"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class TensorRtLlmEngine:
+    """Lengths are in tokens; one rank is one GPU. Keys as trtllm-build 1.2.1 writes them (builder.py)."""
+
+    version: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    gpus_per_node: int
+    vocab_size: int
+    logits_dtype: str
+    max_batch_size: int
+    max_num_tokens: int
+    max_seq_len: int
+    max_beam_width: int
+    gathers_context_logits: bool
+    gathers_generation_logits: bool
+    has_paged_kv_cache: bool
+    has_paged_context: bool
+    has_lora: bool
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def num_nodes(self) -> int:
+        """Machines that the ranks fill, gpus_per_node each."""
+        return -(-self.world_size // self.gpus_per_node)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What a whole engine folder holds at least."""
+        return (CONFIG, *(f"rank{rank}.engine" for rank in range(self.world_size)))
+
+
+def read_tensorrt_llm_engine(folder: Path) -> TensorRtLlmEngine:
+    """Reads an engine folder; raises BuildError when a file or a key of it is missing or malformed."""
+    path = folder / CONFIG
+    try:
+        engine = _parse(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise BuildError(f"{folder} is no TensorRT-LLM engine: it has no {CONFIG}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(
+            f"{path} is not as trtllm-build {TENSORRT_LLM_VERSION} writes it: {error!r}."
+        ) from error
+    for name in engine.files:
+        if not (folder / name).is_file():
+            raise BuildError(
+                f"{folder} lacks {name}: an engine of {engine.world_size} ranks has one of each."
+            )
+    return engine
+
+
+def _parse(config: Mapping[str, Any]) -> TensorRtLlmEngine:
+    model, build = config["pretrained_config"], config["build_config"]
+    mapping, plugins = model["mapping"], build["plugin_config"]
+    if mapping.get("cp_size", 1) != 1:
+        raise ValueError("context parallelism is not served")
+    return TensorRtLlmEngine(
+        version=str(config["version"]),
+        tensor_parallel=_count(mapping, "tp_size"),
+        pipeline_parallel=_count(mapping, "pp_size"),
+        gpus_per_node=_count(mapping, "gpus_per_node"),
+        vocab_size=_count(model, "vocab_size"),
+        logits_dtype=str(model["logits_dtype"]),
+        max_batch_size=_count(build, "max_batch_size"),
+        max_num_tokens=_count(build, "max_num_tokens"),
+        max_seq_len=_count(build, "max_seq_len"),
+        max_beam_width=_count(build, "max_beam_width"),
+        gathers_context_logits=bool(build["gather_context_logits"]),
+        gathers_generation_logits=bool(build["gather_generation_logits"]),
+        has_paged_kv_cache=build["kv_cache_type"] == "PAGED",
+        has_paged_context=bool(plugins["use_paged_context_fmha"]),
+        has_lora=bool(plugins["lora_plugin"]),
+    )
+
+
+def _count(values: Mapping[str, Any], key: str) -> int:
+    value = values[key]
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{key} is {value!r}")
+    return value
