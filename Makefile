@@ -11,17 +11,23 @@ HOST = 127.0.0.1
 MODEL =
 NAME =
 PRECISION =
+ENGINE =
+TOKENS_PER_SECOND =
+JITTER =
+TOKENS_PER_RESPONSE =
+ANSWER_LENGTH =
+export ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
 
 VENV_PYTHON = .venv/bin/python
-MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py))
+MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py))
 
 .PHONY: help setup serve build-engines test check format perf bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
-	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION CONCURRENCY PYTHON (README.md)"
+	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE CONCURRENCY PYTHON (README.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
 	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup

@@ -12,6 +12,7 @@ from scripts.failure import run
 from scripts.health import TritonHealth, frontend_is_ready
 from scripts.paths import LOGS
 from scripts.process import Process
+from scripts.replay.repository import chosen_repository
 from scripts.serve_settings import ServeSettings
 from scripts.stop_request import Stopped
 from scripts.supervisor import Supervisor
@@ -43,7 +44,7 @@ def prepare_engine(supervisor: Supervisor) -> Path:
         print(f"serving {chosen.folder} as it is: the model it was built from is gone", flush=True)
     else:
         supervisor.finish(Process("build", chosen.build_command, os.environ))
-    return chosen.repository
+    return chosen_repository(chosen.folder, chosen.repository, os.environ)
 
 
 def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, repository: Path) -> str:

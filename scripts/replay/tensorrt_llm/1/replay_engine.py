@@ -1,0 +1,113 @@
+"""The engine as Triton sees it: tensors, the names of the wanted outputs and a way to answer go in."""
+
+import itertools
+import logging
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from answer_guide import GuideCompiler
+from replay_answer import Answer, Sender
+from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused
+from replay_request import ReplayLimits, Tensors, read_request, split_batch
+from replay_responses import REQUIRED_OUTPUTS, ResponseBuilder
+from replay_scheduler import ReplayScheduler
+from replay_sequence import ReplaySequence
+from replay_settings import InvalidSettings, ReplaySettings, read_settings
+from replay_texts import ReplayTexts
+from replay_words import read_words
+
+_log = logging.getLogger("tensorrt_llm")
+
+
+class ReplayEngine:
+    def __init__(self, settings: ReplaySettings, texts: ReplayTexts, vocab_size: int) -> None:
+        self._settings = settings
+        self._texts = texts
+        self._limits = ReplayLimits(
+            vocab_size,
+            settings.max_model_len,
+            settings.gathers_generation_logits,
+            settings.excludes_input_in_output,
+        )
+        self._numbers = itertools.count(1)
+        self._adapters = set(settings.lora_task_ids)
+        self._scheduler = ReplayScheduler(settings.max_num_seqs, settings.cancellation_check_period_s)
+
+    def accept(self, request_id: str, tensors: Tensors, wanted: Collection[str], sender: Sender) -> None:
+        """Returns at once; the answer or the error goes to the sender."""
+        answer = Answer(request_id, next(self._numbers), sender)
+        try:
+            if "stop" in tensors and tensors["stop"].any():
+                self._stop(request_id, answer)
+            else:
+                self._scheduler.start(self._sequences(answer, tensors, wanted))
+        except RequestRefused as reason:
+            answer.fail(str(reason))
+        except ExecutorFailure as reason:
+            answer.fail_in_executor(str(reason))
+        except ForwardFailure as reason:
+            answer.fail_in_executor(str(reason))
+            self._scheduler.fail_all(str(reason))
+        except Exception as error:
+            # Triton's thread ends here: the other requests go on.
+            _log.exception("request %r: failed", request_id)
+            answer.fail(str(error))
+
+    def close(self) -> None:
+        """Ends what runs with an error."""
+        self._scheduler.close()
+
+    def _stop(self, request_id: str, answer: Answer) -> None:
+        if not request_id:
+            raise RequestRefused("Trying to stop a request but request ID is not provided")
+        self._scheduler.stop(request_id, answer.close)
+
+    def _sequences(self, answer: Answer, tensors: Tensors, wanted: Collection[str]) -> list[ReplaySequence]:
+        samples = list(split_batch(tensors))
+        sequences = []
+        for place, sample in enumerate(samples):
+            request = read_request(sample, self._limits)
+            self._require_adapter(request.adapter, request.brings_adapter)
+            _require_outputs(wanted)
+            directive = self._texts.directive(request)
+            for index in range(request.num_sequences):
+                writer = self._texts.writer(request, index, directive)
+                builder = ResponseBuilder(
+                    request, index, (place, len(samples)), self._limits.vocab_size, wanted
+                )
+                fault = directive.fault or self._settings.fault
+                sequences.append(ReplaySequence(answer, builder, writer, self._settings.pace, fault))
+        answer.expect(len(sequences))
+        return sequences
+
+    def _require_adapter(self, task_id: int, is_brought: bool) -> None:
+        if is_brought:
+            self._adapters.add(task_id)
+        elif task_id and task_id not in self._adapters:
+            raise ExecutorFailure(
+                f"LoRA task {task_id} not found in cache. Please send LoRA weights with request"
+            )
+
+
+def load_engine(model_config: Mapping[str, Any], model_folder: str) -> ReplayEngine:
+    """Takes what Triton tells a model: its configuration, and its own folder among the models."""
+    parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
+    settings = read_settings(parameters, Path(model_folder).parent)
+    time.sleep(settings.load_delay_s)
+    try:
+        words, vocab_size = read_words(settings.tokenizer)
+    except ValueError as error:
+        raise InvalidSettings(f"engine_dir: {settings.tokenizer}: {error}") from error
+    guides = GuideCompiler(settings.tokenizer, vocab_size)
+    return ReplayEngine(settings, ReplayTexts(settings, words, vocab_size, guides), vocab_size)
+
+
+def _require_outputs(wanted: Collection[str]) -> None:
+    for name in REQUIRED_OUTPUTS:
+        if name not in wanted:
+            raise RequestRefused(
+                "Error encountered while populating response:"
+                f" {name} tensor must be present in list of output tensors"
+            )

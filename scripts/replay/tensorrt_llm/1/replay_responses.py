@@ -1,0 +1,89 @@
+"""The tensors of one response, by the contract of TensorRT-LLM's C++ backend."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from replay_log_probs import log_probs, logits
+from replay_request import ReplayRequest
+
+REQUIRED_OUTPUTS = ("output_ids", "sequence_length")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """New ids of one sequence; first is how many were generated before them."""
+
+    first: int
+    ids: NDArray[np.int32]
+
+
+class ResponseBuilder:
+    """Of one sequence: holds what does not change from response to response."""
+
+    def __init__(
+        self,
+        request: ReplayRequest,
+        index: int,
+        batch: tuple[int, int],
+        vocab_size: int,
+        wanted: Collection[str],
+    ) -> None:
+        self._request = request
+        self._vocab_size = vocab_size
+        self._constant: dict[str, NDArray[Any]] = {}
+        if request.returns_num_input_tokens:
+            self._constant["num_input_tokens"] = _one(len(request.prompt_ids))
+        if request.num_sequences > 1:
+            self._constant["sequence_index"] = _one(index)
+        place, size = batch
+        if size > 1:
+            self._constant["batch_index"] = _one(place)
+        self._constant = {name: value for name, value in self._constant.items() if name in wanted}
+        self._wanted = wanted
+
+    @property
+    def is_streaming(self) -> bool:
+        return self._request.is_streaming
+
+    def tensors(self, progress: Progress) -> dict[str, NDArray[Any]]:
+        """Shapes, for n ids in this response of m so far: output_ids [1, 1, n], sequence_length [1, 1],
+        output_log_probs [1, 1, m], cum_log_probs [1, 1], the counts [1, 1]; generation_logits
+        [1, n, 1, vocabulary] to a client that streams and [1, 1, longest, vocabulary] to one that does not.
+        """
+        request, ids = self._request, progress.ids
+        shown = np.concatenate([request.prompt_ids, ids]) if request.repeats_prompt else ids
+        tensors = {
+            "output_ids": shown.reshape(1, 1, -1),
+            "sequence_length": _one(len(shown)),
+            **self._constant,
+        }
+        if request.returns_log_probs:
+            tensors |= self._log_probs(progress.first + len(ids))
+        if request.returns_generation_logits and "generation_logits" in self._wanted:
+            tensors["generation_logits"] = self._logits(progress)
+        if request.returns_num_output_tokens and "num_output_tokens" in self._wanted:
+            tensors["num_output_tokens"] = _one(len(shown))
+        return tensors
+
+    def _log_probs(self, num_ids: int) -> dict[str, NDArray[Any]]:
+        values = log_probs(0, num_ids) if self._request.has_sampling_input else np.zeros(num_ids, np.float32)
+        return {
+            "output_log_probs": values.reshape(1, 1, -1),
+            "cum_log_probs": np.array([[values.sum()]], np.float32),
+        }
+
+    def _logits(self, progress: Progress) -> NDArray[np.float32]:
+        rows = logits(progress.first, progress.ids, self._vocab_size)
+        if self._request.is_streaming:
+            return rows.reshape(1, len(rows), 1, self._vocab_size)
+        # The buffer has a row for each token that was allowed; nothing is in those that were not written.
+        buffer = np.zeros((1, 1, self._request.max_new_tokens, self._vocab_size), np.float32)
+        buffer[0, 0, : len(rows)] = rows
+        return buffer
+
+
+def _one(value: int) -> NDArray[np.int32]:
+    return np.array([[value]], np.int32)

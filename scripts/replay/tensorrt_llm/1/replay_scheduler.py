@@ -1,0 +1,157 @@
+"""The thread that sends what is due, for thousands of sequences at once."""
+
+import heapq
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from replay_sequence import ReplaySequence
+
+# Asking Triton whether a client has left is a call to another process.
+_CHECKED_AT_ONCE = 64
+
+_log = logging.getLogger("tensorrt_llm")
+
+_Order: TypeAlias = Callable[[], None]
+
+
+class ReplayScheduler:
+    """Takes orders from any thread; sequences beyond max_num_seqs wait for a place."""
+
+    def __init__(self, max_num_seqs: int, cancellation_check_period_s: float) -> None:
+        self._max_num_seqs = max_num_seqs
+        self._check_period_s = cancellation_check_period_s
+        self._next_check_at = 0.0
+        self._due: list[tuple[float, int, ReplaySequence]] = []
+        self._ties = itertools.count()
+        self._running: dict[ReplaySequence, None] = {}
+        self._waiting: deque[ReplaySequence] = deque()
+        # By Triton's id, and only the latest request of one.
+        self._by_request_id: defaultdict[str, list[ReplaySequence]] = defaultdict(list)
+        self._is_closing = False
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="replay")
+        self._thread.start()
+
+    def start(self, sequences: list[ReplaySequence]) -> None:
+        """The sequences of one request."""
+        self._orders.put(lambda: self._take_up(sequences))
+
+    def stop(self, request_id: str, then: Callable[[], None]) -> None:
+        """Ends the request of that id, if there is one."""
+        self._orders.put(lambda: self._stop(request_id, then))
+
+    def fail_all(self, text: str) -> None:
+        """Ends every request that runs, as an error within a step does."""
+        self._orders.put(lambda: self._fail_all(text))
+
+    def close(self) -> None:
+        """Fails what is not finished; returns when the thread has ended."""
+        self._orders.put(self._close)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._work()
+
+    def _work(self) -> None:
+        try:
+            self._step()
+        except Exception:
+            # The thread's outermost boundary: those who come later need it.
+            _log.exception("a step failed: what runs is lost")
+            self._fail_all("Encountered an error in forwardAsync function: the log tells why")
+
+    def _step(self) -> None:
+        self._take_orders()
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now and not self._is_closing:
+            self._advance(heapq.heappop(self._due)[2], now)
+        if now >= self._next_check_at:
+            self._next_check_at = now + self._check_period_s
+            self._end_abandoned(now)
+
+    def _take_orders(self) -> None:
+        """Sleeps until an order comes or something is due."""
+        try:
+            self._orders.get(timeout=self._seconds_to_sleep())()
+            while True:
+                self._orders.get_nowait()()
+        except queue.Empty:
+            pass
+
+    def _seconds_to_sleep(self) -> float | None:
+        if not self._running:
+            return None
+        next_due = self._due[0][0] if self._due else self._next_check_at
+        return max(min(next_due, self._next_check_at) - time.monotonic(), 0.0)
+
+    def _take_up(self, sequences: list[ReplaySequence]) -> None:
+        if sequences[0].answer.request_id:
+            self._by_request_id[sequences[0].answer.request_id] = sequences
+        self._waiting.extend(sequences)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self._max_num_seqs:
+            sequence = self._waiting.popleft()
+            self._running[sequence] = None
+            self._schedule(sequence, sequence.begin(time.monotonic()))
+
+    def _schedule(self, sequence: ReplaySequence, due: float) -> None:
+        heapq.heappush(self._due, (due, next(self._ties), sequence))
+
+    def _advance(self, sequence: ReplaySequence, now: float) -> None:
+        if sequence.is_over:
+            return
+        due = sequence.advance(now)
+        if due is not None:
+            self._schedule(sequence, due)
+        elif sequence.is_over:
+            self._forget(sequence)
+
+    def _forget(self, sequence: ReplaySequence) -> None:
+        self._running.pop(sequence, None)
+        request_id = sequence.answer.request_id
+        if sequence in self._by_request_id.get(request_id, ()):
+            self._by_request_id[request_id].remove(sequence)
+            if not self._by_request_id[request_id]:
+                del self._by_request_id[request_id]
+        self._fill()
+
+    def _end(self, sequences: Iterable[ReplaySequence], now: float) -> None:
+        for sequence in list(sequences):
+            if sequence in self._waiting:
+                self._waiting.remove(sequence)
+                sequence.begin(now)
+            sequence.stop(now)
+            self._forget(sequence)
+
+    def _stop(self, request_id: str, then: Callable[[], None]) -> None:
+        self._end(self._by_request_id.get(request_id, ()), time.monotonic())
+        then()
+
+    def _end_abandoned(self, now: float) -> None:
+        """A part of them each time, the next part the next time."""
+        checked = list(itertools.islice(self._running, _CHECKED_AT_ONCE))
+        for sequence in checked:
+            self._running[sequence] = self._running.pop(sequence)
+        self._end((sequence for sequence in checked if sequence.answer.is_abandoned), now)
+
+    def _fail_all(self, text: str) -> None:
+        for sequence in (*self._running, *self._waiting):
+            sequence.is_over = True
+            sequence.answer.fail_in_executor(text)
+        self._due.clear()
+        self._running.clear()
+        self._waiting.clear()
+        self._by_request_id.clear()
+
+    def _close(self) -> None:
+        self._fail_all("the server is shutting down")
+        self._is_closing = True

@@ -1,0 +1,90 @@
+"""One sequence of an answer: when its next tokens are due, and what is sent then."""
+
+import numpy as np
+from replay_answer import Answer
+from replay_faults import NEVER_FINAL, Fault, die
+from replay_pace import Pace
+from replay_responses import Progress, ResponseBuilder
+from replay_writer import Ids, Writer
+
+
+class ReplaySequence:
+    """Times are seconds of the monotonic clock."""
+
+    def __init__(
+        self, answer: Answer, builder: ResponseBuilder, writer: Writer, pace: Pace, fault: Fault | None
+    ) -> None:
+        self.answer = answer
+        # A sequence that hangs says nothing more until it is stopped.
+        self.hangs = False
+        self.is_over = False
+        self._builder = builder
+        self._writer = writer
+        self._pace = pace
+        self._fault = fault
+        self._unsent: list[Ids] = []
+        self._num_sent = 0
+        self._written_until = 0.0
+
+    def begin(self, now: float) -> float:
+        """When its first tokens are due."""
+        self._written_until = now
+        return self._next_due()
+
+    def advance(self, now: float) -> float | None:
+        """Writes what is due by now, all at once when late; None when nothing more will come."""
+        turn = self._steps_per_turn()
+        steps = max(turn, self._pace.steps_in(now - self._written_until) // turn * turn)
+        self._written_until = max(self._written_until + self._pace.seconds(steps), 0.0)
+        ids, is_ended = self._writer.write(steps)
+        self._unsent.append(ids)
+        self._respond(is_ended)
+        return None if self.is_over or self.hangs else self._next_due()
+
+    def stop(self, now: float) -> None:
+        """As a cancelled request: what was written and not sent, as the last response."""
+        if not self.hangs:
+            ids, _ = self._writer.write(self._pace.steps_in(now - self._written_until))
+            self._unsent.append(ids)
+        self.hangs = False
+        self._send(is_last=True)
+
+    def _next_due(self) -> float:
+        return self._written_until + self._pace.seconds(self._steps_per_turn()) + self._pace.delay()
+
+    def _steps_per_turn(self) -> int:
+        """A text that is sent at its end has one turn, if it is known how long it is."""
+        known = None if self._builder.is_streaming else self._writer.num_steps
+        return known or self._pace.tokens_per_response
+
+    def _respond(self, is_ended: bool) -> None:
+        fault = self._fault
+        if fault and fault.replaces_response(self._num_sent):
+            self._fail(fault)
+        elif is_ended and fault and fault.kind == NEVER_FINAL:
+            self._send(is_last=False)
+            self.hangs = True
+        elif is_ended or self._builder.is_streaming:
+            self._send(is_last=is_ended)
+
+    def _send(self, *, is_last: bool) -> None:
+        ids = np.concatenate(self._unsent) if self._unsent else np.empty(0, np.int32)
+        self._unsent.clear()
+        tensors = self._builder.tensors(Progress(self._num_sent, ids))
+        self._num_sent += len(ids)
+        if self._fault:
+            self._fault.change(tensors, self._num_sent)
+        self.answer.send(tensors, is_last=is_last)
+        self.is_over = is_last or self.answer.is_over
+
+    def _fail(self, fault: Fault) -> None:
+        if fault.kind == "die":
+            die()
+        if fault.kind == "hang":
+            self.hangs = True
+            return
+        self.is_over = True
+        if fault.kind == "no_response":
+            self.answer.close()
+        else:
+            self.answer.fail_in_executor("a fault that was asked for")

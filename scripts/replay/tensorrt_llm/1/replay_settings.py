@@ -1,0 +1,107 @@
+"""The parameters of config.pbtxt, checked once when the model loads."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from replay_faults import Fault, read_fault
+from replay_pace import Pace
+
+
+class InvalidSettings(ValueError):
+    """Stops the load; its text is one sentence for whoever runs the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """Lengths are in tokens; answer_length 0 means that a text has the length that its request allows."""
+
+    tokenizer: Path
+    max_model_len: int
+    max_num_seqs: int
+    pace: Pace
+    answer_length: int
+    gathers_generation_logits: bool
+    excludes_input_in_output: bool
+    cancellation_check_period_s: float
+    tokens_per_block: int
+    lora_task_ids: frozenset[int]
+    takes_directives: bool
+    fault: Fault | None
+    load_delay_s: float
+
+
+def read_settings(parameters: Mapping[str, str], models: Path) -> ReplaySettings:
+    """Takes the folder that holds the models."""
+    tokenizer = (models / _text(parameters, "engine_dir")).resolve() / "tokenizer" / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise InvalidSettings(f"engine_dir: {tokenizer} is missing.")
+    return ReplaySettings(
+        tokenizer=tokenizer,
+        max_model_len=_count(parameters, "max_model_len", 2),
+        max_num_seqs=_count(parameters, "max_num_seqs", 1),
+        pace=_pace(parameters),
+        answer_length=_count(parameters, "answer_length", 0),
+        gathers_generation_logits=_flag(parameters, "gather_generation_logits"),
+        excludes_input_in_output=_flag(parameters, "exclude_input_in_output"),
+        cancellation_check_period_s=_count(parameters, "cancellation_check_period_ms", 1) / 1000,
+        tokens_per_block=_count(parameters, "tokens_per_block", 1),
+        lora_task_ids=_ids(parameters, "lora_task_ids"),
+        takes_directives=_flag(parameters, "takes_directives"),
+        fault=_fault(parameters),
+        load_delay_s=_number(parameters, "load_delay_s", math.inf),
+    )
+
+
+def _pace(parameters: Mapping[str, str]) -> Pace:
+    return Pace(
+        _number(parameters, "tokens_per_second", 1e6),
+        _number(parameters, "jitter", 1.0),
+        _count(parameters, "tokens_per_response", 1),
+    )
+
+
+def _fault(parameters: Mapping[str, str]) -> Fault | None:
+    try:
+        return read_fault(_text(parameters, "fault"), _count(parameters, "fault_after", 0))
+    except ValueError as error:
+        raise InvalidSettings(f"fault: {error}.") from error
+
+
+def _number(parameters: Mapping[str, str], name: str, most: float) -> float:
+    text = _text(parameters, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most or math.isinf(value):
+        raise InvalidSettings(f"{name}: must be a number from 0 to {most:g}, got {text!r}.")
+    return value
+
+
+def _count(parameters: Mapping[str, str], name: str, least: int) -> int:
+    text = _text(parameters, name)
+    if not text.isdecimal() or int(text) < least:
+        raise InvalidSettings(f"{name}: must be a whole number, {least} at least, got {text!r}.")
+    return int(text)
+
+
+def _flag(parameters: Mapping[str, str], name: str) -> bool:
+    text = _text(parameters, name)
+    if text not in ("true", "false"):
+        raise InvalidSettings(f"{name}: must be true or false, got {text!r}.")
+    return text == "true"
+
+
+def _ids(parameters: Mapping[str, str], name: str) -> frozenset[int]:
+    texts = [text for text in _text(parameters, name).split(",") if text]
+    if not all(text.isdecimal() for text in texts):
+        raise InvalidSettings(f"{name}: must be whole numbers with commas between them.")
+    return frozenset(map(int, texts))
+
+
+def _text(parameters: Mapping[str, str], name: str) -> str:
+    if name not in parameters:
+        raise InvalidSettings(f"{name}: is missing from the parameters of config.pbtxt.")
+    return parameters[name]

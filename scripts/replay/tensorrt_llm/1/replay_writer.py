@@ -1,0 +1,102 @@
+"""What ids a sequence gets, chunk by chunk: known beforehand, or chosen one by one by a request's rules."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from logit_edits import LogitEdit
+from numpy.typing import NDArray
+from replay_preference import Preference
+from replay_request import ReplayRequest
+from stop_word_ids import StopWords
+
+Ids: TypeAlias = NDArray[np.int32]
+
+
+class Writer(Protocol):
+    """num_steps: how many steps of the engine are still to come, the end id's among them; None if unknown."""
+
+    @property
+    def num_steps(self) -> int | None: ...
+
+    def write(self, count: int) -> tuple[Ids, bool]:
+        """The ids of as many steps, and whether these were the last ones."""
+
+
+class KnownWriter:
+    """Writes ids that are given; the end id takes a step but is none of them."""
+
+    def __init__(self, ids: Ids, *, ends_by_end_id: bool) -> None:
+        self._ids = ids
+        self._num_steps = len(ids) + ends_by_end_id
+        self._num_done = 0
+
+    @property
+    def num_steps(self) -> int | None:
+        return self._num_steps - self._num_done
+
+    def write(self, count: int) -> tuple[Ids, bool]:
+        chunk = self._ids[self._num_done : self._num_done + count]
+        self._num_done += count
+        return chunk, self._num_done >= self._num_steps
+
+
+class ChoosingWriter:
+    """Chooses each id by its preference, changed by the request's edits; ends at `length` ids if it may."""
+
+    num_steps = None
+
+    def __init__(
+        self, request: ReplayRequest, preference: Preference, edits: Sequence[LogitEdit], length: int
+    ) -> None:
+        self._request = request
+        self._preference = preference
+        self._edits = edits
+        self._length = length
+        self._stop_words = StopWords(request.stop_words)
+        self._ids: list[int] = []
+
+    def write(self, count: int) -> tuple[Ids, bool]:
+        first = len(self._ids)
+        is_ended = False
+        while not is_ended and count:
+            is_ended = self._step()
+            count -= 1
+        return np.array(self._ids[first:], np.int32), is_ended
+
+    def _step(self) -> bool:
+        logits = self._preference.logits(is_ending=len(self._ids) >= self._length)
+        for edit in self._edits:
+            edit.apply(logits)
+        token_id = int(logits.argmax())
+        if token_id == self._request.end_id or logits[token_id] == -np.inf:
+            return True
+        self._ids.append(token_id)
+        self._preference.note(token_id)
+        for edit in self._edits:
+            edit.note(token_id)
+        return self._is_complete()
+
+    def _is_complete(self) -> bool:
+        request, num_ids = self._request, len(self._ids)
+        if num_ids >= request.max_new_tokens:
+            return True
+        return num_ids >= request.min_new_tokens and self._stop_words.end(self._ids)
+
+
+def known_ids(request: ReplayRequest, ids: Ids) -> KnownWriter:
+    """Writes the ids up to the request's length or its first stop word, else to their end and the end id."""
+    kept = ids[: request.max_new_tokens]
+    stop = _first_stop(request, kept)
+    if stop is not None:
+        return KnownWriter(kept[:stop], ends_by_end_id=False)
+    return KnownWriter(kept, ends_by_end_id=len(kept) < request.max_new_tokens)
+
+
+def _first_stop(request: ReplayRequest, ids: Ids) -> int | None:
+    last_ids: Any = [word[-1] for word in request.stop_words]
+    if not np.isin(ids, last_ids).any():
+        return None
+    stop_words, written = StopWords(request.stop_words), ids.tolist()
+    ends = range(max(request.min_new_tokens, 1), len(written) + 1)
+    return next((end for end in ends if stop_words.end(written[:end])), None)
