@@ -212,7 +212,8 @@ def _engine_error(code: grpc.StatusCode, details: str) -> ApiError:
     if code == grpc.StatusCode.INVALID_ARGUMENT and (error := _own_error(details)):
         return error
     logger.error("Triton answered %s: %s", code.name, details)
-    if "maximum queue size" in details:
+    # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
+    if "maximum queue size" in details.lower():
         return EngineOverloaded("The engine's queue is full.")
     if code == grpc.StatusCode.UNAVAILABLE:
         return EngineUnavailable("The engine is not available.")

@@ -18,6 +18,12 @@ HELLO = [tokens("a"), tokens("b"), tokens("c")]
         (grpc.StatusCode.INTERNAL, "Executor failed: /secret/path", 500, "internal_error"),
         (grpc.StatusCode.UNAVAILABLE, "gone", 503, "service_unavailable"),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_exceeded"),
+        (
+            grpc.StatusCode.INTERNAL,
+            "Maximum queue size of 8 has been reached, please try again later",
+            429,
+            "rate_limit_exceeded",
+        ),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "late", 504, "timeout"),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input", 500, "internal_error"),
         (
