@@ -34,6 +34,7 @@ _DERIVED = {
     "max_beam_width",
     "max_model_len",
     "num_nodes",
+    "tokens_per_block",
     "unsupported_inputs",
     "xgrammar_tokenizer_info_path",
 }
@@ -101,6 +102,7 @@ def _parameters(engine: TensorRtLlmEngine, additional: Iterable[str], has_guides
         "lora_prefetch_dir": ADAPTERS if engine.has_lora else "",
         "unsupported_inputs": ",".join(unsupported_inputs(engine, additional, has_guides=has_guides)),
         "max_model_len": str(engine.max_seq_len),
+        "tokens_per_block": str(engine.tokens_per_block),
     }
 
 

@@ -27,6 +27,7 @@ class TensorRtLlmEngine:
     max_num_tokens: int
     max_seq_len: int
     max_beam_width: int
+    tokens_per_block: int
     gathers_context_logits: bool
     gathers_generation_logits: bool
     has_paged_kv_cache: bool
@@ -84,6 +85,7 @@ def _parse(config: Mapping[str, Any]) -> TensorRtLlmEngine:
         max_num_tokens=_count(build, "max_num_tokens"),
         max_seq_len=_count(build, "max_seq_len"),
         max_beam_width=_count(build, "max_beam_width"),
+        tokens_per_block=_count(plugins, "tokens_per_block"),
         gathers_context_logits=bool(build["gather_context_logits"]),
         gathers_generation_logits=bool(build["gather_generation_logits"]),
         has_paged_kv_cache=build["kv_cache_type"] == "PAGED",

@@ -67,10 +67,12 @@ class AnthropicResponse:
 
 
 def _usage(delta: ChatDelta) -> dict[str, Any]:
+    num_cached = delta.num_cached_tokens or 0
     return {
-        "input_tokens": delta.num_prompt_tokens,
+        # The whole prompt is the sum of the three.
+        "input_tokens": delta.num_prompt_tokens - num_cached,
         "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "cache_read_input_tokens": num_cached,
         "output_tokens": delta.num_completion_tokens,
         "service_tier": "standard",
     }

@@ -20,6 +20,7 @@ class ChatDelta:
     tokens: tuple[Token, ...]
     num_prompt_tokens: int
     num_completion_tokens: int
+    num_cached_tokens: int | None
     finish_reason: ChatFinishReason | None
     stop_reason: str | int | None
 
@@ -52,6 +53,7 @@ class ChatReader:
             tokens=delta.tokens,
             num_prompt_tokens=delta.num_prompt_tokens,
             num_completion_tokens=delta.num_completion_tokens,
+            num_cached_tokens=delta.num_cached_tokens,
             finish_reason=self._finish_reason(delta),
             stop_reason=delta.stop_reason,
         )

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from frontend.best_of import best_of
-from frontend.generation import Delta, Token
+from frontend.completion_logprobs import CompletionLogprobs
+from frontend.echo import Echo
+from frontend.generation import Delta
 from frontend.requests import CompletionRequest
-from frontend.top_tokens import TopToken
 from frontend.usage import Usage
 
 
 class CompletionResponse:
-    """One answer to a completion request; `echo` holds the text to put before each prompt's choices."""
+    """One answer to a completion request; `echoes` are put before each prompt's choices, if there are any."""
 
-    def __init__(self, completion: CompletionRequest, num_prompts: int, echo: Sequence[str]) -> None:
+    def __init__(self, completion: CompletionRequest, num_prompts: int, echoes: Sequence[Echo]) -> None:
         self.usage = Usage(completion.num_candidates)
         self._completion = completion
         self._num_prompts = num_prompts
-        self._echo = echo
+        self._echoes = echoes
         self._id = f"cmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._text_lengths: defaultdict[int, int] = defaultdict(int)
+        self._logprobs_of: defaultdict[int, CompletionLogprobs] = defaultdict(CompletionLogprobs)
         self._started: set[int] = set()
 
     def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
@@ -37,13 +38,14 @@ class CompletionResponse:
         return self._envelope(choices) | {"usage": self.usage.to_dict()}
 
     def chunks(self, delta: Delta) -> list[dict[str, Any]]:
-        text = self._echoed(delta.index) + delta.text
+        echo = self._echoed(delta.index)
+        text = echo.text + delta.text
         if not (text or delta.tokens or delta.finish_reason):
             return []
         choice = {
             "index": delta.index,
             "text": text,
-            "logprobs": self._logprobs(delta.index, delta.tokens),
+            "logprobs": self._logprobs(delta.index, echo, [delta]),
             "finish_reason": delta.finish_reason,
             "stop_reason": delta.stop_reason,
         }
@@ -58,10 +60,11 @@ class CompletionResponse:
         return self._envelope([]) | {"usage": self.usage.to_dict()}
 
     def _choice(self, deltas: Sequence[Delta], index: int) -> dict[str, Any]:
+        echo = self._echoed(index)
         return {
             "index": index,
-            "text": self._echoed(index) + "".join(delta.text for delta in deltas),
-            "logprobs": self._logprobs(index, [token for delta in deltas for token in delta.tokens]),
+            "text": echo.text + "".join(delta.text for delta in deltas),
+            "logprobs": self._logprobs(index, echo, deltas),
             "finish_reason": deltas[-1].finish_reason,
             "stop_reason": deltas[-1].stop_reason,
         }
@@ -75,42 +78,19 @@ class CompletionResponse:
             "choices": choices,
         }
 
-    def _echoed(self, index: int) -> str:
-        if not self._echo or index in self._started:
-            return ""
+    def _echoed(self, index: int) -> Echo:
+        """The prompt of a choice, the first time."""
+        if not self._echoes or index in self._started:
+            return Echo("")
         self._started.add(index)
-        text = self._echo[index // self._completion.num_choices]
-        self._text_lengths[index] = len(text)
-        return text
+        return self._echoes[index // self._completion.num_choices]
 
-    def _logprobs(self, index: int, tokens: Sequence[Token]) -> dict[str, Any] | None:
+    def _logprobs(self, index: int, echo: Echo, deltas: Sequence[Delta]) -> dict[str, Any] | None:
         if not self._completion.wants_logprobs:
             return None
-        texts = [_text(token) for token in tokens]
-        offsets = []
-        for text in texts:
-            offsets.append(self._text_lengths[index])
-            self._text_lengths[index] += len(text)
-        return {
-            "text_offset": offsets,
-            "token_logprobs": [token.logprob for token in tokens],
-            "tokens": texts,
-            "top_logprobs": [_top_logprobs(token) for token in tokens],
-        }
-
-
-def _top_logprobs(token: Token) -> dict[str, float]:
-    """Text -> log-prob, the best first, with the chosen token in any case; of equal texts the likeliest."""
-    found: dict[str, float] = {}
-    for top in token.top:
-        found.setdefault(_text(top), top.logprob)
-    if found:
-        found.setdefault(_text(token), token.logprob)
-    return found
-
-
-def _text(token: Token | TopToken) -> str:
-    return token.bytes.decode("utf-8", "replace")
+        scores = (score for delta in deltas for score in delta.prompt_scores)
+        tokens = [token for delta in deltas for token in delta.tokens]
+        return self._logprobs_of[index].of(echo.tokens, scores, tokens)
 
 
 def _candidates(deltas: Sequence[Delta], prompt: int, num_candidates: int) -> list[list[Delta]]:

@@ -2,7 +2,7 @@
 
 import codecs
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +12,16 @@ from tritonclient.grpc import service_pb2
 from frontend.chat_translation import named_for_client
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
+from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
-from frontend.top_tokens import TOP_IDS, TOP_LOGPROBS, TopToken, read_top_tokens
+from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton, is_final
 
 FinishReason = Literal["stop", "length"]
+
+REUSED_BLOCKS = "kv_cache_reused_blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Token:
     bytes: bytes
     logprob: float
     top: tuple[TopToken, ...] = ()
+    is_in_text: bool = True
+    """False for a special token that the text leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class Delta:
     num_completion_tokens: int
     finish_reason: FinishReason | None = None
     stop_reason: str | int | None = None
+    num_cached_tokens: int | None = None
+    """Of the prompt, those that the engine had computed before; None: it does not tell."""
+    prompt_scores: tuple[PromptScore, ...] = ()
+    """Of the prompt's tokens but the first; in the first delta alone, and only when asked for."""
 
 
 async def generate(
@@ -54,8 +63,9 @@ async def generate(
         async with aclosing(triton.infer(_infer_request(model, generation))) as responses:
             async for response in responses:
                 outputs = read_outputs(response)
-                top = await read_top_tokens(triton, outputs) if generation.num_top_logprobs else []
-                delta = reader.read(outputs, top, is_final(response))
+                top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
+                scores = await read_prompt_scores(triton, outputs)
+                delta = reader.read(outputs, top, scores, is_final(response))
                 yield delta
                 if delta.finish_reason is not None:
                     return
@@ -67,14 +77,21 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in generation.inputs.items():
         add_input(request, name, value, model.input_types[name])
-    for name in ("output_ids", "output_bytes", "num_input_tokens"):
+    for name in _wanted_outputs(model, generation):
         request.outputs.add(name=name)
-    if generation.wants_logprobs:
-        request.outputs.add(name="output_log_probs")
-    if generation.num_top_logprobs:
-        request.outputs.add(name=TOP_IDS)
-        request.outputs.add(name=TOP_LOGPROBS)
     return request
+
+
+def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
+    yield from ("output_ids", "output_bytes", "num_input_tokens")
+    if model.tokens_per_block is not None:
+        yield REUSED_BLOCKS
+    if generation.num_top_logprobs:
+        yield from TOP_OUTPUTS
+    elif generation.wants_logprobs:
+        yield "output_log_probs"
+    if generation.scores_prompt:
+        yield from PROMPT_OUTPUTS
 
 
 class _ResponseReader:
@@ -89,13 +106,24 @@ class _ResponseReader:
         if generation.ends_at_stop_ids:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
+        self._is_first = True
 
-    def read(self, outputs: Mapping[str, bytes], top: Sequence[tuple[TopToken, ...]], is_last: bool) -> Delta:
+    def read(
+        self,
+        outputs: Mapping[str, bytes],
+        top: Sequence[tuple[TopToken, ...]],
+        scores: tuple[PromptScore, ...],
+        is_last: bool,
+    ) -> Delta:
         ids, pieces, logprobs, num_prompt_tokens = self._unpack(outputs)
+        if self._generation.scores_prompt and self._is_first and len(scores) != num_prompt_tokens - 1:
+            raise EngineFailed("The engine did not score the whole prompt.")
+        self._is_first = False
         self._num_tokens += len(ids)
         stop_id = ids[-1] if is_last and ids and ids[-1] in self._stop_ids else None
         if stop_id is not None:
             ids, pieces = ids[:-1], pieces[:-1]
+        tokens = self._tokens(ids, pieces, logprobs, top)
         text = self._stop_strings.feed(self._decode(ids, pieces, is_last))
         if is_last:
             text += self._stop_strings.flush()
@@ -103,36 +131,62 @@ class _ResponseReader:
         return Delta(
             index=self._generation.index,
             text=text,
-            tokens=_tokens(pieces, logprobs, top),
+            tokens=tokens,
             num_prompt_tokens=num_prompt_tokens,
             num_completion_tokens=self._num_tokens,
+            num_cached_tokens=self._cached_tokens(outputs),
+            prompt_scores=scores,
             finish_reason=finish_reason,
             stop_reason=self._stop_reason(stop_id),
         )
 
     def _unpack(self, outputs: Mapping[str, bytes]) -> tuple[list[int], list[bytes], list[float], int]:
         try:
+            num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
+            if self._generation.max_new_tokens == 0:
+                return [], [], [], num_prompt_tokens
             ids = read_ids(outputs["output_ids"])
-            logprobs: list[float] = []
-            if self._generation.wants_logprobs:
-                # The engine repeats the log-probs of all tokens so far in every response.
-                logprobs = read_floats(outputs["output_log_probs"], skip=self._num_tokens)
-            return (
-                ids,
-                read_byte_strings(outputs["output_bytes"]),
-                logprobs,
-                read_ids(outputs["num_input_tokens"])[0],
-            )
+            pieces = read_byte_strings(outputs["output_bytes"])
+            return ids, pieces, self._logprobs(outputs, len(ids)), num_prompt_tokens
         except (KeyError, IndexError) as error:
             raise EngineFailed("The engine's answer lacks a tensor.") from error
 
+    def _logprobs(self, outputs: Mapping[str, bytes], num_ids: int) -> list[float]:
+        if not self._generation.wants_logprobs or num_ids == 0:
+            return []
+        if self._generation.num_top_logprobs:
+            return read_floats(outputs["chosen_log_probs"])
+        # The engine repeats the log-probs of all tokens so far in every response.
+        return read_floats(outputs["output_log_probs"], skip=self._num_tokens)
+
+    def _tokens(
+        self,
+        ids: Sequence[int],
+        pieces: Sequence[bytes],
+        logprobs: Sequence[float],
+        top: Sequence[tuple[TopToken, ...]],
+    ) -> tuple[Token, ...]:
+        """As many as there are pieces: a stop id has a log-prob and a row but is no part of the text."""
+        rows = top or [()] * len(pieces)
+        in_text = (self._is_in_text(id_, piece) for id_, piece in zip(ids, pieces, strict=True))
+        return tuple(Token(*token) for token in zip(pieces, logprobs, rows, in_text, strict=False))
+
+    def _is_in_text(self, token_id: int, piece: bytes) -> bool:
+        generation = self._generation
+        return (
+            generation.keeps_special_tokens
+            or token_id not in self._model.special_ids
+            or piece in generation.kept_special
+        )
+
+    def _cached_tokens(self, outputs: Mapping[str, bytes]) -> int | None:
+        if self._model.tokens_per_block is None or REUSED_BLOCKS not in outputs:
+            return None
+        return read_ids(outputs[REUSED_BLOCKS])[0] * self._model.tokens_per_block
+
     def _decode(self, ids: list[int], pieces: list[bytes], is_last: bool) -> str:
-        if not self._generation.keeps_special_tokens:
-            special, kept = self._model.special_ids, self._generation.kept_special
-            pieces = [
-                piece for id_, piece in zip(ids, pieces, strict=True) if id_ not in special or piece in kept
-            ]
-        return self._utf8.decode(b"".join(pieces), is_last)
+        shown = [piece for id_, piece in zip(ids, pieces, strict=True) if self._is_in_text(id_, piece)]
+        return self._utf8.decode(b"".join(shown), is_last)
 
     def _stop_reason(self, stop_id: int | None) -> str | int | None:
         """The string or id of the client's that ended the text; the model's own end ids are none of them."""
@@ -148,16 +202,9 @@ class _ResponseReader:
         if stop_id is not None:
             return "stop"
         window = self._model.max_model_len - num_prompt_tokens
-        if self._num_tokens >= min(self._generation.max_new_tokens or window, window):
+        wanted = window if self._generation.max_new_tokens is None else self._generation.max_new_tokens
+        if self._num_tokens >= min(wanted, window):
             return "length"
         # Ended before its length: by the end id, which the engine does not return but which was generated.
         self._num_tokens += 1
         return "stop"
-
-
-def _tokens(
-    pieces: Sequence[bytes], logprobs: Sequence[float], top: Sequence[tuple[TopToken, ...]]
-) -> tuple[Token, ...]:
-    """As many as there are pieces: a stop id has a log-prob and a row but is no part of the text."""
-    rows = top or [()] * len(pieces)
-    return tuple(Token(*token) for token in zip(pieces, logprobs, rows, strict=False))

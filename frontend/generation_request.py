@@ -17,8 +17,10 @@ ENGINE_INPUTS = {
     "min_p": "min_p",
     "bad_words": "bad_words_list",
     "logit_bias": "embedding_bias",
-    "top_logprobs": "num_top_log_probs",
+    "top_logprobs": "return_generation_logits",
 }
+# What echo with logprobs needs.
+PROMPT_SCORES_INPUT = "num_prompt_log_probs"
 
 
 # Inputs of the engine that have another name than the field that fills them.
@@ -51,7 +53,7 @@ class GenerationRequest:
     """Input of the engine -> the client's field that filled it, for errors."""
     wants_logprobs: bool
     num_top_logprobs: int
-    stream: bool
+    scores_prompt: bool
 
 
 def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
@@ -65,6 +67,8 @@ def from_completion(
 ) -> list[GenerationRequest]:
     if completion.logprobs:
         _require_engine_input("logprobs", ENGINE_INPUTS["top_logprobs"], model)
+    if completion.scores_prompt:
+        _require_engine_input("echo", PROMPT_SCORES_INPUT, model)
     prompts = completion.prompts
     if not 1 <= len(prompts) <= max_prompts:
         raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
@@ -73,18 +77,6 @@ def from_completion(
     ranks = completion.num_candidates > completion.num_choices
     wants_logprobs = completion.wants_logprobs or ranks
     return _generations(inputs, completion, guide, completion.max_new_tokens, wants_logprobs, model)
-
-
-def echoed_prompts(completion: CompletionRequest) -> list[str]:
-    """The texts to repeat before each prompt's answer; none unless asked for."""
-    if not completion.echo:
-        return []
-    if completion.wants_logprobs:
-        raise _unsupported("echo")
-    texts = [prompt for prompt in completion.prompts if isinstance(prompt, str)]
-    if len(texts) < len(completion.prompts):
-        raise InvalidRequest("echo: is only allowed with prompts given as text.", "echo")
-    return texts
 
 
 def _prompt_inputs(prompt: str | list[int], param: str) -> dict[str, TensorValue]:
@@ -105,13 +97,16 @@ def _generations(
     sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
     if parameters.model in model.adapters:
         sampling[LORA_INPUT] = model.adapters[parameters.model]
-    sampling["stream"] = parameters.is_stream
+    # In one response, the logits of 8,192 tokens of Llama 3.1 take 4 GB.
+    sampling["stream"] = parameters.is_stream or parameters.num_top_logprobs > 0
     sampling["exclude_input_in_output"] = True
     sampling["return_num_input_tokens"] = True
+    if model.tokens_per_block is not None:
+        sampling["return_perf_metrics"] = True
     if max_new_tokens is not None:
-        sampling["max_tokens"] = max_new_tokens
-    if wants_logprobs:
-        sampling["return_log_probs"] = True
+        # TensorRT-LLM generates one token at least.
+        sampling["max_tokens"] = max(max_new_tokens, 1)
+    sampling |= _logprob_inputs(parameters, wants_logprobs)
     seed = secrets.randbits(63) if parameters.seed is None else parameters.seed
     return [
         GenerationRequest(
@@ -127,7 +122,7 @@ def _generations(
             field_names=_FIELD_NAMES | _guide_field(guide),
             wants_logprobs=wants_logprobs,
             num_top_logprobs=parameters.num_top_logprobs,
-            stream=parameters.is_stream,
+            scores_prompt=parameters.scores_prompt,
         )
         for prompt_index, prompt in enumerate(prompts)
         for choice in range(parameters.num_candidates)
@@ -150,12 +145,22 @@ def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]
         inputs["stop_token_ids"] = parameters.stop_token_ids
     if parameters.bad_words:
         inputs["bad_words"] = parameters.bad_words
-    if parameters.num_top_logprobs:
-        inputs["num_top_log_probs"] = parameters.num_top_logprobs
     if parameters.logit_bias:
         inputs["logit_bias_ids"] = [int(token_id) for token_id in parameters.logit_bias]
         inputs["logit_bias_values"] = list(parameters.logit_bias.values())
     return inputs | _temperature_inputs(parameters)
+
+
+def _logprob_inputs(parameters: GenerationParameters, wants_logprobs: bool) -> dict[str, TensorValue]:
+    """Never log-probs and logits together: cancelling such a stream aborts TensorRT-LLM (its issue 10810)."""
+    inputs: dict[str, TensorValue] = {}
+    if parameters.num_top_logprobs:
+        inputs["return_generation_logits"] = True
+    elif wants_logprobs:
+        inputs["return_log_probs"] = True
+    if parameters.scores_prompt:
+        inputs[PROMPT_SCORES_INPUT] = parameters.num_top_logprobs
+    return inputs
 
 
 def _temperature_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:

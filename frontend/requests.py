@@ -120,6 +120,11 @@ class GenerationParameters(Frozen):
         return 0
 
     @property
+    def scores_prompt(self) -> bool:
+        """Whether the prompt's own tokens have log-probs."""
+        return False
+
+    @property
     def kept_special(self) -> frozenset[bytes]:
         """Names of special tokens that are told from text later on."""
         return frozenset()
@@ -210,7 +215,7 @@ Prompt = Annotated[
 
 class CompletionRequest(GenerationParameters):
     prompt: Prompt
-    max_tokens: int | None = Field(default=16, ge=1, le=INT32_MAX)
+    max_tokens: int | None = Field(default=16, ge=0, le=INT32_MAX)
     logprobs: int | None = Field(default=None, ge=0, le=5)
     echo: bool = False
     best_of: int | None = Field(default=None, ge=1, le=20)
@@ -237,8 +242,18 @@ class CompletionRequest(GenerationParameters):
         return self.logprobs or 0
 
     @property
+    def scores_prompt(self) -> bool:
+        return self.echo and self.wants_logprobs
+
+    @property
     def num_candidates(self) -> int:
         return self.best_of or self.num_choices
+
+    @model_validator(mode="after")
+    def _no_tokens_need_echo(self) -> "CompletionRequest":
+        if self.max_tokens == 0 and not self.echo:
+            raise field_error("max_tokens", "may be 0 only with echo")
+        return self
 
     @model_validator(mode="after")
     def _best_of_needs_whole_answers(self) -> "CompletionRequest":

@@ -112,7 +112,7 @@ def _request_fields(request: ResponsesRequest) -> dict[str, Any]:
 def _usage(delta: ChatDelta) -> dict[str, Any]:
     return {
         "input_tokens": delta.num_prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": delta.num_cached_tokens or 0, "cache_write_tokens": 0},
         "output_tokens": delta.num_completion_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": delta.num_prompt_tokens + delta.num_completion_tokens,

@@ -12,11 +12,12 @@ from frontend.chat_response import ChatResponse
 from frontend.choices import run_choices
 from frontend.completion_response import CompletionResponse
 from frontend.disconnect import until_disconnect
+from frontend.echo import echoed_prompts
 from frontend.errors import EngineUnavailable, model_not_found
 from frontend.event_stream import EventStream
 from frontend.frames import DONE_FRAME, data_frame
 from frontend.generation import Delta
-from frontend.generation_request import GenerationRequest, echoed_prompts, from_chat, from_completion
+from frontend.generation_request import GenerationRequest, from_chat, from_completion
 from frontend.json_route import add_json_route
 from frontend.model_card import model_card, model_list
 from frontend.request_body import read_body
@@ -50,7 +51,8 @@ class OpenAiRoutes:
         model = await self._admission.served_model(completion)
         generations = from_completion(completion, model, self._settings.max_prompts)
         num_prompts = len(generations) // completion.num_candidates
-        response = CompletionResponse(completion, num_prompts, echoed_prompts(completion))
+        echoes = await echoed_prompts(self._triton, model, completion)
+        response = CompletionResponse(completion, num_prompts, echoes)
         return await self._answer(request, completion, response, model, generations)
 
     async def list_models(self) -> dict[str, Any]:

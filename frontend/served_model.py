@@ -25,6 +25,8 @@ class ServedModel:
     special_ids: frozenset[int]
     input_types: Mapping[str, int]
     """Ensemble input -> its type in model_config_pb2.DataType."""
+    tokens_per_block: int | None
+    """Of a block of the engine's KV cache; None: the engine does not tell what it reused."""
     engine_inputs: frozenset[str]
     """Inputs of the engine that it honours."""
     adapters: Mapping[str, int]
@@ -63,12 +65,19 @@ def served_model(
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
             input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
+            tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error
+
+
+def _tokens_per_block(engine: model_config_pb2.ModelConfig, engine_inputs: frozenset[str]) -> int | None:
+    if "return_perf_metrics" not in engine_inputs:
+        return None
+    return int(engine.parameters["tokens_per_block"].string_value or 0) or None
 
 
 def _engine_inputs(engine: model_config_pb2.ModelConfig) -> frozenset[str]:

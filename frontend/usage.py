@@ -1,5 +1,7 @@
 """Token counts of a request over its prompts and choices."""
 
+from typing import Any
+
 from frontend.generation import Delta
 
 
@@ -10,12 +12,25 @@ class Usage:
         self._num_choices = num_choices
         self._prompt_tokens: dict[int, int] = {}
         self._completion_tokens: dict[int, int] = {}
+        self._cached_tokens: dict[int, int] = {}
 
     def add(self, delta: Delta) -> None:
-        self._prompt_tokens[delta.index // self._num_choices] = delta.num_prompt_tokens
+        prompt = delta.index // self._num_choices
+        self._prompt_tokens[prompt] = delta.num_prompt_tokens
+        if delta.num_cached_tokens is not None:
+            # Of several choices, the later ones find what the first has just computed.
+            known = self._cached_tokens.get(prompt, delta.num_cached_tokens)
+            self._cached_tokens[prompt] = min(known, delta.num_cached_tokens)
         self._completion_tokens[delta.index] = delta.num_completion_tokens
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, Any]:
         prompt = sum(self._prompt_tokens.values())
         completion = sum(self._completion_tokens.values())
-        return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
+        counts = {
+            "prompt_tokens": prompt,
+            "total_tokens": prompt + completion,
+            "completion_tokens": completion,
+        }
+        cached = sum(self._cached_tokens.values())
+        # Else the Lambda Chat API's object, to the key.
+        return counts | {"prompt_tokens_details": {"cached_tokens": cached}} if cached else counts

@@ -126,7 +126,7 @@ def test_guides_are_on_when_the_tokenizer_info_is_there(tmp_path: Path) -> None:
 
 
 def test_adapters_are_named_by_the_ensemble_and_loaded_by_the_engine(tmp_path: Path) -> None:
-    plugins = {"lora_plugin": "bfloat16", "use_paged_context_fmha": True}
+    plugins = {"lora_plugin": "bfloat16", "use_paged_context_fmha": True, "tokens_per_block": 32}
     target = render_compiled(tmp_path, adapters={"sql": 1, "legal": 2}, plugin_config=plugins)
     ensemble, engine = (read_config(target / model / CONFIG) for model in ("ensemble", "tensorrt_llm"))
     assert ensemble.parameters["lora_adapters"].string_value == "sql=1,legal=2"

@@ -31,6 +31,7 @@ ENGINE = TensorRtLlmEngine(
     max_num_tokens=4096,
     max_seq_len=65536,
     max_beam_width=1,
+    tokens_per_block=64,
     gathers_context_logits=False,
     gathers_generation_logits=False,
     has_paged_kv_cache=True,
@@ -44,10 +45,10 @@ TYPES = {
     "${prompt_embedding_table_data_type}": "FP16",
 }
 # Parameters that are this project's: the frontend reads them, NVIDIA's backend looks up none of them.
-OWN_PARAMETERS = {"unsupported_inputs", "max_model_len"}
+OWN_PARAMETERS = {"unsupported_inputs", "max_model_len", "tokens_per_block"}
 # Tensors that the embedded engine has and upstream has not.
-OWN_INPUTS = {"min_p", "num_top_log_probs"}
-OWN_OUTPUTS = {"top_log_prob_ids", "top_log_probs"}
+OWN_INPUTS = {"min_p", "num_prompt_log_probs"}
+OWN_OUTPUTS = {"prompt_log_probs", "prompt_top_log_prob_ids", "prompt_top_log_probs"}
 
 
 def render(engine: TensorRtLlmEngine = ENGINE, has_guides: bool = True, **overrides: str) -> str:
@@ -212,3 +213,7 @@ def test_every_parameter_of_the_template_stays_beside_its_comment() -> None:
     """Values are set in the commented text, not by writing the message anew."""
     comments = [line for line in TEMPLATE.read_text().splitlines() if line.lstrip().startswith("#")]
     assert all(comment in render() for comment in comments)
+
+
+def test_reused_blocks_can_be_counted_as_tokens() -> None:
+    assert parameter(rendered(), "tokens_per_block") == "64"

@@ -19,6 +19,9 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 MODEL_REPOSITORY = Path(__file__).parents[2] / "model_repository"
 END_ID = 2
 FIRST_TOP_ID = 500
+FIRST_PROMPT_TOP_ID = 700
+# As many as postprocess gives.
+NUM_TOP = 20
 
 Token = tuple[int, bytes]
 # Datatype, shape, contents.
@@ -38,6 +41,7 @@ class Script:
     chunks: Sequence[Sequence[Token]] = ()
     ends_by_end_id: bool = True
     num_prompt_tokens: int = 5
+    num_reused_blocks: int = 0
     hangs_after: int | None = None
     """Number of responses after which nothing more comes until a stop request."""
     fails_after: int | None = None
@@ -141,7 +145,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         chunks = [*script.chunks, []] if script.ends_by_end_id else list(script.chunks)
         inputs = self.inputs(len(self.requests) - 1)
         is_stream = inputs.get("stream", [False])[0]
-        num_top = inputs.get("num_top_log_probs", [0])[0]
+        num_prompt_top = inputs.get("num_prompt_log_probs", [-1])[0]
         if not is_stream and script.hangs_after is None and script.fails_after is None:
             chunks = [[token for chunk in chunks for token in chunk]]
         num_tokens = 0
@@ -152,8 +156,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await stop.wait()
             num_tokens += len(chunk)
             is_final = stop.is_set() or index == len(chunks) - 1
-            outputs = _outputs(chunk, num_tokens, script.num_prompt_tokens)
-            outputs |= _top_outputs(len(chunk), num_tokens, num_top)
+            outputs = _outputs(chunk, num_tokens, script)
+            if inputs.get("return_generation_logits", [False])[0] and chunk:
+                outputs |= _top_outputs(len(chunk), num_tokens)
+            if num_prompt_top >= 0 and index == 0:
+                outputs |= _prompt_outputs(script.num_prompt_tokens - 1, num_prompt_top)
             yield _response(request.id, {name: outputs[name] for name in outputs if name in wanted}, is_final)
             if is_final:
                 return
@@ -174,7 +181,7 @@ def _response(request_id: str, outputs: dict[str, Output], is_final: bool) -> se
     return response
 
 
-def _outputs(chunk: Sequence[Token], num_tokens: int, num_prompt_tokens: int) -> dict[str, Output]:
+def _outputs(chunk: Sequence[Token], num_tokens: int, script: Script) -> dict[str, Output]:
     ids = np.array([token_id for token_id, _ in chunk], "<i4")
     data = b"".join(struct.pack("<I", len(piece)) + piece for _, piece in chunk)
     # Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far.
@@ -182,20 +189,36 @@ def _outputs(chunk: Sequence[Token], num_tokens: int, num_prompt_tokens: int) ->
     return {
         "output_ids": ("INT32", [1, 1, len(chunk)], ids.tobytes()),
         "output_bytes": ("BYTES", [1, len(chunk)], data),
-        "num_input_tokens": ("INT32", [1, 1], np.array([num_prompt_tokens], "<i4").tobytes()),
+        "num_input_tokens": ("INT32", [1, 1], np.array([script.num_prompt_tokens], "<i4").tobytes()),
         "output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes()),
+        "kv_cache_reused_blocks": ("INT32", [1, 1], np.array([script.num_reused_blocks], "<i4").tobytes()),
     }
 
 
-def _top_outputs(num_new: int, num_tokens: int, num_top: int) -> dict[str, Output]:
+def _top_outputs(num_new: int, num_tokens: int) -> dict[str, Output]:
     """Of the new tokens alone: at position p of the text the ids 500 + p, 501 + p, ..."""
     positions = np.arange(num_tokens - num_new, num_tokens)
-    ids = FIRST_TOP_ID + positions[:, None] + np.arange(num_top)
-    logprobs = np.tile(-0.125 * np.arange(1, num_top + 1), (num_new, 1))
-    shape = [1, num_new, num_top]
+    ids = FIRST_TOP_ID + positions[:, None] + np.arange(NUM_TOP)
+    logprobs = np.tile(-0.125 * np.arange(1, NUM_TOP + 1), (num_new, 1))
+    shape = [1, num_new, NUM_TOP]
+    chosen = -0.5 * np.arange(num_tokens - num_new + 1, num_tokens + 1, dtype="<f4")
     return {
+        "chosen_log_probs": ("FP32", [1, num_new], chosen.tobytes()),
         "top_log_prob_ids": ("INT32", shape, ids.astype("<i4").tobytes()),
         "top_log_probs": ("FP32", shape, logprobs.astype("<f4").tobytes()),
+    }
+
+
+def _prompt_outputs(num_scored: int, num_top: int) -> dict[str, Output]:
+    """The log-probs -0.25, -0.5, ... and at each position the ids 700, 701, ..."""
+    logprobs = -0.25 * np.arange(1, num_scored + 1, dtype="<f4")
+    ids = np.tile(FIRST_PROMPT_TOP_ID + np.arange(num_top), (num_scored, 1))
+    top = np.tile(-0.125 * np.arange(1, num_top + 1), (num_scored, 1))
+    shape = [1, num_scored, num_top]
+    return {
+        "prompt_log_probs": ("FP32", [1, num_scored], logprobs.tobytes()),
+        "prompt_top_log_prob_ids": ("INT32", shape, ids.astype("<i4").tobytes()),
+        "prompt_top_log_probs": ("FP32", shape, top.astype("<f4").tobytes()),
     }
 
 

@@ -110,7 +110,8 @@ BAD_BODIES = [
     (COMPLETION, completion(best_of=2, stream=True), 400, "best_of"),
     (COMPLETION, completion(best_of=21), 400, "best_of"),
     (COMPLETION, completion(logprobs=6), 400, "logprobs"),
-    (COMPLETION, completion(prompt=[1], echo=True), 400, "echo"),
+    (COMPLETION, completion(max_tokens=0), 400, "max_tokens"),
+    (COMPLETION, completion(max_tokens=-1, echo=True), 400, "max_tokens"),
 ]
 
 

@@ -49,6 +49,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         stop_ids=frozenset(),
         special_ids=frozenset(),
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
+        tokens_per_block=None,
         engine_inputs=engine_inputs,
         adapters={},
         created=0,

@@ -17,8 +17,8 @@ from tests.frontend.conftest import MODEL
 ANSWER = [tokens("Hel"), tokens("lo", " w")]
 ENDS_AT_77 = Script([tokens("a"), [(77, b"c")]], ends_by_end_id=False)
 USER = [{"role": "user", "content": "hi"}]
-TOP_OUTPUTS = {"top_log_prob_ids", "top_log_probs"}
-ENGINE_INPUT = "num_top_log_probs"
+TOP_OUTPUTS = {"chosen_log_probs", "top_log_prob_ids", "top_log_probs"}
+ENGINE_INPUT = "return_generation_logits"
 
 
 def generation_request(fake: FakeTriton) -> tuple[dict[str, object], set[str]]:
@@ -55,7 +55,8 @@ def test_chat_tells_the_likeliest_of_each_position(
     ]
     assert content[0].top_logprobs[0].bytes == list(b"<500>")
     inputs, outputs = generation_request(fake)
-    assert (inputs[ENGINE_INPUT], inputs["return_log_probs"]) == ([2], [True])
+    assert inputs[ENGINE_INPUT] == inputs["stream"] == [True]
+    assert "return_log_probs" not in inputs
     assert outputs >= TOP_OUTPUTS
 
 
@@ -130,24 +131,35 @@ class NumberTriton:
         return [b"%d" % token_id for token_id in ids]
 
 
-def read(num_tokens: int, ids: list[int], logprobs: list[float]) -> list[tuple[TopToken, ...]]:
+def read(
+    num_tokens: int, ids: list[int], logprobs: list[float], num_top: int = 1
+) -> list[tuple[TopToken, ...]]:
     outputs = {
         "output_ids": np.zeros(num_tokens, "<i4").tobytes(),
         "top_log_prob_ids": np.array(ids, "<i4").tobytes(),
         "top_log_probs": np.array(logprobs, "<f4").tobytes(),
     }
-    return asyncio.run(read_top_tokens(NumberTriton(), outputs))
+    return asyncio.run(read_top_tokens(NumberTriton(), outputs, num_top))
 
 
 def test_a_token_that_cannot_come_has_the_least_log_prob() -> None:
-    assert read(1, [7, 8], [0.0, -math.inf]) == [(TopToken(b"7", 0.0), TopToken(b"8", -9999.0))]
+    assert read(1, [7, 8], [0.0, -math.inf], 2) == [(TopToken(b"7", 0.0), TopToken(b"8", -9999.0))]
+
+
+def test_only_the_wanted_are_told() -> None:
+    assert read(2, [7, 8, 9, 10], [-1.0, -2.0, -3.0, -4.0]) == [
+        (TopToken(b"7", -1.0),),
+        (TopToken(b"9", -3.0),),
+    ]
 
 
 def test_a_response_without_tokens_has_no_rows() -> None:
     assert read(0, [], []) == []
 
 
-@pytest.mark.parametrize(("ids", "logprobs"), [([], []), ([1, 2, 3], [0.0] * 3), ([1, 2], [0.0])])
+@pytest.mark.parametrize(
+    ("ids", "logprobs"), [([], []), ([1, 2, 3], [0.0] * 3), ([1, 2], [0.0]), ([1], [0.0])]
+)
 def test_rows_that_do_not_fit_are_refused(ids: list[int], logprobs: list[float]) -> None:
     with pytest.raises(EngineFailed):
         read(2, ids, logprobs)
@@ -155,4 +167,4 @@ def test_rows_that_do_not_fit_are_refused(ids: list[int], logprobs: list[float])
 
 def test_missing_rows_are_refused() -> None:
     with pytest.raises(EngineFailed):
-        asyncio.run(read_top_tokens(NumberTriton(), {"output_ids": bytes(4)}))
+        asyncio.run(read_top_tokens(NumberTriton(), {"output_ids": bytes(4)}, 1))

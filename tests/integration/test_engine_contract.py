@@ -15,6 +15,7 @@ PROMPT = [1, 4093, 198, 1780, 314, 3746, 1380, 47, 2, 198, 1, 520, 9531, 198]
 # "What is the capital of France?"
 SHORT_QUESTION = [1, 4093, 198, 1780, 314, 260, 3575, 282, 4649, 47, 2, 198, 1, 520, 9531, 198]
 END_ID = 2
+VOCAB_SIZE = 49152
 
 Tensors: TypeAlias = dict[str, Any]
 
@@ -140,6 +141,38 @@ class TestOptionalOutputs:
             assert response.outputs["cum_log_probs"] == pytest.approx(log_probs.sum(), rel=1e-4)
         (whole,) = engine.generate(**arguments)
         assert whole.outputs["output_log_probs"] == pytest.approx(log_probs, abs=0.05)
+
+    def test_logits_of_the_new_ids(self, engine: EngineClient) -> None:
+        arguments: Tensors = {"input_ids": PROMPT, "request_output_len": 4, "return_generation_logits": True}
+        responses = engine.generate(**arguments, streaming=True)
+        for response in responses:
+            logits = response.outputs["generation_logits"]
+            assert logits.shape == (1, len(response.ids), 1, VOCAB_SIZE)
+            assert logits.reshape(-1, VOCAB_SIZE).argmax(1).tolist() == response.ids
+        (whole,) = engine.generate(**arguments, exclude_input_in_output=True)
+        assert whole.outputs["generation_logits"].shape == (1, 1, 4, VOCAB_SIZE)
+        assert whole.outputs["generation_logits"][0, 0].argmax(1).tolist() == whole.ids
+
+    def test_the_prompt_is_scored_in_the_first_response(self, engine: EngineClient) -> None:
+        first, *others = engine.generate(
+            input_ids=PROMPT, request_output_len=3, num_prompt_log_probs=4, streaming=True
+        )
+        num_scored = len(PROMPT) - 1
+        assert first.outputs["prompt_log_probs"].shape == (1, num_scored)
+        assert first.outputs["prompt_top_log_prob_ids"].shape == (1, num_scored, 4)
+        top = first.outputs["prompt_top_log_probs"]
+        assert (np.diff(top) <= 0).all()
+        assert (first.outputs["prompt_log_probs"] <= top[..., 0] + 1e-6).all()
+        assert not [name for response in others for name in response.outputs if name.startswith("prompt_")]
+
+    def test_blocks_of_a_known_prompt_are_reused(self, engine: EngineClient) -> None:
+        block = int(engine.parameter("tokens_per_block"))
+        prompt = [*range(1000, 1000 + 2 * block + 1)]
+        num_blocks = [
+            engine.generate(input_ids=prompt, return_perf_metrics=True)[0].outputs["kv_cache_reused_blocks"]
+            for _ in range(2)
+        ]
+        assert [count.tolist() for count in num_blocks] == [[[0]], [[2]]]
 
     def test_num_input_tokens_is_repeated_and_num_output_tokens_is_of_the_response(
         self, engine: EngineClient
@@ -267,7 +300,7 @@ class TestRefusals:
             ("stop_words_list", np.array([[[5, 6], [2, 1]]], np.int32)),
             ("bad_words_list", np.array([[[5, 6], [2, 1]]], np.int32)),
             ("embedding_bias", np.zeros((1, 49151), np.float32)),
-            ("num_top_log_probs", 65),
+            ("num_prompt_log_probs", 65),
             ("beam_width", 2),
             ("num_return_sequences", 2),
             ("len_penalty", 2.0),
@@ -282,8 +315,6 @@ class TestRefusals:
             ("frequency_penalty", float("nan")),
             ("min_tokens", 3),
             ("return_context_logits", True),
-            ("return_generation_logits", True),
-            ("return_perf_metrics", True),
             ("guided_decoding_guide_type", "xml"),
         ],
     )

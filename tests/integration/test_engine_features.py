@@ -59,6 +59,41 @@ def test_completion_top_log_probs(client: openai.OpenAI, live_stack: LiveStack) 
     assert all(token in top for token, top in zip(logprobs.tokens, logprobs.top_logprobs, strict=True))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_echo_scores_the_prompt_as_the_answer_was(
+    client: openai.OpenAI, live_stack: LiveStack, stream: bool
+) -> None:
+    request = {
+        "model": live_stack.model,
+        "prompt": "The capital of France is",
+        "temperature": 0,
+        "logprobs": 2,
+    }
+    written = client.completions.create(**request, max_tokens=12).choices[0]
+    echo = request | {"prompt": request["prompt"] + written.text, "echo": True}
+    answer = client.completions.create(**echo, max_tokens=0, stream=stream)
+    choices = [chunk.choices[0] for chunk in answer] if stream else answer.choices
+    assert "".join(choice.text for choice in choices) == echo["prompt"]
+    assert choices[-1].finish_reason == "length"
+    scored = choices[0].logprobs
+    assert (scored.token_logprobs[0], scored.top_logprobs[0]) == (None, None)
+    places = zip(scored.tokens, scored.text_offset, strict=True)
+    assert all(echo["prompt"][offset:].startswith(token) for token, offset in places)
+    assert scored.tokens[-12:] == written.logprobs.tokens
+    # Activations are quantized by the step: one of 17 ids and those of one id differ by 0.11 at most here.
+    assert scored.token_logprobs[-12:] == pytest.approx(written.logprobs.token_logprobs, abs=0.3)
+
+
+def test_cached_tokens_are_counted(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    prompt = "Rivers run to the sea, " * 20
+    usages = [
+        client.completions.create(model=live_stack.model, prompt=prompt, max_tokens=1).usage for _ in range(2)
+    ]
+    assert usages[0].prompt_tokens_details is None
+    cached = usages[1].prompt_tokens_details.cached_tokens
+    assert usages[1].prompt_tokens - 32 <= cached < usages[1].prompt_tokens
+
+
 def test_logit_bias_and_bad_words(client: openai.OpenAI, live_stack: LiveStack) -> None:
     request = {"model": live_stack.model, "prompt": "Computers are", "temperature": 0, "max_tokens": 8}
     free = client.completions.create(**request).choices[0].text

@@ -58,6 +58,7 @@ def test_every_input_is_read_or_refused(committed: Any) -> None:
         ("max_model_len", "many"),
         ("max_num_seqs", "-1"),
         ("max_num_tokens", "1.5"),
+        ("tokens_per_block", "64"),
         ("max_tokens_in_paged_kv_cache", ""),
         ("max_tokens_in_paged_kv_cache", "8191"),
         ("unsupported_inputs", "beam_width"),

@@ -3,13 +3,23 @@ from typing import Any
 import numpy as np
 import pytest
 from generation import Generation
+from paged_sequence import DecodingRequest, PagedSequence
 from response_stream import ResponseStream
+from sampling import Sampling
+from token_chooser import Choice
 from token_scores import TokenScore
 
 from tests.tensorrt_llm.asking import request, words
 from tests.tensorrt_llm.fake_sender import FakeSender
 
 PROMPT = [1, 2, 3]
+VOCAB_SIZE = 100
+SEQUENCE = PagedSequence(DecodingRequest(PROMPT, Sampling()))
+SEQUENCE.prompt_scores = [
+    TokenScore(2, -1.5, ((4, -0.25), (2, -1.5))),
+    TokenScore(3, -0.5, ((3, -0.5), (9, -2.0))),
+]
+SEQUENCE.num_reused = 64
 
 
 def run(ids: list[int], **values: Any) -> FakeSender:
@@ -17,7 +27,7 @@ def run(ids: list[int], **values: Any) -> FakeSender:
     sender = FakeSender()
     generation = Generation(request(**values), ResponseStream("a", sender))
     for token_id in ids:
-        generation.add(token_id, TokenScore(token_id, -0.5))
+        generation.add(Choice(SEQUENCE, token_id, -0.5, np.full(VOCAB_SIZE, token_id, np.float32)))
         if generation.is_complete:
             break
         generation.send_progress()
@@ -80,7 +90,7 @@ def test_the_length_completes_a_text() -> None:
 
 def test_a_text_that_nothing_may_follow_is_complete() -> None:
     generation = Generation(request(), ResponseStream("a", FakeSender()))
-    generation.add(None, None)
+    generation.add(Choice(SEQUENCE, None))
     assert generation.is_complete
 
 
@@ -94,6 +104,34 @@ def test_log_probs_of_all_ids_so_far_are_in_every_response() -> None:
         [[-1.0]],
     ]
     assert responses[0].tensors["output_log_probs"].dtype == np.float32
+
+
+def test_logits_of_a_stream_are_those_of_its_new_ids() -> None:
+    responses = run([7, 8, 9], streaming=True, end_id=9, return_generation_logits=True).responses
+    rows = [response.tensors["generation_logits"] for response in responses[:2]]
+    assert [row.shape for row in rows] == [(1, 1, 1, VOCAB_SIZE)] * 2
+    assert [row[0, 0, 0, 0] for row in rows] == [7, 8]
+    assert "generation_logits" not in responses[2].tensors
+
+
+def test_logits_of_a_whole_answer() -> None:
+    (whole,) = run([7, 8, 9], end_id=9, return_generation_logits=True).responses
+    logits = whole.tensors["generation_logits"]
+    assert (logits.shape, logits.dtype) == ((1, 1, 2, VOCAB_SIZE), np.float32)
+    assert logits[0, 0, :, 0].tolist() == [7, 8]
+
+
+def test_the_prompt_is_scored_once() -> None:
+    first, *others = run([7, 8], streaming=True, num_prompt_log_probs=2).responses
+    assert first.tensors["prompt_log_probs"].tolist() == [[-1.5, -0.5]]
+    assert first.tensors["prompt_top_log_prob_ids"].tolist() == [[[4, 2], [3, 9]]]
+    assert first.tensors["prompt_top_log_probs"].tolist() == [[[-0.25, -1.5], [-0.5, -2.0]]]
+    assert not [name for response in others for name in response.tensors if name.startswith("prompt_")]
+
+
+def test_reused_blocks_are_told_when_asked_for() -> None:
+    (response,) = run([7], return_perf_metrics=True).responses
+    assert response.tensors["kv_cache_reused_blocks"].tolist() == [2]
 
 
 def test_counts() -> None:

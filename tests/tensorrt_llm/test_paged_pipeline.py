@@ -51,7 +51,7 @@ def pipeline(engine: Path) -> PagedPipeline:
 
 
 def request(prompt_ids: list[int], **options: Any) -> DecodingRequest:
-    return DecodingRequest(prompt_ids, options.pop("sampling", Sampling()), wants_scores=True, **options)
+    return DecodingRequest(prompt_ids, options.pop("sampling", Sampling()), wants_log_probs=True, **options)
 
 
 class Writer:
@@ -66,9 +66,9 @@ class Writer:
         self.log_probs: dict[int, list[float]] = {index: [] for index in range(len(sequences))}
         while self._pipeline.has_work:
             for choice in self._pipeline.step():
-                assert choice.score is not None
+                assert choice.log_prob is not None
                 log_probs = self.log_probs[sequences.index(choice.sequence)]
-                log_probs.append(choice.score.log_prob)
+                log_probs.append(choice.log_prob)
                 if len(log_probs) == self._count:
                     self._pipeline.stop(choice.sequence)
         return sequences

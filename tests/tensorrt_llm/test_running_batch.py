@@ -128,16 +128,26 @@ def test_bias_bad_words_and_penalties_change_what_is_chosen(bench: Bench) -> Non
     assert not {6, 7} & set(banned.ids)
 
 
-def test_top_log_probs_are_of_the_new_ids(bench: Bench) -> None:
-    sender = bench.start(
-        [5], request_output_len=2, streaming=True, return_log_probs=True, num_top_log_probs=3
-    )
+def test_logits_are_of_the_new_ids(bench: Bench) -> None:
+    sender = bench.start([5], request_output_len=2, streaming=True, return_generation_logits=True)
     bench.run()
-    first, second = sender.responses
-    assert first.tensors["top_log_prob_ids"].shape == (1, 1, 3)
-    assert second.tensors["top_log_probs"].shape == (1, 1, 3)
-    assert first.tensors["top_log_prob_ids"][0, 0, 0] == 6
-    assert first.tensors["top_log_probs"][0, 0, 0] == first.tensors["output_log_probs"][0, 0, 0]
+    likeliest = [response.tensors["generation_logits"].argmax() for response in sender.responses]
+    assert likeliest == sender.ids == [6, 7]
+
+
+def test_a_known_prompt_is_told(bench: Bench) -> None:
+    prompt = list(range(40))
+    for num_blocks in (0, 1):
+        sender = bench.start(prompt, request_output_len=2, return_perf_metrics=True)
+        bench.run()
+        assert sender.responses[0].tensors["kv_cache_reused_blocks"].tolist() == [num_blocks]
+
+
+def test_a_scored_prompt(bench: Bench) -> None:
+    sender = bench.start([5, 6], request_output_len=2, num_prompt_log_probs=0)
+    bench.run()
+    assert sender.responses[0].tensors["prompt_log_probs"].shape == (1, 1)
+    assert sender.responses[0].tensors["prompt_top_log_probs"].shape == (1, 1, 0)
 
 
 def test_places(bench: Bench) -> None:

@@ -28,12 +28,9 @@ def log_probs(logits: Logits) -> Logits:
 
 
 def sequence(
-    sampling: Sampling = GREEDY, edits: Sequence[LogitEdit] = (), *, num_top: int | None = None
+    sampling: Sampling = GREEDY, edits: Sequence[LogitEdit] = (), *, is_told: bool = False
 ) -> PagedSequence:
-    wants_scores = num_top is not None
-    return PagedSequence(
-        DecodingRequest([1], sampling, edits, wants_scores=wants_scores, num_top=num_top or 0)
-    )
+    return PagedSequence(DecodingRequest([1], sampling, edits, wants_log_probs=is_told, wants_logits=is_told))
 
 
 def forbidden(ids: Sequence[int]) -> Bias:
@@ -45,7 +42,7 @@ def test_greedy_takes_the_largest_and_of_equals_the_first(chooser: TokenChooser,
     expected = [7, *logits[1:].argmax(1).tolist()]
     choices = chooser.choose(logits, [sequence() for _ in range(3)])
     assert [choice.token_id for choice in choices] == expected
-    assert [choice.score for choice in choices] == [None] * 3
+    assert [(choice.log_prob, choice.logits) for choice in choices] == [(None, None)] * 3
 
 
 def test_a_draw_is_independent_of_the_other_rows(chooser: TokenChooser, logits: Logits) -> None:
@@ -55,31 +52,28 @@ def test_a_draw_is_independent_of_the_other_rows(chooser: TokenChooser, logits: 
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
-def test_scores_are_the_models_own(sampling: Sampling, chooser: TokenChooser, logits: Logits) -> None:
-    expected = log_probs(logits)
+def test_what_is_told_is_the_models_own(sampling: Sampling, chooser: TokenChooser, logits: Logits) -> None:
+    expected, plain = log_probs(logits), logits.copy()
     best = np.argsort(-logits[0])[:5].tolist()
-    edited = sequence(sampling, [forbidden(best[:3])], num_top=5)
+    edited = sequence(sampling, [forbidden(best[:3])], is_told=True)
     edited_choice, plain_choice, silent_choice = chooser.choose(
-        logits, [edited, sequence(sampling, num_top=0), sequence(sampling)]
+        logits, [edited, sequence(sampling, is_told=True), sequence(sampling)]
     )
     assert edited_choice.token_id not in best[:3]
-    assert edited_choice.score is not None
-    assert edited_choice.score.log_prob == pytest.approx(expected[0, edited_choice.token_id], abs=1e-5)
-    assert [token_id for token_id, _ in edited_choice.score.top] == best
-    assert [log_prob for _, log_prob in edited_choice.score.top] == pytest.approx(expected[0, best], abs=1e-5)
-    assert plain_choice.score is not None
-    assert plain_choice.score.top == ()
-    assert plain_choice.score.log_prob == pytest.approx(expected[1, plain_choice.token_id], abs=1e-5)
-    assert silent_choice.score is None
+    logits[:] = 0
+    for row, choice in enumerate([edited_choice, plain_choice]):
+        assert choice.log_prob == pytest.approx(expected[row, choice.token_id], abs=1e-5)
+        assert np.array_equal(choice.logits, plain[row])
+    assert (silent_choice.log_prob, silent_choice.logits) == (None, None)
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
 def test_nothing_is_chosen_when_nothing_is_allowed(
     sampling: Sampling, chooser: TokenChooser, logits: Logits
 ) -> None:
-    stuck = sequence(sampling, [forbidden(range(VOCAB_SIZE))], num_top=2)
+    stuck = sequence(sampling, [forbidden(range(VOCAB_SIZE))], is_told=True)
     stuck_choice, other_choice = chooser.choose(logits[:2], [stuck, sequence(sampling)])
-    assert (stuck_choice.token_id, stuck_choice.score) == (None, None)
+    assert (stuck_choice.token_id, stuck_choice.log_prob) == (None, None)
     assert other_choice.token_id is not None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from token_bytes import TokenBytes
+from token_ranking import rank_tokens
 
 
 class ChunkDecoder:
@@ -16,9 +17,16 @@ class ChunkDecoder:
         self._texts = [b"" if i in tokens.special_ids else piece for i, piece in enumerate(tokens.pieces)]
 
     def decode(
-        self, output_ids: NDArray[np.int32], lengths: NDArray[np.int32], wanted: Container[str]
+        self,
+        output_ids: NDArray[np.int32],
+        lengths: NDArray[np.int32],
+        wanted: Container[str],
+        logits: NDArray[np.float32] | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """[1, sequences, n] ids of which the first `lengths` [1, sequences] count; raises ValueError."""
+        """[1, sequences, n] ids of which the first `lengths` [1, sequences] count; raises ValueError.
+
+        The logits are the first sequence's; a vocabulary padded for tensor parallelism loses its padding.
+        """
         rows = [row[:length] for row, length in zip(output_ids[0].tolist(), lengths[0].tolist(), strict=True)]
         for row in rows:
             self._check(row)
@@ -27,6 +35,8 @@ class ChunkDecoder:
             outputs["text_output"] = _byte_strings([self._text(row) for row in rows])
         if "output_bytes" in wanted:
             outputs["output_bytes"] = _byte_strings([self._pieces[index] for index in rows[0]])
+        if logits is not None and rows[0]:
+            outputs |= rank_tokens(logits[..., : len(self._pieces)], rows[0])
         return outputs
 
     def _check(self, row: list[int]) -> None:

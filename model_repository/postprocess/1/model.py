@@ -24,7 +24,10 @@ class TritonPythonModel:
         try:
             inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
             outputs = self._decoder.decode(
-                inputs["output_ids"], inputs["sequence_length"], request.requested_output_names()
+                inputs["output_ids"],
+                inputs["sequence_length"],
+                request.requested_output_names(),
+                inputs.get("generation_logits"),
             )
             return pb_utils.InferenceResponse([pb_utils.Tensor(*output) for output in outputs.items()])
         except Exception as error:

@@ -22,7 +22,10 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineRequest:
-    """end_id is None when nothing but the length ends the text; the edits are this request's alone."""
+    """end_id is None when nothing but the length ends the text; the edits are this request's alone.
+
+    num_prompt_log_probs counts the alternatives told of each id of the prompt; -1: the prompt has no scores.
+    """
 
     prompt_ids: list[int]
     max_new_tokens: int
@@ -31,10 +34,12 @@ class EngineRequest:
     stop_words: tuple[Word, ...]
     sampling: Sampling
     edits: tuple[LogitEdit, ...]
-    num_top_log_probs: int
     is_streaming: bool
     repeats_prompt: bool
+    num_prompt_log_probs: int
     returns_log_probs: bool
+    returns_generation_logits: bool
+    returns_perf_metrics: bool
     returns_num_input_tokens: bool
     returns_num_output_tokens: bool
 
@@ -67,10 +72,12 @@ def read_request(tensors: Tensors, limits: ModelLimits, guides: Guides) -> Engin
             *word_edits(tensors, limits.vocab_size),
             *end_edits(tensors, end_ids, min_new_tokens, guides),
         ),
-        num_top_log_probs=read_integer(tensors, "num_top_log_probs", 0, low=0, high=NUM_RANKED),
         is_streaming=streaming,
         repeats_prompt=not streaming and not read_flag(tensors, "exclude_input_in_output"),
+        num_prompt_log_probs=read_integer(tensors, "num_prompt_log_probs", -1, low=-1, high=NUM_RANKED),
         returns_log_probs=read_flag(tensors, "return_log_probs"),
+        returns_generation_logits=read_flag(tensors, "return_generation_logits"),
+        returns_perf_metrics=read_flag(tensors, "return_perf_metrics"),
         returns_num_input_tokens=read_flag(tensors, "return_num_input_tokens"),
         returns_num_output_tokens=read_flag(tensors, "return_num_output_tokens"),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kv_blocks import BLOCK_TOKENS
 from unsupported_inputs import UNSUPPORTED_INPUTS
 
 
@@ -28,6 +29,8 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
     """Takes Triton's model configuration and the folder that holds the models."""
     parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
     _check_unsupported_inputs(parameters)
+    if _count(parameters, "tokens_per_block") != BLOCK_TOKENS:
+        raise InvalidSettings(f"tokens_per_block: must be {BLOCK_TOKENS}, as OpenVINO's blocks are.")
     engine = _engine_folder(_text(parameters, "engine_dir"), models)
     settings = EngineSettings(
         engine=engine,

@@ -1,10 +1,12 @@
 """One request from its acceptance to its last response: collects what the engine writes and passes it on."""
 
 from engine_request import EngineRequest
-from engine_responses import response_tensors
+from engine_responses import Progress, response_tensors
+from paged_sequence import PagedSequence
 from response_stream import ResponseStream
 from stop_word_ids import StopWords
-from token_scores import TokenScore, TopLogProbs
+from token_chooser import Choice
+from token_scores import Logits
 
 
 class Generation:
@@ -14,8 +16,10 @@ class Generation:
         self._stop_words = StopWords(request.stop_words)
         self._ids: list[int] = []
         self._log_probs: list[float] = []
-        self._top: list[TopLogProbs] = []
+        self._new_logits: list[Logits] = []
         self._num_sent = 0
+        self._has_told_prompt = False
+        self._sequence: PagedSequence | None = None
         self._is_complete = False
 
     @property
@@ -31,15 +35,18 @@ class Generation:
     def is_abandoned(self) -> bool:
         return self._responses.is_abandoned
 
-    def add(self, token_id: int | None, score: TokenScore | None) -> None:
+    def add(self, choice: Choice) -> None:
         """Takes the next id; None says that nothing may follow."""
+        self._sequence = choice.sequence
+        token_id = choice.token_id
         if token_id is None or token_id == self.request.end_id:
             self._is_complete = True
             return
         self._ids.append(token_id)
-        if score is not None:
-            self._log_probs.append(score.log_prob)
-            self._top.append(score.top)
+        if choice.log_prob is not None:
+            self._log_probs.append(choice.log_prob)
+        if choice.logits is not None:
+            self._new_logits.append(choice.logits)
         self._is_complete = len(self._ids) >= self.request.max_new_tokens or (
             len(self._ids) >= self.request.min_new_tokens and self._stop_words.end(self._ids)
         )
@@ -57,10 +64,17 @@ class Generation:
         self._responses.fail(message)
 
     def _send(self, *, is_final: bool) -> None:
+        self._responses.send(response_tensors(self.request, self._progress()), is_final=is_final)
+
+    def _progress(self) -> Progress:
         ids = self._ids[self._num_sent :]
-        top = self._top[self._num_sent :]
         if self.request.repeats_prompt:
             ids = self.request.prompt_ids + ids
+        progress = Progress(ids, self._log_probs, self._new_logits)
+        if self._sequence is not None:
+            progress.num_reused = self._sequence.num_reused
+            progress.prompt_scores = [] if self._has_told_prompt else self._sequence.prompt_scores
+            self._has_told_prompt = True
         self._num_sent = len(self._ids)
-        tensors = response_tensors(self.request, ids, self._log_probs, top)
-        self._responses.send(tensors, is_final=is_final)
+        self._new_logits = []
+        return progress

@@ -15,12 +15,13 @@ _MAX_SCORED_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class DecodingRequest:
-    """num_top, 64 at most, counts the alternatives of a score; the edits are this request's alone."""
+    """num_top, 64 at most, counts the alternatives of a prompt's scores; the edits are its own."""
 
     prompt_ids: Sequence[int]
     sampling: Sampling
     edits: Sequence[LogitEdit] = ()
-    wants_scores: bool = False
+    wants_log_probs: bool = False
+    wants_logits: bool = False
     wants_prompt_scores: bool = False
     num_top: int = 0
 

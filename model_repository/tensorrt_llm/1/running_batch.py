@@ -49,7 +49,7 @@ class RunningBatch:
         """Generates one id for every request, or takes in a part of a prompt, and passes it on."""
         for choice in self._pipeline.step():
             generation = self._running[choice.sequence]
-            generation.add(choice.token_id, choice.score)
+            generation.add(choice)
             if generation.is_complete:
                 self._leave(choice.sequence).finish()
             else:
@@ -77,6 +77,8 @@ def _decoding_request(request: EngineRequest) -> DecodingRequest:
         prompt_ids=request.prompt_ids,
         sampling=request.sampling,
         edits=request.edits,
-        wants_scores=request.returns_log_probs or request.num_top_log_probs > 0,
-        num_top=request.num_top_log_probs,
+        wants_log_probs=request.returns_log_probs,
+        wants_logits=request.returns_generation_logits,
+        wants_prompt_scores=request.num_prompt_log_probs >= 0,
+        num_top=max(request.num_prompt_log_probs, 0),
     )

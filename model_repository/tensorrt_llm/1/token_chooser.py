@@ -10,16 +10,20 @@ from logit_ranking import LogitRanking, Ranking
 from paged_sequence import PagedSequence
 from token_scores import Logits, TokenScore
 
-_Scorer: TypeAlias = Callable[[int], TokenScore]
+_LogProb: TypeAlias = Callable[[int], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """token_id is None when nothing is allowed to follow; score is None when it isn't wanted."""
+    """token_id is None when nothing is allowed to follow; the others are None unless they are wanted.
+
+    log_prob and logits, a row's copy, are the model's own: before temperature, penalties, bias and masks.
+    """
 
     sequence: PagedSequence
     token_id: int | None
-    score: TokenScore | None = None
+    log_prob: float | None = None
+    logits: Logits | None = None
 
 
 class TokenChooser:
@@ -30,14 +34,17 @@ class TokenChooser:
 
     def choose(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[Choice]:
         """Takes one row a sequence, [sequences, vocab_size], and changes it."""
-        scorers = self._scorers(logits, sequences)
+        log_probs = self._log_probs(logits, sequences)
+        rows = [
+            row.copy() if it.request.wants_logits else None for row, it in zip(logits, sequences, strict=True)
+        ]
         for row, sequence in zip(logits, sequences, strict=True):
             for edit in sequence.request.edits:
                 edit.apply(row)
         return [
-            Choice(sequence, token_id, scorer(token_id) if scorer and token_id is not None else None)
-            for sequence, token_id, scorer in zip(
-                sequences, self._draw(logits, sequences), scorers, strict=True
+            Choice(sequence, token_id, log_prob(token_id) if log_prob and token_id is not None else None, row)
+            for sequence, token_id, log_prob, row in zip(
+                sequences, self._draw(logits, sequences), log_probs, rows, strict=True
             )
         ]
 
@@ -49,15 +56,15 @@ class TokenChooser:
             for index, (row, token_id) in enumerate(zip(logits, ids, strict=True))
         ]
 
-    def _scorers(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[_Scorer | None]:
-        """What will score the chosen ids by the logits as they are now."""
+    def _log_probs(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[_LogProb | None]:
+        """What will tell the log-probs of the chosen ids by the logits as they are now."""
         requests = [sequence.request for sequence in sequences]
-        if not any(request.wants_scores for request in requests):
+        if not any(request.wants_log_probs for request in requests):
             return [None] * len(requests)
         ranking = self._rank_plain(logits)
         return [
-            partial(_score, row.copy() if request.edits else row, ranking, index, request.num_top)
-            if request.wants_scores
+            partial(_log_prob, row.copy() if request.edits else row, ranking, index)
+            if request.wants_log_probs
             else None
             for index, (row, request) in enumerate(zip(logits, requests, strict=True))
         ]
@@ -88,7 +95,15 @@ def _draw_one(row: Logits, sequence: PagedSequence, ranking: Ranking | None, ind
 
 
 def _score(row: Logits, ranking: Ranking, index: int, num_top: int, token_id: int) -> TokenScore:
-    log_sum = ranking.logits[index, 0] + ranking.log_sums[index]
-    top_log_probs = ranking.logits[index, :num_top] - log_sum
+    top_log_probs = ranking.logits[index, :num_top] - _log_sum(ranking, index)
     top = zip(ranking.ids[index, :num_top].tolist(), top_log_probs.tolist(), strict=True)
-    return TokenScore(token_id, float(row[token_id] - log_sum), tuple(top))
+    return TokenScore(token_id, _log_prob(row, ranking, index, token_id), tuple(top))
+
+
+def _log_prob(row: Logits, ranking: Ranking, index: int, token_id: int) -> float:
+    return float(row[token_id] - _log_sum(ranking, index))
+
+
+def _log_sum(ranking: Ranking, index: int) -> float:
+    """log(sum(exp(logits))) of one row."""
+    return float(ranking.logits[index, 0] + ranking.log_sums[index])

@@ -1,4 +1,4 @@
-"""What is told about an id: how probable it was, and what would have been more so."""
+"""What is told about an id of a prompt: how probable it was, and what would have been more so."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -13,8 +13,6 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     # TensorRT-LLM's own default is 0, that of clients 1; neither does anything without beams.
     "len_penalty": (0.0, 1.0),
     "return_context_logits": (False,),
-    "return_generation_logits": (False,),
-    "return_perf_metrics": (False,),
     # Adapters would need weights per sequence in the graph, which is compiled once.
     "lora_task_id": (),
     "lora_weights": (),
