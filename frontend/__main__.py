@@ -3,9 +3,12 @@
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.drain import Drain
 from frontend.logs import configure_logging
+from frontend.server import create_server
 from frontend.settings import Settings, SettingsError, read_settings
 from frontend.triton import Triton
 
@@ -21,23 +24,10 @@ def main() -> None:
 
 
 def _server(settings: Settings) -> uvicorn.Server:
-    def app_factory() -> object:
-        return create_app(settings, Triton(settings.triton_grpc_address, settings.triton_model))
+    def application(drain: Drain) -> FastAPI:
+        return create_app(settings, Triton(settings.triton_grpc_address, settings.triton_model), drain)
 
-    config = uvicorn.Config(
-        app_factory,
-        factory=True,
-        host=settings.frontend_host,
-        port=settings.frontend_port,
-        # httptools takes headers of any size and requests without Host; h11 refuses both.
-        http="h11",
-        loop="uvloop",
-        log_config=None,
-        access_log=settings.log_level == "debug",
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_grace_s,
-    )
-    return uvicorn.Server(config)
+    return create_server(settings, application)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from frontend.admission import Admission
 from frontend.anthropic_routes import AnthropicRoutes
 from frontend.auth import ApiKeys
 from frontend.body_limit import BodyLimit
 from frontend.disconnect import ClientDisconnected
+from frontend.drain import Drain, RefuseWhileDraining
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.request_id import RequestId
 from frontend.responses_routes import ResponsesRoutes
@@ -27,8 +29,8 @@ logger = logging.getLogger(__name__)
 CLIENT_CLOSED_REQUEST = 499
 
 
-def create_app(settings: Settings, triton: Triton) -> FastAPI:
-    """The ASGI application; it closes `triton` when it shuts down."""
+def create_app(settings: Settings, triton: Triton, drain: Drain | None = None) -> FastAPI:
+    """The ASGI application; it closes `triton` when it shuts down, and lets nobody in once it drains."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -52,8 +54,10 @@ def create_app(settings: Settings, triton: Triton) -> FastAPI:
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(ClientDisconnected, _answer_nobody)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_unexpected)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(RequestId)
     return app
 

@@ -14,13 +14,17 @@ class ClientDisconnected(Exception):
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The work's result; cancels the work and raises ClientDisconnected when the client leaves first."""
+    """The work's result; cancels the work and raises ClientDisconnected when the client leaves first.
+
+    What `receive` raises ends the work too, and is raised.
+    """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
+        leaving.result()
         raise ClientDisconnected
     finally:
         leaving.cancel()

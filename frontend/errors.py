@@ -5,9 +5,12 @@
       AuthenticationFailed  401
       NotFound              404
       MethodNotAllowed      405
+      RequestTimeout        408
       BodyTooLarge          413
+      UrlTooLong            414
       UnsupportedMediaType  415
       EngineOverloaded      429
+      HeadTooLarge          431
       EngineFailed          500
       EngineUnavailable     503
       DeadlineExceeded      504
@@ -76,10 +79,22 @@ class MethodNotAllowed(ApiError):
     default_code = "method_not_allowed"
 
 
+class RequestTimeout(ApiError):
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
+
+
 class BodyTooLarge(ApiError):
     status = 413
     type = "invalid_request_error"
     default_code = "body_too_large"
+
+
+class UrlTooLong(ApiError):
+    status = 414
+    type = "invalid_request_error"
+    default_code = "url_too_long"
 
 
 class UnsupportedMediaType(ApiError):
@@ -93,6 +108,12 @@ class EngineOverloaded(ApiError):
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class HeadTooLarge(ApiError):
+    status = 431
+    type = "invalid_request_error"
+    default_code = "headers_too_large"
 
 
 class EngineFailed(ApiError):

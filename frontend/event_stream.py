@@ -43,25 +43,30 @@ class EventStream(Response):
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         keeping_alive = asyncio.create_task(self._keep_alive(send))
         try:
-            await until_disconnect(receive, self._send_events(send))
+            await self._stream(receive, send)
         except ClientDisconnected:
             logger.debug("the client left during a stream")
         finally:
             keeping_alive.cancel()
 
-    async def _send_events(self, send: Send) -> None:
+    async def _stream(self, receive: Receive, send: Send) -> None:
         try:
-            async with aclosing(self._events) as events:
-                async for event in events:
-                    await self._send(send, event)
+            await until_disconnect(receive, self._send_events(send))
         except ApiError as error:
             await self._fail(send, error)
+        except ClientDisconnected:
+            raise
         except Exception:
             if not self._is_started:
                 raise
             logger.exception("a stream failed")
             await self._fail(send, EngineFailed("The server failed to process the request."))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_events(self, send: Send) -> None:
+        async with aclosing(self._events) as events:
+            async for event in events:
+                await self._send(send, event)
 
     async def _fail(self, send: Send, error: ApiError) -> None:
         if not self._is_started:

@@ -1,6 +1,7 @@
 """Every address, limit and secret of the frontend: read once from the environment, then frozen."""
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     max_stop_strings: int = Field(default=16, ge=1)
     refuse_unknown_fields: bool = False
     sse_keep_alive_s: float = Field(default=15, gt=0)
+    receive_timeout_s: float = Field(default=60, gt=0)
+    send_timeout_s: float = Field(default=30, gt=0)
+    idle_timeout_s: int = Field(default=75, ge=1)
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
     shutdown_grace_s: int = Field(default=30, ge=0)
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
@@ -41,7 +47,7 @@ class Settings(BaseSettings):
             tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
         )
 
-    @field_validator("api_keys_file")
+    @field_validator("api_keys_file", "tls_cert_file", "tls_key_file")
     @classmethod
     def _require_file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_file():
@@ -56,6 +62,26 @@ class Settings(BaseSettings):
                 "set API_KEYS or API_KEYS_FILE, or listen on 127.0.0.1"
             )
         return self
+
+    @model_validator(mode="after")
+    def _require_whole_tls(self) -> "Settings":
+        if self.tls_cert_file is None and self.tls_key_file is None:
+            return self
+        if self.tls_cert_file is None or self.tls_key_file is None:
+            raise ValueError("TLS needs both TLS_CERT_FILE and TLS_KEY_FILE")
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                self.tls_cert_file, self.tls_key_file
+            )
+        except (ssl.SSLError, OSError) as error:
+            raise ValueError(
+                f"TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key: {error}"
+            ) from error
+        return self
+
+    @property
+    def has_tls(self) -> bool:
+        return self.tls_cert_file is not None
 
     @property
     def has_keys(self) -> bool:

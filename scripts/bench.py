@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts import bench_http, ports, serve_settings
 from scripts.bench_engine import BareEngine
 from scripts.failure import run
-from scripts.health import TritonHealth, frontend_is_ready
+from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import ENGINES, LOGS, ROOT
 from scripts.process import Process
 from scripts.stop_request import Stopped
@@ -47,7 +47,7 @@ def main() -> int:
             command = [sys.executable, "-m", "scripts.serve"]
             supervisor.add(Process("make serve", command, environment, log=LOGS / "bench.log", grace_s=60))
             supervisor.wait_until(
-                lambda: frontend_is_ready(settings.reachable_host, settings.port), "starting the stack"
+                lambda: frontend_answers(settings.url, "/health/ready"), "starting the stack"
             )
             model = TritonHealth(settings.grpc_address).served_model_name()
             engine = BareEngine(repository)

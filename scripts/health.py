@@ -1,7 +1,9 @@
 """Whether the servers answer, and what they serve."""
 
 import http.client
+import ssl
 from contextlib import closing
+from urllib.parse import SplitResult, urlsplit
 
 import tritonclient.grpc as triton
 
@@ -38,11 +40,21 @@ class TritonHealth:
         return str(config["parameters"]["served_model_name"]["string_value"])
 
 
-def frontend_is_ready(host: str, port: int) -> bool:
-    """Whether the frontend says on /health/ready that it can answer."""
-    with closing(http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)) as connection:
+def frontend_answers(url: str, path: str) -> bool:
+    """Whether the frontend at the URL, which is on this machine, answers the path of a probe with 200."""
+    with closing(_connection(urlsplit(url))) as connection:
         try:
-            connection.request("GET", "/health/ready")
+            connection.request("GET", path)
             return connection.getresponse().status == READY
         except (OSError, http.client.HTTPException):
             return False
+
+
+def _connection(url: SplitResult) -> http.client.HTTPConnection:
+    host = url.hostname or ""
+    if url.scheme == "http":
+        return http.client.HTTPConnection(host, url.port, timeout=TIMEOUT_S)
+    # The certificate is for the name that clients use, not for this machine's own address.
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, url.port, timeout=TIMEOUT_S, context=unchecked)

@@ -10,7 +10,7 @@ from typing import Any
 from frontend.settings import read_settings
 from scripts import perf_analyzer, serve_settings
 from scripts.failure import Failure, run
-from scripts.health import ENSEMBLE, TritonHealth, frontend_is_ready
+from scripts.health import ENSEMBLE, TritonHealth, frontend_answers
 from scripts.paths import CACHE
 from scripts.serve_settings import ServeSettings
 
@@ -27,7 +27,7 @@ def main() -> int:
     settings = serve_settings.read(os.environ)
     load = load_options(os.environ.get("CONCURRENCY") or "8")
     triton = TritonHealth(settings.grpc_address)
-    if not (triton.is_ready() and frontend_is_ready(settings.reachable_host, settings.port)):
+    if not (triton.is_ready() and frontend_answers(settings.url, "/health/ready")):
         raise Failure(
             f"no server answers at {settings.url} and {settings.grpc_address}; start it with: make serve"
         )

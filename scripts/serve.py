@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts import engine, serve_settings, tritonserver
 from scripts.failure import run
-from scripts.health import TritonHealth, frontend_is_ready
+from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import LOGS
 from scripts.process import Process
 from scripts.replay.repository import chosen_repository
@@ -74,9 +74,7 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
         orphan_signal=signal.SIGKILL,
     )
     supervisor.add(server)
-    supervisor.wait_until(
-        lambda: frontend_is_ready(settings.reachable_host, settings.port), "starting the frontend"
-    )
+    supervisor.wait_until(lambda: frontend_answers(settings.url, "/health/ready"), "starting the frontend")
 
 
 def greeting(settings: ServeSettings, model: str) -> str:

@@ -22,6 +22,7 @@ class ServeSettings:
     grpc_port: int
     has_keys: bool
     shutdown_grace_s: int
+    has_tls: bool = False
 
     @property
     def reachable_host(self) -> str:
@@ -32,7 +33,7 @@ class ServeSettings:
     def url(self) -> str:
         """Base URL of the frontend, as seen from this machine."""
         host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
 
     @property
     def grpc_address(self) -> str:
@@ -59,4 +60,6 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
         frontend.read_keys()
     except SettingsError as error:
         raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error
-    return ServeSettings(host, port, grpc_port, frontend.has_keys, frontend.shutdown_grace_s)
+    return ServeSettings(
+        host, port, grpc_port, frontend.has_keys, frontend.shutdown_grace_s, frontend.has_tls
+    )

@@ -8,6 +8,7 @@ import asyncio
 import struct
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     ended_ids: list[str] = field(default_factory=list)
     stop_ended: threading.Event = field(default_factory=threading.Event)
     """Set once a stopped generation has ended."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """To be set, from any thread, for the generations that hang to go on."""
 
     def __post_init__(self) -> None:
         self.configs = {path.parent.name: _config(path) for path in MODEL_REPOSITORY.glob("*/config.pbtxt")}
@@ -72,6 +75,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         for seen in (self.requests, self.stopped_ids, self.ended_ids):
             seen.clear()
         self.stop_ended.clear()
+        self.released.clear()
 
     async def ModelReady(self, request, context):  # noqa: N802 - gRPC's name
         return service_pb2.ModelReadyResponse(ready=self.is_ready)
@@ -152,8 +156,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         for index, chunk in enumerate(chunks):
             if index == script.fails_after:
                 await context.abort(script.status, script.details)
-            if index == script.hangs_after:
-                await stop.wait()
+            while index == script.hangs_after and not (stop.is_set() or self.released.is_set()):
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 0.05)
             num_tokens += len(chunk)
             is_final = stop.is_set() or index == len(chunks) - 1
             outputs = _outputs(chunk, num_tokens, script)

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import httpx2 as httpx
@@ -14,6 +15,7 @@ import uvicorn
 from tritonclient.grpc import service_pb2_grpc
 
 from frontend.app import create_app
+from frontend.server import create_server
 from frontend.settings import Settings
 from frontend.triton import Triton
 from tests.fakes.triton_server import FakeTriton, Script
@@ -71,8 +73,8 @@ async def _serve(fake: FakeTriton, listener: socket.socket, servers: list[uvicor
     grpc_port = triton_server.add_insecure_port("127.0.0.1:0")
     await triton_server.start()
     settings = Settings(triton_grpc_address=f"127.0.0.1:{grpc_port}", api_keys=(API_KEY,))
-    app = create_app(settings, Triton(settings.triton_grpc_address, settings.triton_model))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="h11"))
+    triton = Triton(settings.triton_grpc_address, settings.triton_model)
+    server = create_server(settings, partial(create_app, settings, triton))
     servers.append(server)
     await server.serve(sockets=[listener])
     await triton_server.stop(None)

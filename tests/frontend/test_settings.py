@@ -20,6 +20,12 @@ def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatc
         ("FRONTEND_HOST", "0.0.0.0"),
         ("MAX_BODY_BYTES", "-1"),
         ("LOG_LEVEL", "loud"),
+        ("RECEIVE_TIMEOUT_S", "0"),
+        ("SEND_TIMEOUT_S", "-1"),
+        ("IDLE_TIMEOUT_S", "soon"),
+        ("TLS_CERT_FILE", "/nowhere/cert.pem"),
+        ("TLS_CERT_FILE", __file__),
+        ("TLS_KEY_FILE", __file__),
     ],
 )
 def test_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -46,3 +52,12 @@ def test_file_without_a_key_stops_the_start(tmp_path: Path) -> None:
     path.write_text("# none\n")
     with pytest.raises(SettingsError, match="API_KEYS_FILE"):
         Settings(api_keys_file=path).read_keys()
+
+
+def test_tls_needs_a_certificate_and_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLS_CERT_FILE", __file__)
+    monkeypatch.setenv("TLS_KEY_FILE", __file__)
+    with pytest.raises(
+        SettingsError, match=r"^TLS_CERT_FILE and TLS_KEY_FILE are no certificate and its key"
+    ):
+        read_settings()

@@ -1,4 +1,5 @@
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,10 @@ def test_a_bad_value_is_named(variables: dict[str, str], named: str) -> None:
 )
 def test_url(host: str, url: str) -> None:
     assert settings(host).url == url
+
+
+def test_url_with_tls() -> None:
+    assert replace(settings(), has_tls=True).url == "https://127.0.0.1:8000"
 
 
 def test_ports_must_differ() -> None:

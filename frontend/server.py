@@ -1,0 +1,70 @@
+"""uvicorn with our connections and our end: SIGTERM drains, a second one ends at once, exit code 0."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+
+from frontend.drain import Drain
+from frontend.http_connection import ConnectionDeadlines, HttpConnection
+from frontend.settings import Settings
+
+# For what is still to be written once the grace time is over.
+FINISH_S = 1
+
+
+class Server(uvicorn.Server):
+    """Serves until a signal; then as long as requests run, and at most for the grace time."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, grace_s: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._grace_s = grace_s
+        self._drain_ends = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        if self._drain.is_begun:
+            # uvicorn raises the signal again when it is done, so that the process ends by it.
+            self._captured_signals.append(sig)
+            self.should_exit = self.force_exit = True
+            return
+        self._drain_ends = time.monotonic() + self._grace_s
+        self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to shut down; asked ten times a second."""
+        if await super().on_tick(counter):
+            return True
+        if self._drain.is_begun and time.monotonic() >= self._drain_ends:
+            self._drain.expire()
+            return True
+        return self._drain.is_begun and not self.server_state.tasks
+
+
+def create_server(settings: Settings, create_app: Callable[[Drain], FastAPI]) -> Server:
+    """A server of the application, which is created within its event loop."""
+    drain = Drain()
+    deadlines = ConnectionDeadlines(settings.receive_timeout_s, settings.send_timeout_s)
+    connection = partial(HttpConnection, deadlines=deadlines)
+    config = uvicorn.Config(
+        partial(create_app, drain),
+        factory=True,
+        host=settings.frontend_host,
+        port=settings.frontend_port,
+        # httptools takes headers of any size and requests without Host; h11 refuses both.
+        http=cast(type[HttpConnection], connection),
+        ws="none",
+        loop="uvloop",
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        timeout_keep_alive=settings.idle_timeout_s,
+        timeout_graceful_shutdown=FINISH_S,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
+    )
+    return Server(config, drain, settings.shutdown_grace_s)
