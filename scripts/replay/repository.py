@@ -8,47 +8,15 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from build.repository import CONFIG, read_config
+from build.repository import CONFIG, ENGINE_MODEL, read_config
+from build.tensorrt_llm_config import render_config
+from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine
 from scripts.failure import Failure
 from scripts.paths import CACHE
 from scripts.replay.options import ReplayOptions, read_options
 
-ENGINE_MODEL = "tensorrt_llm"
 MODEL = Path(__file__).parent / ENGINE_MODEL / "1"
-
-# What the model reads; the other inputs that are declared are refused by the frontend, by name.
-HONOURED_INPUTS = frozenset(
-    {
-        "input_ids",
-        "input_lengths",
-        "request_output_len",
-        "num_return_sequences",
-        "end_id",
-        "pad_id",
-        "stop_words_list",
-        "bad_words_list",
-        "embedding_bias",
-        "temperature",
-        "runtime_top_k",
-        "runtime_top_p",
-        "repetition_penalty",
-        "min_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "seed",
-        "return_log_probs",
-        "return_num_input_tokens",
-        "return_num_output_tokens",
-        "exclude_input_in_output",
-        "stop",
-        "streaming",
-        "lora_task_id",
-        "lora_weights",
-        "lora_config",
-        "guided_decoding_guide_type",
-        "guided_decoding_guide",
-    }
-)
+_CACHES = shutil.ignore_patterns("__pycache__")
 
 
 def chosen_repository(engine: Path, repository: Path, variables: Mapping[str, str]) -> Path:
@@ -65,30 +33,60 @@ def chosen_repository(engine: Path, repository: Path, variables: Mapping[str, st
 
 
 def render_replay(repository: Path, engine: Path, target: Path, options: ReplayOptions) -> None:
-    """Copies the rendered repository of an engine folder, of which only the tokenizer is needed."""
+    """Copies a rendered repository; of the engine folder, only the tokenizer is needed.
+
+    `tensorrt_llm` gets the configuration of a compiled engine, so that all around it is as on a GPU.
+    """
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(repository, target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(repository, target, ignore=_CACHES)
     # Beside the other engine's modules, some of which it uses.
-    shutil.copytree(
-        MODEL, target / ENGINE_MODEL / "1", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-    )
+    shutil.copytree(MODEL, target / ENGINE_MODEL / "1", ignore=_CACHES, dirs_exist_ok=True)
+    _write(_config(read_config(repository / ENGINE_MODEL / CONFIG), options), target / ENGINE_MODEL / CONFIG)
     for path in target.glob(f"*/{CONFIG}"):
         config = read_config(path)
-        if path.parent.name == ENGINE_MODEL:
-            _set_parameters(config, options)
-        if "engine_dir" in config.parameters:
-            config.parameters["engine_dir"].string_value = str(engine.resolve())
-        path.write_text(text_format.MessageToString(config), encoding="utf-8")
+        values = {"engine_dir": str(engine.resolve()), "lora_adapters": options.lora_adapters}
+        for name in values.keys() & config.parameters:
+            config.parameters[name].string_value = values[name]
+        _write(config, path)
 
 
-def _set_parameters(config: model_config_pb2.ModelConfig, options: ReplayOptions) -> None:
-    unsupported = sorted({tensor.name for tensor in config.input} - HONOURED_INPUTS)
-    values = {
-        **asdict(options),
-        "engine_dir": "",
-        "max_model_len": config.parameters["max_model_len"].string_value,
-        "unsupported_inputs": ",".join(unsupported),
-    }
-    config.parameters.clear()
+def _config(own: model_config_pb2.ModelConfig, options: ReplayOptions) -> model_config_pb2.ModelConfig:
+    compiled = _compiled_engine(int(own.parameters["max_model_len"].string_value), options)
+    text = render_config(compiled, own, has_guides=True, overrides={})
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    config.backend = "python"
+    values = {**asdict(options), "engine_dir": "", "lora_task_ids": ",".join(_task_ids(options))}
     for name, value in values.items():
         config.parameters[name].string_value = value
+    return config
+
+
+def _task_ids(options: ReplayOptions) -> list[str]:
+    """`alpha=3,beta=4` -> 3, 4."""
+    return [adapter.rpartition("=")[2] for adapter in options.lora_adapters.split(",") if adapter]
+
+
+def _compiled_engine(max_seq_len: int, options: ReplayOptions) -> TensorRtLlmEngine:
+    """What trtllm-build would have to be told to make an engine that can do as much."""
+    return TensorRtLlmEngine(
+        version=TENSORRT_LLM_VERSION,
+        tensor_parallel=1,
+        pipeline_parallel=1,
+        gpus_per_node=1,
+        # The model reads it from the tokenizer.
+        vocab_size=1,
+        logits_dtype="float32",
+        max_batch_size=int(options.max_num_seqs),
+        max_num_tokens=max_seq_len,
+        max_seq_len=max_seq_len,
+        max_beam_width=1,
+        gathers_context_logits=False,
+        gathers_generation_logits=options.gather_generation_logits == "true",
+        has_paged_kv_cache=True,
+        has_paged_context=True,
+        has_lora=bool(options.lora_adapters),
+    )
+
+
+def _write(config: model_config_pb2.ModelConfig, path: Path) -> None:
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")

@@ -26,7 +26,26 @@ OUTPUTS = (
     "sequence_index",
     "num_input_tokens",
     "num_output_tokens",
+    "kv_cache_alloc_new_blocks",
+    "kv_cache_reused_blocks",
+    "kv_cache_alloc_total_blocks",
+    "arrival_time_ns",
+    "first_scheduled_time_ns",
+    "first_token_time_ns",
+    "last_token_time_ns",
+    "acceptance_rate",
+    "total_accepted_draft_tokens",
+    "total_draft_tokens",
 )
+# What stands in config.pbtxt beside the options; the values are those of TensorRT-LLM that are not set.
+_DEFAULTS = {
+    "engine_dir": "../engine",
+    "max_model_len": "64",
+    "cancellation_check_period_ms": "100",
+    "exclude_input_in_output": "false",
+    "normalize_log_probs": "false",
+    "lora_task_ids": "",
+}
 _NUMPY_TYPES = {bool: np.bool_, int: np.int32, float: np.float32}
 
 
@@ -108,12 +127,15 @@ class Asking:
 
 
 @contextmanager
-def replay_engine(folder: Path, **parameters: str) -> Iterator[Asking]:
+def replay_engine(folder: Path, max_queue_size: int = 0, **parameters: str) -> Iterator[Asking]:
     """Parameters are those of config.pbtxt, where they are not ReplayOptions' own."""
     if not (folder / "engine").exists():
         write_tiny_engine(folder / "engine")
-    values = {**asdict(ReplayOptions()), "engine_dir": "../engine", "max_model_len": "64", **parameters}
-    config = {"parameters": {name: {"string_value": value} for name, value in values.items()}}
+    given = {**asdict(ReplayOptions()), **_DEFAULTS, **parameters}
+    config = {
+        "parameters": {name: {"string_value": value} for name, value in given.items()},
+        "dynamic_batching": {"default_queue_policy": {"max_queue_size": max_queue_size}},
+    }
     engine = load_engine(config, str(folder / "models" / "tensorrt_llm"))
     try:
         yield Asking(engine)

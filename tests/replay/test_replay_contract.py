@@ -36,6 +36,20 @@ def gathering(folder: Path) -> Iterator[Asking]:
         yield asking
 
 
+PERF_METRICS = {
+    "kv_cache_alloc_new_blocks",
+    "kv_cache_reused_blocks",
+    "kv_cache_alloc_total_blocks",
+    "arrival_time_ns",
+    "first_scheduled_time_ns",
+    "first_token_time_ns",
+    "last_token_time_ns",
+    "acceptance_rate",
+    "total_accepted_draft_tokens",
+    "total_draft_tokens",
+}
+
+
 def assert_error(sender: FakeSender, text: str) -> None:
     assert sender.error is not None
     assert re.match(text, sender.error), sender.error
@@ -146,12 +160,10 @@ class TestSampling:
         assert len({tuple(ids) for ids in by_seed}) == 3
         assert engine.ask(**hot).ids == by_seed[0]
 
-    def test_sequences_of_one_request(self, engine: Asking) -> None:
-        hot: dict[str, Any] = {"runtime_top_k": 50, "exclude_input_in_output": True}
-        sender = engine.ask(**hot, num_return_sequences=3, seed=4)
-        by_index = {response.value("sequence_index"): response.ids for response in sender.responses}
-        assert by_index == {index: engine.ask(**hot, seed=4 + index).ids for index in range(3)}
-        assert [response.is_final for response in sender.responses] == [False, False, True]
+    def test_several_sequences_are_misread_as_something_else(self, engine: Asking, answer: list[int]) -> None:
+        (response,) = engine.ask(num_return_sequences=3, exclude_input_in_output=True).responses
+        assert response.ids == answer
+        assert "sequence_index" not in response.tensors
 
 
 class TestOptionalOutputs:
@@ -170,6 +182,31 @@ class TestOptionalOutputs:
     def test_without_a_sampling_input_they_are_zero(self, engine: Asking) -> None:
         (response,) = engine.ask(return_log_probs=True).responses
         assert response.tensors["output_log_probs"].tolist() == [[[0.0] * 8]]
+
+    def test_normalized_over_a_single_id_they_are_zero_too(self, folder: Path) -> None:
+        with replay_engine(folder, normalize_log_probs="true") as engine:
+            (greedy,) = engine.ask(return_log_probs=True, runtime_top_k=1).responses
+            (sampled,) = engine.ask(return_log_probs=True, runtime_top_p=1.0).responses
+        assert not greedy.tensors["output_log_probs"].any()
+        assert sampled.tensors["output_log_probs"].all()
+
+    def test_perf_metrics_come_all_together(self, folder: Path) -> None:
+        with replay_engine(folder, tokens_per_block="4") as engine:
+            asked: dict[str, Any] = {"streaming": True, "return_perf_metrics": True, "request_output_len": 2}
+            first, again, longer, other = (
+                engine.ask(input_ids=ids, **asked).responses[-1]
+                for ids in ([*range(10, 22)], [*range(10, 22)], [*range(10, 30)], [*range(30, 42)])
+            )
+        names = ("kv_cache_alloc_total_blocks", "kv_cache_alloc_new_blocks", "kv_cache_reused_blocks")
+        counts = [tuple(it.value(name) for name in names) for it in (first, again, longer, other)]
+        # The last id of a prompt is always computed, so that its block is never found whole.
+        assert counts == [(3, 3, 0), (3, 1, 2), (5, 3, 2), (3, 3, 0)]
+        assert first.tensors.keys() >= PERF_METRICS
+        times = [
+            first.value(f"{name}_time_ns")
+            for name in ("arrival", "first_scheduled", "first_token", "last_token")
+        ]
+        assert times == sorted(times)
 
     def test_counts(self, engine: Asking) -> None:
         counts = {"return_num_input_tokens": True, "return_num_output_tokens": True}
@@ -298,6 +335,26 @@ class TestAdapters:
             assert engine.ask(lora_task_id=9).ids
 
 
+class TestQueue:
+    def test_waits_for_a_place_and_is_full_at_its_bound(self, folder: Path) -> None:
+        with replay_engine(folder, 1, max_num_seqs="1", tokens_per_second="20") as engine:
+            running = engine.start(streaming=True, request_output_len=6)
+            waiting = engine.start(request_id="waiting", streaming=True, request_output_len=3)
+            refused = engine.ask()
+            assert refused.error == "Maximum queue size of 1 has been reached, please try again later"
+            assert not waiting.responses
+            running.wait()
+            assert len(waiting.wait().ids) == 3
+
+    def test_what_waits_can_be_stopped(self, folder: Path) -> None:
+        with replay_engine(folder, max_num_seqs="1", tokens_per_second="20") as engine:
+            running = engine.start(streaming=True, request_output_len=6)
+            waiting = engine.start(request_id="waiting", streaming=True)
+            engine.ask(request_id="waiting", stop=True)
+            assert waiting.wait().ids == []
+            assert len(running.wait().ids) == 6
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("tensors", "text"),
@@ -312,7 +369,8 @@ class TestRefusals:
             ({"repetition_penalty": 0.0}, "repetitionpenalty.value() > 0.f"),
             ({"min_tokens": -1}, "minTokens.value() >= 0"),
             ({"beam_width": 0}, "beamWidth > 0"),
-            ({"num_return_sequences": 0}, "numReturnSequences.value() > 0"),
+            ({"num_return_sequences": -1}, "noRepeatNgramSize.value() >= 0"),
+            ({"len_penalty": -1.0}, "promptIgnoreLength.value() >= 0"),
             ({"stop_words_list": np.array([[[5, 6], [2, 1]]], np.int32)}, "non-increasing offsets"),
             ({"stop_words_list": np.array([[[5, 6], [3, -1]]], np.int32)}, "out-of-bound offsets"),
             ({"bad_words_list": np.array([[[5, 6], [-1, 1]]], np.int32)}, "additional -1s"),

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 from build.repository import COMMITTED, read_config
+from build.tensorrt_llm_config import TEMPLATE
 from scripts.failure import Failure
 from scripts.replay.check import words_of
 from scripts.replay.options import ReplayOptions
-from scripts.replay.repository import HONOURED_INPUTS, chosen_repository, render_replay
+from scripts.replay.repository import chosen_repository, render_replay
 from tests.replay.tiny_vocabulary import WORDS_IN_ORDER, write_tiny_engine
 
 
@@ -18,11 +21,26 @@ def rendered(tmp_path: Path) -> Path:
     return tmp_path / "rendered"
 
 
-def test_every_input_is_honoured_or_declared_unsupported(rendered: Path) -> None:
+def test_tensors_and_capabilities_are_those_of_a_compiled_engine(rendered: Path) -> None:
     config = read_config(rendered / "tensorrt_llm" / "config.pbtxt")
-    unsupported = set(config.parameters["unsupported_inputs"].string_value.split(","))
-    assert {tensor.name for tensor in config.input} == unsupported | HONOURED_INPUTS
-    assert not unsupported & HONOURED_INPUTS
+    compiled = text_format.Parse(TEMPLATE.read_text("utf-8"), model_config_pb2.ModelConfig())
+    inputs, outputs = ({tensor.name for tensor in tensors} for tensors in (compiled.input, compiled.output))
+    assert inputs <= {tensor.name for tensor in config.input}
+    assert outputs <= {tensor.name for tensor in config.output}
+    unsupported = config.parameters["unsupported_inputs"].string_value.split(",")
+    assert {"min_p", "beam_width", "return_generation_logits", "lora_task_id"} <= set(unsupported)
+    assert config.backend == "python"
+
+
+def test_what_the_engine_was_built_for_is_supported(tmp_path: Path) -> None:
+    options = ReplayOptions(gather_generation_logits="true", lora_adapters="alpha=3,beta=4")
+    render_replay(COMMITTED, tmp_path / "engine", tmp_path / "rendered", options)
+    parameters = read_config(tmp_path / "rendered" / "tensorrt_llm" / "config.pbtxt").parameters
+    unsupported = parameters["unsupported_inputs"].string_value.split(",")
+    assert not {"return_generation_logits", "lora_task_id"} & set(unsupported)
+    assert parameters["lora_task_ids"].string_value == "3,4"
+    ensemble = read_config(tmp_path / "rendered" / "ensemble" / "config.pbtxt").parameters
+    assert ensemble["lora_adapters"].string_value == "alpha=3,beta=4"
 
 
 def test_the_other_models_stay_as_they_are(rendered: Path, tmp_path: Path) -> None:

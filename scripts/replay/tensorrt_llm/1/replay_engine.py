@@ -10,7 +10,9 @@ from typing import Any
 from answer_guide import GuideCompiler
 from replay_answer import Answer, Sender
 from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused
-from replay_request import ReplayLimits, Tensors, read_request, split_batch
+from replay_kv_cache import ReplayKvCache
+from replay_perf_metrics import PerfMetrics
+from replay_request import ReplayLimits, ReplayRequest, Tensors, read_request, split_batch
 from replay_responses import REQUIRED_OUTPUTS, ResponseBuilder
 from replay_scheduler import ReplayScheduler
 from replay_sequence import ReplaySequence
@@ -30,10 +32,14 @@ class ReplayEngine:
             settings.max_model_len,
             settings.gathers_generation_logits,
             settings.excludes_input_in_output,
+            settings.normalizes_log_probs,
         )
         self._numbers = itertools.count(1)
         self._adapters = set(settings.lora_task_ids)
-        self._scheduler = ReplayScheduler(settings.max_num_seqs, settings.cancellation_check_period_s)
+        self._kv_cache = ReplayKvCache(settings.tokens_per_block)
+        self._scheduler = ReplayScheduler(
+            settings.max_num_seqs, settings.max_queue_size, settings.cancellation_check_period_s
+        )
 
     def accept(self, request_id: str, tensors: Tensors, wanted: Collection[str], sender: Sender) -> None:
         """Returns at once; the answer or the error goes to the sender."""
@@ -65,22 +71,29 @@ class ReplayEngine:
         self._scheduler.stop(request_id, answer.close)
 
     def _sequences(self, answer: Answer, tensors: Tensors, wanted: Collection[str]) -> list[ReplaySequence]:
+        """One for each sample of the batch."""
+        _require_outputs(wanted)
         samples = list(split_batch(tensors))
-        sequences = []
-        for place, sample in enumerate(samples):
-            request = read_request(sample, self._limits)
-            self._require_adapter(request.adapter, request.brings_adapter)
-            _require_outputs(wanted)
-            directive = self._texts.directive(request)
-            for index in range(request.num_sequences):
-                writer = self._texts.writer(request, index, directive)
-                builder = ResponseBuilder(
-                    request, index, (place, len(samples)), self._limits.vocab_size, wanted
-                )
-                fault = directive.fault or self._settings.fault
-                sequences.append(ReplaySequence(answer, builder, writer, self._settings.pace, fault))
-        answer.expect(len(sequences))
-        return sequences
+        requests = [read_request(sample, self._limits) for sample in samples]
+        answer.expect(len(requests))
+        return [
+            self._sequence(answer, request, (place, len(requests)), wanted)
+            for place, request in enumerate(requests)
+        ]
+
+    def _sequence(
+        self, answer: Answer, request: ReplayRequest, batch: tuple[int, int], wanted: Collection[str]
+    ) -> ReplaySequence:
+        self._require_adapter(request.adapter, request.brings_adapter)
+        directive = self._texts.directive(request)
+        metrics = PerfMetrics(
+            self._kv_cache.take_up(request.prompt_ids, request.adapter), time.monotonic_ns()
+        )
+        builder = ResponseBuilder(request, batch, self._limits.vocab_size, wanted, metrics)
+        writer = self._texts.writer(request, directive)
+        return ReplaySequence(
+            answer, builder, writer, self._settings.pace, directive.fault or self._settings.fault
+        )
 
     def _require_adapter(self, task_id: int, is_brought: bool) -> None:
         if is_brought:
@@ -93,8 +106,7 @@ class ReplayEngine:
 
 def load_engine(model_config: Mapping[str, Any], model_folder: str) -> ReplayEngine:
     """Takes what Triton tells a model: its configuration, and its own folder among the models."""
-    parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
-    settings = read_settings(parameters, Path(model_folder).parent)
+    settings = read_settings(model_config, Path(model_folder).parent)
     time.sleep(settings.load_delay_s)
     try:
         words, vocab_size = read_words(settings.tokenizer)

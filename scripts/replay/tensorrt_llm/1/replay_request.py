@@ -27,11 +27,15 @@ class ReplayLimits:
     max_model_len: int
     gathers_generation_logits: bool
     excludes_input_in_output: bool
+    normalizes_log_probs: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplayRequest:
-    """seed is None when the text is greedy, end_id when none ends it; guide is a type and a text."""
+    """seed is None when the text is greedy, end_id when none ends it; guide is a type and a text.
+
+    Without has_log_probs the log-probs that are returned are zeros.
+    """
 
     prompt_ids: NDArray[np.int32]
     max_new_tokens: int
@@ -42,13 +46,12 @@ class ReplayRequest:
     bias: NDArray[np.float32] | None
     guide: tuple[str, str] | None
     seed: int | None
-    num_sequences: int
     adapter: int
     brings_adapter: bool
     is_streaming: bool
     repeats_prompt: bool
     returns_log_probs: bool
-    has_sampling_input: bool
+    has_log_probs: bool
     returns_generation_logits: bool
     returns_perf_metrics: bool
     returns_num_input_tokens: bool
@@ -95,13 +98,12 @@ def read_request(tensors: Tensors, limits: ReplayLimits) -> ReplayRequest:
         bias=_bias(tensors, limits.vocab_size),
         guide=_guide(tensors),
         seed=_seed(tensors),
-        num_sequences=_integer(tensors, "num_return_sequences", 1),
         adapter=_integer(tensors, "lora_task_id", 0),
         brings_adapter="lora_weights" in tensors and "lora_config" in tensors,
         is_streaming=streaming,
         repeats_prompt=not streaming and not excludes,
         returns_log_probs=_flag(tensors, "return_log_probs"),
-        has_sampling_input="runtime_top_k" in tensors or "runtime_top_p" in tensors,
+        has_log_probs=_has_log_probs(tensors, limits),
         returns_generation_logits=returns_logits,
         returns_perf_metrics=_flag(tensors, "return_perf_metrics"),
         returns_num_input_tokens=_flag(tensors, "return_num_input_tokens"),
@@ -120,9 +122,9 @@ def _check_sampling(tensors: Tensors) -> None:
     check(_number(tensors, "temperature", 1.0) >= 0, "temperature.value() >= 0.f")
     check(_integer(tensors, "min_tokens", 1) >= 0, "minTokens.value() >= 0")
     check(_number(tensors, "repetition_penalty", 1.0) > 0, "repetitionpenalty.value() > 0.f")
-    check(_number(tensors, "len_penalty", 0.0) >= 0, "lengthPenalty.value() >= 0.f")
-    sequences = _integer(tensors, "num_return_sequences", 1)
-    check(sequences > 0, "numReturnSequences.value() > 0")
+    # What follows is passed on by one place too early in 1.2.1 (TensorRT-LLM pull request 13633).
+    check(_number(tensors, "len_penalty", 0.0) >= 0, "promptIgnoreLength.value() >= 0")
+    check(_integer(tensors, "num_return_sequences", 1) >= 0, "noRepeatNgramSize.value() >= 0")
 
 
 def _check_with_engine(
@@ -157,6 +159,14 @@ def _seed(tensors: Tensors) -> int | None:
     if is_greedy or _number(tensors, "temperature", 1.0) == 0:
         return None
     return _integer(tensors, "seed", 0)
+
+
+def _has_log_probs(tensors: Tensors, limits: ReplayLimits) -> bool:
+    """Normalized over the top k alone, the only choice has a probability of 1 (samplingTopKKernels.cu)."""
+    has_sampling_input = "runtime_top_k" in tensors or "runtime_top_p" in tensors
+    return has_sampling_input and not (
+        limits.normalizes_log_probs and _integer(tensors, "runtime_top_k", 0) == 1
+    )
 
 
 def _guide(tensors: Tensors) -> tuple[str, str] | None:

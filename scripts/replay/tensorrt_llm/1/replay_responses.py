@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from replay_log_probs import log_probs, logits
+from replay_perf_metrics import PerfMetrics
 from replay_request import ReplayRequest
 
 REQUIRED_OUTPUTS = ("output_ids", "sequence_length")
@@ -26,23 +27,22 @@ class ResponseBuilder:
     def __init__(
         self,
         request: ReplayRequest,
-        index: int,
         batch: tuple[int, int],
         vocab_size: int,
         wanted: Collection[str],
+        metrics: PerfMetrics,
     ) -> None:
+        """batch: the place in it, and how many there are."""
         self._request = request
         self._vocab_size = vocab_size
-        self._constant: dict[str, NDArray[Any]] = {}
-        if request.returns_num_input_tokens:
-            self._constant["num_input_tokens"] = _one(len(request.prompt_ids))
-        if request.num_sequences > 1:
-            self._constant["sequence_index"] = _one(index)
-        place, size = batch
-        if size > 1:
-            self._constant["batch_index"] = _one(place)
-        self._constant = {name: value for name, value in self._constant.items() if name in wanted}
         self._wanted = wanted
+        self._metrics = metrics
+        self._constant: dict[str, NDArray[Any]] = {}
+        place, size = batch
+        if request.returns_num_input_tokens and "num_input_tokens" in wanted:
+            self._constant["num_input_tokens"] = _one(len(request.prompt_ids))
+        if size > 1 and "batch_index" in wanted:
+            self._constant["batch_index"] = _one(place)
 
     @property
     def is_streaming(self) -> bool:
@@ -66,10 +66,13 @@ class ResponseBuilder:
             tensors["generation_logits"] = self._logits(progress)
         if request.returns_num_output_tokens and "num_output_tokens" in self._wanted:
             tensors["num_output_tokens"] = _one(len(shown))
+        if request.returns_perf_metrics:
+            metrics = self._metrics.tensors(progress.first + len(ids))
+            tensors |= {name: value for name, value in metrics.items() if name in self._wanted}
         return tensors
 
     def _log_probs(self, num_ids: int) -> dict[str, NDArray[Any]]:
-        values = log_probs(0, num_ids) if self._request.has_sampling_input else np.zeros(num_ids, np.float32)
+        values = log_probs(0, num_ids) if self._request.has_log_probs else np.zeros(num_ids, np.float32)
         return {
             "output_log_probs": values.reshape(1, 1, -1),
             "cum_log_probs": np.array([[values.sum()]], np.float32),

@@ -21,10 +21,11 @@ _Order: TypeAlias = Callable[[], None]
 
 
 class ReplayScheduler:
-    """Takes orders from any thread; sequences beyond max_num_seqs wait for a place."""
+    """Takes orders from any thread; sequences beyond max_num_seqs wait, max_queue_size of them (0: all)."""
 
-    def __init__(self, max_num_seqs: int, cancellation_check_period_s: float) -> None:
+    def __init__(self, max_num_seqs: int, max_queue_size: int, cancellation_check_period_s: float) -> None:
         self._max_num_seqs = max_num_seqs
+        self._max_queue_size = max_queue_size
         self._check_period_s = cancellation_check_period_s
         self._next_check_at = 0.0
         self._due: list[tuple[float, int, ReplaySequence]] = []
@@ -92,6 +93,12 @@ class ReplayScheduler:
         return max(min(next_due, self._next_check_at) - time.monotonic(), 0.0)
 
     def _take_up(self, sequences: list[ReplaySequence]) -> None:
+        num_waiting = len(self._waiting) + len(sequences) + len(self._running) - self._max_num_seqs
+        if num_waiting > self._max_queue_size > 0:
+            sequences[0].answer.fail(
+                f"Maximum queue size of {self._max_queue_size} has been reached, please try again later"
+            )
+            return
         if sequences[0].answer.request_id:
             self._by_request_id[sequences[0].answer.request_id] = sequences
         self._waiting.extend(sequences)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from replay_faults import Fault, read_fault
 from replay_pace import Pace
@@ -15,15 +16,17 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ReplaySettings:
-    """Lengths are in tokens; answer_length 0 means that a text has the length that its request allows."""
+    """Lengths are in tokens. answer_length 0: the request decides; max_queue_size 0: any number may wait."""
 
     tokenizer: Path
     max_model_len: int
     max_num_seqs: int
+    max_queue_size: int
     pace: Pace
     answer_length: int
     gathers_generation_logits: bool
     excludes_input_in_output: bool
+    normalizes_log_probs: bool
     cancellation_check_period_s: float
     tokens_per_block: int
     lora_task_ids: frozenset[int]
@@ -32,8 +35,9 @@ class ReplaySettings:
     load_delay_s: float
 
 
-def read_settings(parameters: Mapping[str, str], models: Path) -> ReplaySettings:
-    """Takes the folder that holds the models."""
+def read_settings(model_config: Mapping[str, Any], models: Path) -> ReplaySettings:
+    """Takes Triton's model configuration and the folder that holds the models."""
+    parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
     tokenizer = (models / _text(parameters, "engine_dir")).resolve() / "tokenizer" / "tokenizer.json"
     if not tokenizer.is_file():
         raise InvalidSettings(f"engine_dir: {tokenizer} is missing.")
@@ -41,10 +45,12 @@ def read_settings(parameters: Mapping[str, str], models: Path) -> ReplaySettings
         tokenizer=tokenizer,
         max_model_len=_count(parameters, "max_model_len", 2),
         max_num_seqs=_count(parameters, "max_num_seqs", 1),
+        max_queue_size=_max_queue_size(model_config),
         pace=_pace(parameters),
         answer_length=_count(parameters, "answer_length", 0),
         gathers_generation_logits=_flag(parameters, "gather_generation_logits"),
         excludes_input_in_output=_flag(parameters, "exclude_input_in_output"),
+        normalizes_log_probs=_flag(parameters, "normalize_log_probs"),
         cancellation_check_period_s=_count(parameters, "cancellation_check_period_ms", 1) / 1000,
         tokens_per_block=_count(parameters, "tokens_per_block", 1),
         lora_task_ids=_ids(parameters, "lora_task_ids"),
@@ -52,6 +58,12 @@ def read_settings(parameters: Mapping[str, str], models: Path) -> ReplaySettings
         fault=_fault(parameters),
         load_delay_s=_number(parameters, "load_delay_s", math.inf),
     )
+
+
+def _max_queue_size(model_config: Mapping[str, Any]) -> int:
+    """Triton's own queue hands everything on at once; the executor keeps to the same bound."""
+    policy = model_config.get("dynamic_batching", {}).get("default_queue_policy", {})
+    return int(policy.get("max_queue_size", 0))
 
 
 def _pace(parameters: Mapping[str, str]) -> Pace:

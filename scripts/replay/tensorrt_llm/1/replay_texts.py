@@ -27,12 +27,10 @@ class ReplayTexts:
     def directive(self, request: ReplayRequest) -> Directive:
         return self._directives.read(request.prompt_ids) if self._directives else NO_DIRECTIVE
 
-    def writer(self, request: ReplayRequest, index: int, directive: Directive) -> Writer:
-        """index is the sequence's, of those of the request; each draws by a seed of its own."""
+    def writer(self, request: ReplayRequest, directive: Directive) -> Writer:
         if directive.ids is not None:
             return known_ids(request, directive.ids)
-        seed = None if request.seed is None else request.seed + index
-        start = self._words.start(request.prompt_ids, seed, request.adapter)
+        start = self._words.start(request.prompt_ids, request.seed, request.adapter)
         edits = list(self._edits(request))
         if edits:
             preference = Preference(self._vocab_size, self._words, start, request.end_id)
