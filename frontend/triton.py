@@ -215,7 +215,8 @@ def _engine_error(code: grpc.StatusCode, details: str) -> ApiError:
     # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
     if "maximum queue size" in details.lower():
         return EngineOverloaded("The engine's queue is full.")
-    if code == grpc.StatusCode.UNAVAILABLE:
+    # "Stub process 'preprocess_0_0' is not healthy": a Python model has died, until Triton is restarted.
+    if code == grpc.StatusCode.UNAVAILABLE or "Stub process" in details:
         return EngineUnavailable("The engine is not available.")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("The engine did not answer in time.")

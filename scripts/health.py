@@ -2,13 +2,23 @@
 
 import http.client
 import ssl
+import uuid
 from contextlib import closing
 from urllib.parse import SplitResult, urlsplit
 
+import grpc
 import tritonclient.grpc as triton
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from frontend.tensors import add_input
+from scripts.probe import Sick
 
 ENSEMBLE = "ensemble"
 TIMEOUT_S = 2.0
+# Also for the requests before it, when the engine is full.
+GENERATION_TIMEOUT_S = 60.0
+# Makes Triton end a failed stream with a gRPC status instead of a text.
+STATUS_METADATA = (("triton_grpc_error", "true"),)
 READY = 200
 # gRPC's own first pause between two attempts to connect is a second.
 RECONNECT = [
@@ -23,6 +33,9 @@ class TritonHealth:
 
     def __init__(self, address: str) -> None:
         self._client = triton.InferenceServerClient(address, channel_args=RECONNECT)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(
+            grpc.insecure_channel(address, options=RECONNECT)
+        )
 
     def is_ready(self) -> bool:
         """Whether the server and the ensemble are ready."""
@@ -32,6 +45,21 @@ class TritonHealth:
                 and self._client.is_model_ready(ENSEMBLE, client_timeout=TIMEOUT_S)
             )
         except triton.InferenceServerException:
+            return False
+
+    def generates(self) -> bool:
+        """Whether a generation of one token comes through; raises Sick when it fails within Triton.
+
+        Triton 2.51 says that it is ready even when the process of one of its Python models has died.
+        """
+        call = self._stub.ModelStreamInfer(
+            iter([_shortest_generation()]), timeout=GENERATION_TIMEOUT_S, metadata=STATUS_METADATA
+        )
+        try:
+            return bool(list(call))
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.INTERNAL and "queue" not in (error.details() or ""):
+                raise Sick(error.details() or "an internal error") from error
             return False
 
     def served_model_name(self) -> str:
@@ -58,3 +86,11 @@ def _connection(url: SplitResult) -> http.client.HTTPConnection:
     unchecked = ssl.create_default_context()
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     return http.client.HTTPSConnection(host, url.port, timeout=TIMEOUT_S, context=unchecked)
+
+
+def _shortest_generation() -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name=ENSEMBLE, id=f"health-{uuid.uuid4().hex}")
+    add_input(request, "text_input", "a", model_config_pb2.DataType.TYPE_STRING)
+    add_input(request, "max_tokens", 1, model_config_pb2.DataType.TYPE_INT32)
+    request.outputs.add(name="text_output")
+    return request

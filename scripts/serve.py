@@ -10,7 +10,9 @@ from pathlib import Path
 from scripts import engine, serve_settings, tritonserver
 from scripts.failure import run
 from scripts.health import TritonHealth, frontend_answers
+from scripts.kept_server import Server
 from scripts.paths import LOGS
+from scripts.probe import Probe
 from scripts.process import Process
 from scripts.replay.repository import chosen_repository
 from scripts.serve_settings import ServeSettings
@@ -19,6 +21,8 @@ from scripts.supervisor import Supervisor
 
 # Beyond what a server grants itself to finish its requests.
 STOP_MARGIN_S = 5
+# A frontend that is silent for longer hangs: no step of its event loop takes a second.
+FRONTEND_SILENCE_S = 30
 
 
 def main() -> int:
@@ -49,32 +53,48 @@ def prepare_engine(supervisor: Supervisor) -> Path:
 
 def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, repository: Path) -> str:
     """Returns the served model's name, once its models are loaded."""
-    tritonserver.remove_leftovers(settings.grpc_port)
-    server = Process(
-        "tritonserver",
-        tritonserver.command(repository, settings.grpc_port),
-        tritonserver.environment(os.environ),
-        log=LOGS / "tritonserver.log",
-        grace_s=tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S,
-    )
-    supervisor.add(server)
     health = TritonHealth(settings.grpc_address)
-    supervisor.wait_until(health.is_ready, "starting tritonserver")
+
+    def start() -> Process:
+        tritonserver.remove_leftovers(settings.grpc_port)
+        return Process(
+            "tritonserver",
+            tritonserver.command(repository, settings.grpc_port),
+            tritonserver.environment(os.environ),
+            log=LOGS / "tritonserver.log",
+            grace_s=tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S,
+        )
+
+    def watch() -> Probe:
+        return Probe(health.generates, settings.triton_silence_s)
+
+    supervisor.keep(Server("tritonserver", start, health.is_ready, watch), "starting tritonserver")
     return health.served_model_name()
 
 
 def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
     """Returns once it answers."""
-    server = Process(
-        "frontend",
-        [sys.executable, "-m", "frontend"],
-        os.environ,
-        grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
-        # Without the supervisor tritonserver goes too, so there is nothing to finish.
-        orphan_signal=signal.SIGKILL,
+
+    def start() -> Process:
+        return Process(
+            "frontend",
+            [sys.executable, "-m", "frontend"],
+            os.environ,
+            grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
+            # Without the supervisor tritonserver goes too, so there is nothing to finish.
+            orphan_signal=signal.SIGKILL,
+        )
+
+    def is_live() -> bool:
+        return frontend_answers(settings.url, "/health/live")
+
+    def watch() -> Probe:
+        return Probe(is_live, FRONTEND_SILENCE_S)
+
+    supervisor.keep(Server("frontend", start, is_live, watch), "starting the frontend")
+    supervisor.wait_until(
+        lambda: frontend_answers(settings.url, "/health/ready"), "waiting for the frontend to see the model"
     )
-    supervisor.add(server)
-    supervisor.wait_until(lambda: frontend_answers(settings.url, "/health/ready"), "starting the frontend")
 
 
 def greeting(settings: ServeSettings, model: str) -> str:

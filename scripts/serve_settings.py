@@ -9,6 +9,8 @@ from scripts import ports
 from scripts.failure import Failure
 
 LOOPBACK = "127.0.0.1"
+# A full engine makes a request wait for a whole generation, so waiting looks like hanging for long.
+TRITON_SILENCE_S = 300.0
 # An address to listen on, and the one to reach it by.
 WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
@@ -23,6 +25,8 @@ class ServeSettings:
     has_keys: bool
     shutdown_grace_s: int
     has_tls: bool = False
+    triton_silence_s: float = TRITON_SILENCE_S
+    """Seconds without an answer after which tritonserver counts as hung."""
 
     @property
     def reachable_host(self) -> str:

@@ -1,10 +1,11 @@
-"""Starts processes, waits for them, watches them, and stops them in reverse order."""
+"""Starts processes, waits for them, keeps servers running, and stops all in reverse order."""
 
 import os
 import time
 from collections.abc import Callable
 
 from scripts.failure import INTERRUPTED, Failure
+from scripts.kept_server import KeptServer, Server
 from scripts.process import Process
 from scripts.stop_request import StopRequest
 
@@ -15,7 +16,7 @@ class Supervisor:
     """The processes of one run; leaving the context stops them all."""
 
     def __init__(self) -> None:
-        self._processes: list[Process] = []
+        self._processes: list[Process | KeptServer] = []
         self._stop_request = StopRequest(on_second=self._give_up)
 
     def __enter__(self) -> "Supervisor":
@@ -30,6 +31,12 @@ class Supervisor:
     def add(self, process: Process) -> None:
         """Takes charge of a process that has just been started."""
         self._processes.append(process)
+
+    def keep(self, server: Server, what: str) -> None:
+        """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
+        kept = KeptServer(server, say=_say)
+        self._processes.append(kept)
+        self.wait_until(kept.is_up, what)
 
     def finish(self, process: Process) -> None:
         """Waits for a process that is to end by itself, with success."""
@@ -54,9 +61,13 @@ class Supervisor:
                 print(f"{what}: {now - start:.0f} s", flush=True)
 
     def watch(self) -> None:
-        """Returns never: raises Stopped on request, or Failure when a process dies."""
+        """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""
         while True:
-            self._require_all_alive()
+            for process in self._processes:
+                if isinstance(process, KeptServer):
+                    process.tend()
+                elif process.exit_code is not None:
+                    raise Failure(process.epitaph())
             self._stop_request.pause()
 
     def _require_all_alive(self) -> None:
@@ -68,3 +79,7 @@ class Supervisor:
         for process in self._processes:
             process.kill()
         os._exit(INTERRUPTED)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

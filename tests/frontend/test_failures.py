@@ -17,6 +17,12 @@ HELLO = [tokens("a"), tokens("b"), tokens("c")]
     [
         (grpc.StatusCode.INTERNAL, "Executor failed: /secret/path", 500, "internal_error"),
         (grpc.StatusCode.UNAVAILABLE, "gone", 503, "service_unavailable"),
+        (
+            grpc.StatusCode.INTERNAL,
+            "in ensemble 'ensemble', Stub process 'preprocess_0_0' is not healthy.",
+            503,
+            "service_unavailable",
+        ),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_exceeded"),
         (
             grpc.StatusCode.INTERNAL,
