@@ -80,6 +80,7 @@ def _compiled_engine(max_seq_len: int, options: ReplayOptions) -> TensorRtLlmEng
         max_num_tokens=max_seq_len,
         max_seq_len=max_seq_len,
         max_beam_width=1,
+        tokens_per_block=int(options.tokens_per_block),
         gathers_context_logits=False,
         gathers_generation_logits=options.gather_generation_logits == "true",
         has_paged_kv_cache=True,
