@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from tests.integration.conftest import LiveStack
+from tests.integration.live_stack import LiveStack
 
 MESSAGES = [{"role": "user", "content": "What is the capital of Italy?"}]
 PERSON = {

@@ -5,7 +5,7 @@ import asyncio
 import openai
 import pytest
 
-from tests.integration.conftest import API_KEY, LiveStack
+from tests.integration.live_stack import API_KEY, LiveStack
 
 MESSAGES = [{"role": "user", "content": "What is the capital of Italy?"}]
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.integration.conftest import API_KEY, REPOSITORY, LiveStack
+from tests.integration.live_stack import API_KEY, REPOSITORY, LiveStack
 
 TIMEOUT_S = 180
 

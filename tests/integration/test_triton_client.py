@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 
-from tests.integration.conftest import LiveStack
+from tests.integration.live_stack import LiveStack
 
 PROMPT = "Computers are"
 

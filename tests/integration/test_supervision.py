@@ -1,0 +1,126 @@
+"""What `make serve` does when its servers die: a stack of its own, whose processes are killed one by one."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import openai
+import pytest
+
+from scripts.paths import ENGINES
+from scripts.replay.check import words_of
+from tests.integration.live_stack import API_KEY, LiveStack, served_stack
+
+# Two probes of a dead model are six seconds apart; starting tritonserver takes about eight.
+RECOVERY_S = 90
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
+    with served_stack(log, ENGINE="replay", TOKENS_PER_SECOND="20", SHUTDOWN_GRACE_S="20") as stack:
+        yield stack
+
+
+def children(pid: int) -> dict[int, str]:
+    """The living children of a process and their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid and command:
+            found[int(folder.name)] = command
+    return found
+
+
+def child(pid: int, part_of_command: str) -> int:
+    (found,) = [number for number, command in children(pid).items() if part_of_command in command]
+    return found
+
+
+def client(stack: LiveStack) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0)
+
+
+def readiness(stack: LiveStack) -> int:
+    return httpx.get(f"{stack.url}/health/ready").status_code
+
+
+def generate(stack: LiveStack, max_tokens: int = 4) -> str:
+    with client(stack) as api:
+        answer = api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=max_tokens)
+        return answer.choices[0].text
+
+
+def generates(stack: LiveStack) -> bool:
+    try:
+        return bool(generate(stack))
+    except (openai.InternalServerError, openai.APIConnectionError):
+        return False
+
+
+def wait_until_it_generates(stack: LiveStack) -> None:
+    deadline = time.monotonic() + RECOVERY_S
+    while not generates(stack):
+        assert time.monotonic() < deadline, stack.log.read_text()
+        time.sleep(0.2)
+
+
+@pytest.mark.row(40, 41)
+def test_tritonserver_dies_in_the_middle_of_a_stream(stack: LiveStack) -> None:
+    with client(stack) as api:
+        stream = api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=400, stream=True)
+        text = next(stream).choices[0].text
+        os.kill(child(stack.process.pid, "tritonserver"), signal.SIGKILL)
+        with pytest.raises(openai.APIError) as caught:
+            text += "".join(chunk.choices[0].text for chunk in stream)
+        assert caught.value.code == "service_unavailable"
+        with pytest.raises(openai.InternalServerError) as refused:
+            api.completions.create(model=stack.model, prompt=PROMPT)
+        assert (refused.value.status_code, refused.value.code) == (503, "service_unavailable")
+    assert readiness(stack) == 503
+    wait_until_it_generates(stack)
+    assert readiness(stack) == 200
+    said = stack.log.read_text()
+    assert "tritonserver ended with SIGKILL" in said
+    assert "starting tritonserver again in" in said
+    assert "tritonserver is up again" in said
+
+
+@pytest.mark.row(40)
+def test_the_process_of_a_model_dies(stack: LiveStack) -> None:
+    triton = child(stack.process.pid, "tritonserver")
+    os.kill(child(triton, "/preprocess/1/"), signal.SIGKILL)
+    with pytest.raises((openai.InternalServerError, openai.APIConnectionError)) as caught:
+        generate(stack)
+    assert getattr(caught.value, "status_code", 503) == 503
+    wait_until_it_generates(stack)
+    assert "tritonserver is not well: in ensemble" in stack.log.read_text()
+
+
+def test_the_frontend_dies(stack: LiveStack) -> None:
+    os.kill(child(stack.process.pid, "frontend"), signal.SIGKILL)
+    wait_until_it_generates(stack)
+    assert "frontend is up again" in stack.log.read_text()
+
+
+@pytest.mark.row(49)
+def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack) -> None:
+    family = {*children(stack.process.pid), *children(child(stack.process.pid, "tritonserver"))}
+    with client(stack) as api:
+        stream = api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=60, stream=True)
+        text = next(stream).choices[0].text
+        stack.process.terminate()
+        text += "".join(chunk.choices[0].text for chunk in stream)
+    words = words_of(ENGINES / "smollm2-135m-instruct")
+    assert words.is_unbroken(text)
+    assert len(text.split()) == 60
+    assert stack.process.wait(RECOVERY_S) == 0
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
