@@ -68,6 +68,8 @@ docs: setup ## Write the tables of docs/api.md from the code
 lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --group dev -o scripts/requirements.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet deploy/frontend.in -c scripts/requirements.txt -o deploy/frontend.txt
 
 clean: ## Remove everything make has made, except engines/
 	rm -rf .venv .cache results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,12 +3,12 @@
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from scripts import debian_packages
-from scripts.failure import Failure, run
+from scripts.failure import run
+from scripts.locked_wheels import install
 from scripts.paths import CACHE, PERF_ANALYZER_LOCK
 
 FOLDER = CACHE / f"perf_analyzer-{hashlib.sha256(PERF_ANALYZER_LOCK.read_bytes()).hexdigest()[:12]}"
@@ -46,25 +46,8 @@ def _fetch() -> None:
 
 
 def _unpack_wheel(into: Path) -> None:
-    """pip checks its hash; the platform is named because pip would refuse it on an older glibc."""
-    options = [
-        "--platform",
-        "manylinux_2_38_x86_64",
-        "--only-binary",
-        ":all:",
-        "--no-deps",
-        "--require-hashes",
-    ]
-    pip = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options]
-    done = subprocess.run(
-        [*pip, "--target", str(into), "-r", str(PERF_ANALYZER_LOCK)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Failure(f"perf_analyzer could not be downloaded: {reason}")
+    """The platform is named because pip would refuse the wheel on an older glibc."""
+    install(PERF_ANALYZER_LOCK, into, ["--platform", "manylinux_2_38_x86_64"])
 
 
 def _runs(binary: Path) -> bool:

@@ -20,11 +20,11 @@ def locked(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("package", "version"), PINS)
 def test_every_pin_is_locked(package: str, version: str) -> None:
-    everything = locked("requirements.txt") | locked("perf_analyzer.txt")
+    everything = locked("requirements.txt") | locked("perf_analyzer.txt") | locked("deploy_validators.txt")
     assert everything[package] == version
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "perf_analyzer.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "perf_analyzer.txt", "deploy_validators.txt"])
 def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / "scripts" / name).read_text()
     assert locked(name)

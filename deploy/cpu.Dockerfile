@@ -1,0 +1,17 @@
+# Triton with the embedded CPU engine and its model: docker build -f deploy/cpu.Dockerfile -t triton-llama-cpu .
+FROM python:3.12.12-slim-bookworm
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/triton-llama
+COPY Makefile pyproject.toml ./
+COPY scripts scripts
+RUN make setup && rm -rf /root/.cache
+COPY build build
+COPY model_repository model_repository
+RUN make build-engines && install -d -o 1000 -g 1000 .cache && chown -R 1000:1000 .cache
+USER 1000:1000
+EXPOSE 8001
+ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]
+CMD ["--engine", "engines/smollm2-135m-instruct"]

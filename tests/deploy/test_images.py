@@ -1,0 +1,150 @@
+"""The Dockerfiles and compose.yaml, by hadolint, docker compose itself and yamllint."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from frontend.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+DOCKERFILES = sorted(DEPLOY.glob("*.Dockerfile"))
+YAMLLINT = (
+    "{extends: default, rules: "
+    "{line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 0}}}"
+)
+
+
+def run(command: list[str], **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def compose(validators: Path, profile: str) -> dict[str, Any]:
+    binary = str(validators / "bin" / "docker-compose")
+    config: dict[str, Any] = yaml.safe_load(
+        run([binary, "-f", "deploy/compose.yaml", "--profile", profile, "config"])
+    )
+    return config
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_hadolint_finds_nothing(validators: Path, dockerfile: Path) -> None:
+    assert not run([str(validators / "bin" / "hadolint"), str(dockerfile)])
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_images_are_pinned_and_run_as_nobody_in_particular(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
+        assert re.fullmatch(r"\S+:\d[\w.-]+", image), f"{image} has no version"
+    (user,) = re.findall(r"^USER (\d+):\d+$", text, re.MULTILINE)[-1:]
+    assert int(user) >= 1000
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_what_is_copied_is_there_and_not_ignored(dockerfile: Path) -> None:
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile.read_text(), re.MULTILINE)
+    for source in " ".join(copied).split():
+        assert (ROOT / source).exists()
+        assert any(Path(source).match(pattern) for pattern in kept), f"{source} is kept out by .dockerignore"
+
+
+STARTS = [
+    ("frontend.Dockerfile", ["-c", "import frontend.__main__"]),
+    ("triton.Dockerfile", ["-m", "scripts.triton_node", "--help"]),
+    ("triton.Dockerfile", ["-m", "build", "--help"]),
+    ("triton.Dockerfile", ["-c", "import scripts.node_health, scripts.setup"]),
+    ("cpu.Dockerfile", ["-m", "scripts.triton_node", "--help"]),
+]
+
+
+@pytest.mark.parametrize(("dockerfile", "arguments"), STARTS)
+def test_an_image_holds_what_it_starts(dockerfile: str, arguments: list[str], tmp_path: Path) -> None:
+    for line in re.findall(r"^COPY (?!--from)(.+)$", (DEPLOY / dockerfile).read_text(), re.MULTILINE):
+        for source in line.split()[:-1]:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / source)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_yamllint_finds_nothing(validators: Path) -> None:
+    files = [DEPLOY / "compose.yaml", DEPLOY / "chart" / "values.yaml", DEPLOY / "chart" / "Chart.yaml"]
+    command = [sys.executable, "-m", "yamllint", "--strict", "-d", YAMLLINT, *map(str, files)]
+    assert not run(command, PYTHONPATH=str(validators))
+
+
+@pytest.mark.parametrize("profile", ["gpu", "cpu"])
+def test_compose_publishes_the_frontend_alone(validators: Path, profile: str) -> None:
+    config = compose(validators, profile)
+    services = config["services"]
+    assert len(services) == 2
+    assert {name for name, service in services.items() if "ports" in service} == {"frontend"}
+    assert config["networks"]["private"]["internal"] is True
+    for name, service in services.items():
+        assert service["read_only"] is True
+        assert service["healthcheck"]["test"]
+        if name != "frontend":
+            assert list(service["networks"]) == ["private"]
+
+
+def test_compose_gives_triton_the_gpus_and_the_limits_of_nvidias_own_command(validators: Path) -> None:
+    triton = compose(validators, "gpu")["services"]["triton"]
+    assert triton["gpus"] == [{"count": -1}]
+    assert triton["ulimits"] == {"memlock": -1, "stack": 67108864}
+    assert int(triton["shm_size"]) >= 2 << 30
+
+
+@pytest.mark.parametrize("profile", ["gpu", "cpu"])
+def test_the_frontend_knows_every_setting_it_gets(validators: Path, profile: str) -> None:
+    settings = compose(validators, profile)["services"]["frontend"]["environment"]
+    assert {name.lower() for name in settings} <= Settings.model_fields.keys()
+
+
+def test_the_frontends_lock_has_what_it_imports() -> None:
+    """Everything that `import` finds through the virtual environment alone."""
+    locked = {
+        name.lower().replace("_", "-")
+        for name in re.findall(r"^([\w.-]+)==", (DEPLOY / "frontend.txt").read_text(), re.MULTILINE)
+    }
+    packages = metadata.packages_distributions()
+    for name in sorted(_imported() - {"frontend"}):
+        distributions = {item.lower().replace("_", "-") for item in packages.get(name, [])}
+        assert name in sys.stdlib_module_names or distributions & locked, (
+            f"{name} is not in deploy/frontend.in"
+        )
+
+
+def test_the_frontends_lock_agrees_with_the_tested_one() -> None:
+    pins = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
+    tested = dict(pins.findall((ROOT / "scripts" / "requirements.txt").read_text()))
+    locked = dict(pins.findall((DEPLOY / "frontend.txt").read_text()))
+    assert locked
+    assert locked.items() <= tested.items()
+
+
+def _imported() -> set[str]:
+    names: set[str] = set()
+    for path in (ROOT / "frontend").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    return names
