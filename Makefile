@@ -19,10 +19,14 @@ ANSWER_LENGTH =
 export ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
 
+ifeq ($(origin API_KEYS),command line)
+$(error API_KEYS behind the target shows in the list of processes; export it, or set API_KEYS_FILE)
+endif
+
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py))
 
-.PHONY: help setup serve build-engines test check format perf bench docs lock clean
+.PHONY: help setup serve build-engines test check format perf bench keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -61,6 +65,9 @@ perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 
 bench: setup ## Compare the whole stack with the engine alone; writes results/
 	@exec $(VENV_PYTHON) -m scripts.bench
+
+keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/keys.md)
+	@exec $(VENV_PYTHON) -m scripts.keys $(ARGS)
 
 docs: setup ## Write the tables of docs/api.md from the code
 	@exec $(VENV_PYTHON) -m scripts.api_table

@@ -31,5 +31,6 @@ class AnthropicRoutes:
         chat = to_chat_prompt(await read_body(request, AnthropicPrompt))
         with named_for_client(FIELD_NAMES):
             model = await self._admission.served_model(chat)
+            self._admission.charge(request)
             ids = await self._triton.preprocess(model, chat_prompt(chat))
         return {"input_tokens": len(ids)}

@@ -1,24 +1,28 @@
 """Puts the application together: routes, middleware, and the mapping of every exception to an answer."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from frontend.admission import Admission
 from frontend.anthropic_routes import AnthropicRoutes
-from frontend.auth import ApiKeys
+from frontend.auth import Authentication
 from frontend.body_limit import BodyLimit
 from frontend.disconnect import ClientDisconnected
 from frontend.drain import Drain, RefuseWhileDraining
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
+from frontend.gate import Gate
+from frontend.key_ring import KeyRing
 from frontend.request_id import RequestId
 from frontend.responses_routes import ResponsesRoutes
 from frontend.routes import OpenAiRoutes, health_routes
 from frontend.settings import Settings
+from frontend.shared_ledger import SharedLedger
 from frontend.tokenize_routes import TokenizeRoutes
 from frontend.triton import Triton
 from frontend.version import version_routes
@@ -29,28 +33,39 @@ logger = logging.getLogger(__name__)
 CLIENT_CLOSED_REQUEST = 499
 
 
-def create_app(settings: Settings, triton: Triton, drain: Drain | None = None) -> FastAPI:
-    """The ASGI application; it closes `triton` when it shuts down, and lets nobody in once it drains."""
+def create_app(
+    settings: Settings, triton: Triton, drain: Drain | None = None, ledger: SharedLedger | None = None
+) -> FastAPI:
+    """The ASGI application; it closes `triton` when it shuts down, and lets nobody in once it drains.
+
+    Workers that serve together have a ledger in common, to which each is attached; one alone needs none.
+    """
+    keys = KeyRing(settings)
+    gate = Gate(ledger or SharedLedger(), settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        gate.open()
+        following = asyncio.create_task(keys.keep_up_to_date())
         yield
+        following.cancel()
+        gate.close()
         await triton.close()
 
     app = FastAPI(title="Llama on Triton", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
-    keys = [Depends(ApiKeys(settings.read_keys()))]
-    admission = Admission(triton, settings)
+    admission = Admission(triton, settings, gate)
     for routes in (
         OpenAiRoutes(triton, settings, admission),
         ResponsesRoutes(triton, admission),
         AnthropicRoutes(triton, admission),
         TokenizeRoutes(triton, admission),
     ):
-        app.include_router(routes.router, dependencies=keys)
-    app.include_router(version_routes(), dependencies=keys)
+        app.include_router(routes.router)
+    app.include_router(version_routes())
     app.include_router(health_routes(triton))
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
     app.state.sse_keep_alive_s = settings.sse_keep_alive_s
+    app.state.logs_prompts = settings.log_prompts
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(ClientDisconnected, _answer_nobody)
@@ -58,6 +73,7 @@ def create_app(settings: Settings, triton: Triton, drain: Drain | None = None) -
     app.add_exception_handler(Exception, _answer_unexpected)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
+    app.add_middleware(Authentication, keys=keys)
     app.add_middleware(RequestId)
     return app
 

@@ -42,17 +42,21 @@ class ChatAnswers:
         self._names = names
 
     async def respond(self, request: Request, chat: ChatRequest, answer: Answer) -> Response:
-        events = self._events(chat, answer)
+        events = self._events(request, chat, answer)
         if chat.is_stream:
             return EventStream(request, _frames(events), lambda error: event_frame(answer.failed(error)))
         await until_disconnect(request.receive, _exhaust(events))
         return JSONResponse(answer.whole())
 
-    async def _events(self, chat: ChatRequest, answer: Answer) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self, request: Request, chat: ChatRequest, answer: Answer
+    ) -> AsyncGenerator[Event, None]:
         reader = ChatReader(chat)
         with named_for_client(self._names):
             model = await self._admission.served_model(chat)
-            async with aclosing(run_choices(self._triton, model, from_chat(chat, model))) as deltas:
+            generations = from_chat(chat, model)
+            slots = self._admission.slots(request, chat, model, generations)
+            async with aclosing(run_choices(self._triton, model, generations, slots)) as deltas:
                 async for delta in deltas:
                     for event in answer.read(reader.read(delta)):
                         yield event

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
+from frontend.gate import Slots
 from frontend.generation import Delta, generate
 from frontend.generation_request import GenerationRequest
 from frontend.served_model import ServedModel
@@ -18,14 +19,29 @@ _Queue: TypeAlias = "asyncio.Queue[Delta | Exception | None]"
 
 
 async def run_choices(
+    triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest], slots: Slots
+) -> AsyncGenerator[Delta, None]:
+    """Deltas of all generations as they come, each generation's in order; the first error ends all.
+
+    Nothing is generated before there are slots; they are given back at the end.
+    """
+    async with slots:
+        run = _run_one if len(generations) == 1 else _run_side_by_side
+        async with aclosing(run(triton, model, generations)) as deltas:
+            async for delta in deltas:
+                slots.count(delta)
+                yield delta
+
+
+def _run_one(
     triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest]
 ) -> AsyncGenerator[Delta, None]:
-    """Deltas of all generations as they come, each generation's in order; the first error ends all."""
-    if len(generations) == 1:
-        async with aclosing(generate(triton, model, generations[0])) as deltas:
-            async for delta in deltas:
-                yield delta
-        return
+    return generate(triton, model, generations[0])
+
+
+async def _run_side_by_side(
+    triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest]
+) -> AsyncGenerator[Delta, None]:
     queue: _Queue = asyncio.Queue(MAX_WAITING_DELTAS)
     tasks = [asyncio.create_task(_feed(queue, triton, model, generation)) for generation in generations]
     try:

@@ -10,6 +10,7 @@
       UrlTooLong            414
       UnsupportedMediaType  415
       EngineOverloaded      429
+      RateLimited           429
       HeadTooLarge          431
       EngineFailed          500
       EngineUnavailable     503
@@ -20,12 +21,19 @@ under /v1/messages that of Anthropic, {"type": "error", "error": {"type", "messa
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_S = 1
+
+
+def retry_headers(after_s: float) -> dict[str, str]:
+    """When to try again, as HTTP has it and, finer, as OpenAI's SDKs read it."""
+    return {"Retry-After": str(math.ceil(after_s)), "Retry-After-Ms": str(math.ceil(after_s * 1000))}
+
 
 ANTHROPIC_PATH = "/v1/messages"
 # Status -> type; other statuses are invalid_request_error below 500, api_error from there on.
@@ -46,7 +54,7 @@ class ApiError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     default_code: ClassVar[str | None] = None
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -64,7 +72,7 @@ class AuthenticationFailed(ApiError):
     status = 401
     type = "invalid_request_error"
     default_code = "invalid_api_key"
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class NotFound(ApiError):
@@ -107,7 +115,19 @@ class EngineOverloaded(ApiError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+    headers = retry_headers(RETRY_AFTER_S)
+
+
+class RateLimited(ApiError):
+    """A key is over a limit of its own; `retry_after_s`: when it no longer is, None: it can't be known."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.headers = retry_headers(RETRY_AFTER_S if retry_after_s is None else retry_after_s)
 
 
 class HeadTooLarge(ApiError):
@@ -123,7 +143,7 @@ class EngineFailed(ApiError):
 class EngineUnavailable(ApiError):
     status = 503
     default_code = "service_unavailable"
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+    headers = retry_headers(RETRY_AFTER_S)
 
 
 class DeadlineExceeded(ApiError):
@@ -152,10 +172,13 @@ def to_anthropic_body(error: ApiError) -> dict[str, object]:
     return {"type": "error", "error": {"type": error_type, "message": error.message}}
 
 
+def is_anthropic(path: str) -> bool:
+    return path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
+
+
 def to_response(error: ApiError, path: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer in the form of the API that is served at the path."""
-    is_anthropic = path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
-    body = to_anthropic_body(error) if is_anthropic else to_body(error)
+    body = to_anthropic_body(error) if is_anthropic(path) else to_body(error)
     return JSONResponse(body, error.status, {**error.headers, **(headers or {})})
 
 

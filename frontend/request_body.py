@@ -21,6 +21,8 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body as JSON, with the header `Content-Type: application/json`.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    if request.app.state.logs_prompts:
+        logger.info("body: %s", (await request.body()).decode("utf-8", "replace"))
     body = parse_body(await request.body(), model)
     if body.model_extra:
         _handle_unknown(sorted(body.model_extra), request.app.state.refuses_unknown_fields)

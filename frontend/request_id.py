@@ -1,4 +1,7 @@
-"""Gives every request an id, the client's X-Request-Id or a new one, for the answer and the log."""
+"""Gives every request an id, the client's X-Request-Id or a new one, for the answer and the log.
+
+Other headers of every answer come with it: those in the request's state as `answer_headers`.
+"""
 
 import re
 import uuid
@@ -27,11 +30,13 @@ class RequestId:
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         current_request_id.set(request_id)
+        scope.setdefault("state", {})
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = headers[ANTHROPIC_HEADER] = request_id
+                headers.update(scope["state"].get("answer_headers", {}))
             await send(message)
 
         await self._app(scope, receive, send_with_id)

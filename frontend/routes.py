@@ -72,7 +72,8 @@ class OpenAiRoutes:
         model: ServedModel,
         generations: Sequence[GenerationRequest],
     ) -> Response:
-        deltas = run_choices(self._triton, model, generations)
+        slots = self._admission.slots(request, parameters, model, generations)
+        deltas = run_choices(self._triton, model, generations, slots)
         if parameters.is_stream:
             return EventStream(request, _events(deltas, response, parameters.wants_usage_chunk))
         collected = await until_disconnect(request.receive, _collect(deltas, response))

@@ -20,6 +20,8 @@ class ServedModel:
     """What clients put into `model`."""
     ensemble: str
     max_model_len: int
+    max_num_seqs: int
+    """Generations that the engine runs at once; further ones wait in it."""
     end_id: int
     stop_ids: frozenset[int]
     special_ids: frozenset[int]
@@ -61,6 +63,8 @@ def served_model(
             name=name,
             ensemble=ensemble.name,
             max_model_len=int(parameters["max_model_len"]),
+            # TensorRT-LLM's own configuration has it as the model's batch size alone.
+            max_num_seqs=int(parameters.get("max_num_seqs", steps[ENGINE_MODEL].max_batch_size)),
             end_id=int(parameters["end_id"]),
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from frontend.api_key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
+
 
 class SettingsError(Exception):
     """A setting has a value that the frontend can't start with; the text names it."""
@@ -31,6 +33,9 @@ class Settings(BaseSettings):
     max_prompts: int = Field(default=64, ge=1)
     max_stop_strings: int = Field(default=16, ge=1)
     refuse_unknown_fields: bool = False
+    max_concurrent_requests: int | None = Field(default=None, ge=1)
+    max_queued_requests: int = Field(default=1024, ge=0)
+    queue_timeout_s: float = Field(default=60, gt=0)
     sse_keep_alive_s: float = Field(default=15, gt=0)
     receive_timeout_s: float = Field(default=60, gt=0)
     send_timeout_s: float = Field(default=30, gt=0)
@@ -38,6 +43,7 @@ class Settings(BaseSettings):
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     shutdown_grace_s: int = Field(default=30, ge=0)
+    log_prompts: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
     @field_validator("api_keys", mode="before")
@@ -60,6 +66,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"FRONTEND_HOST {self.frontend_host} is reachable from other machines: "
                 "set API_KEYS or API_KEYS_FILE, or listen on 127.0.0.1"
+            )
+        if self.has_weak_key and not _is_loopback(self.frontend_host):
+            raise ValueError(
+                f"API_KEYS: a key has less than {MIN_KEY_CHARS} characters; "
+                "make one that can't be guessed with: make keys ARGS='create NAME'"
             )
         return self
 
@@ -87,15 +98,26 @@ class Settings(BaseSettings):
     def has_keys(self) -> bool:
         return bool(self.api_keys) or self.api_keys_file is not None
 
-    def read_keys(self) -> tuple[str, ...]:
-        """Every accepted bearer key: those of API_KEYS and the lines of API_KEYS_FILE."""
+    @property
+    def has_weak_key(self) -> bool:
+        """Whether a key of API_KEYS is short enough to be guessed."""
+        return any(len(key) < MIN_KEY_CHARS for key in self.api_keys)
+
+    def plain_keys(self) -> tuple[ApiKey, ...]:
+        """The keys of API_KEYS: api-keys-1, api-keys-2 and so on, without limits."""
+        return plain_keys("api-keys", self.api_keys)
+
+    def read_keys(self) -> tuple[ApiKey, ...]:
+        """Every accepted key: those of API_KEYS and those of API_KEYS_FILE."""
         if self.api_keys_file is None:
-            return self.api_keys
-        lines = self.api_keys_file.read_text(encoding="utf-8").splitlines()
-        from_file = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        if not from_file:
+            return self.plain_keys()
+        try:
+            keys = read_key_file(self.api_keys_file).keys
+        except KeyFileError as error:
+            raise SettingsError(f"API_KEYS_FILE: {error}") from error
+        if not keys:
             raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
-        return self.api_keys + from_file
+        return self.plain_keys() + keys
 
 
 def read_settings() -> Settings:

@@ -23,6 +23,7 @@ class TokenizeRoutes:
     async def tokenize(self, request: Request) -> dict[str, Any]:
         body = (await read_body(request, TokenizeRequest)).root
         model = await self._admission.named_model(body.model)
+        self._admission.charge(request)
         prompt = {"text_input": body.prompt} if isinstance(body, TokenizeText) else chat_prompt(body)
         ids = await self._triton.preprocess(model, prompt)
         texts = await self._texts(ids) if body.return_token_strs else None
@@ -31,6 +32,7 @@ class TokenizeRoutes:
     async def detokenize(self, request: Request) -> dict[str, str]:
         body = await read_body(request, DetokenizeRequest)
         await self._admission.named_model(body.model)
+        self._admission.charge(request)
         pieces = await self._triton.postprocess(body.tokens) if body.tokens else []
         return {"prompt": b"".join(pieces).decode("utf-8", "replace")}
 

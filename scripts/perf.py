@@ -3,16 +3,20 @@
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from frontend.settings import read_settings
-from scripts import perf_analyzer, serve_settings
+from scripts import perf_analyzer, ports, serve_settings
 from scripts.failure import Failure, run
 from scripts.health import ENSEMBLE, TritonHealth, frontend_answers
 from scripts.paths import CACHE
-from scripts.serve_settings import ServeSettings
+from scripts.process import Process
+from scripts.serve_settings import ServeSettings, without_keys
+from scripts.supervisor import Supervisor
 
 PROMPTS = Path(__file__).with_name("perf_prompts.json")
 INPUTS = CACHE / "perf"
@@ -35,11 +39,35 @@ def main() -> int:
     prompts = json.loads(PROMPTS.read_text())
     print(f"\nTriton at {settings.grpc_address}, gRPC streaming", flush=True)
     _run([*analyzer, *grpc_options(settings, _write("grpc.json", grpc_inputs(prompts))), *load])
-    print(f"\nfrontend at {settings.url}/{ENDPOINT}, streaming", flush=True)
     model = triton.served_model_name()
     inputs = _write("openai.json", openai_inputs(prompts, model))
-    _run([*analyzer, *openai_options(settings, model, inputs, read_settings().read_keys()), *load])
+    with open_frontend(settings) as url:
+        print(f"\nfrontend at {url}/{ENDPOINT}, streaming", flush=True)
+        _run([*analyzer, *openai_options(url, model, inputs), *load])
     return 0
+
+
+@contextmanager
+def open_frontend(settings: ServeSettings) -> Iterator[str]:
+    """URL of the running frontend or, if that wants keys or TLS, of another one beside it, on loopback.
+
+    perf_analyzer takes a key on its command line alone, where everybody on the machine can read it.
+    """
+    if not (settings.has_keys or settings.has_tls):
+        yield settings.url
+        return
+    print(f"\n{settings.url} wants a key or TLS: a frontend without them is started beside it", flush=True)
+    beside = replace(settings, host=serve_settings.LOOPBACK, port=ports.free(), has_tls=False)
+    environment = without_keys(os.environ) | {
+        "FRONTEND_HOST": beside.host,
+        "FRONTEND_PORT": str(beside.port),
+        "TLS_CERT_FILE": "",
+        "TLS_KEY_FILE": "",
+    }
+    with Supervisor() as supervisor:
+        supervisor.add(Process("frontend", [sys.executable, "-m", "frontend"], environment))
+        supervisor.wait_until(lambda: frontend_answers(beside.url, "/health/ready"), "starting the frontend")
+        yield beside.url
 
 
 def load_options(concurrency: str) -> list[str]:
@@ -55,11 +83,10 @@ def grpc_options(settings: ServeSettings, inputs: Path) -> list[str]:
     return ["-m", ENSEMBLE, *kind, "-u", settings.grpc_address, "--input-data", str(inputs)]
 
 
-def openai_options(settings: ServeSettings, model: str, inputs: Path, keys: Sequence[str]) -> list[str]:
+def openai_options(url: str, model: str, inputs: Path) -> list[str]:
     """perf_analyzer's options for the chat route; it refuses --streaming and streams as the body asks."""
     kind = ["--service-kind", "openai", "--endpoint", ENDPOINT, "-i", "http", "--async"]
-    key = ["-H", f"Authorization: Bearer {keys[0]}"] if keys else []
-    return ["-m", model, *kind, *key, "-u", settings.url, "--input-data", str(inputs)]
+    return ["-m", model, *kind, "-u", url, "--input-data", str(inputs)]
 
 
 def grpc_inputs(prompts: Sequence[str]) -> dict[str, Any]:
@@ -87,7 +114,7 @@ def _write(name: str, inputs: dict[str, Any]) -> Path:
 
 
 def _run(command: Sequence[str]) -> None:
-    code = subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, env=without_keys(os.environ), check=False).returncode
     if code:
         raise Failure(f"perf_analyzer failed with exit code {code}; its message is above")
 

@@ -15,7 +15,7 @@ from scripts.paths import LOGS
 from scripts.probe import Probe
 from scripts.process import Process
 from scripts.replay.repository import chosen_repository
-from scripts.serve_settings import ServeSettings
+from scripts.serve_settings import ServeSettings, without_keys
 from scripts.stop_request import Stopped
 from scripts.supervisor import Supervisor
 
@@ -47,7 +47,7 @@ def prepare_engine(supervisor: Supervisor) -> Path:
     if chosen.build_command is None:
         print(f"serving {chosen.folder} as it is: the model it was built from is gone", flush=True)
     else:
-        supervisor.finish(Process("build", chosen.build_command, os.environ))
+        supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
     return chosen_repository(chosen.folder, chosen.repository, os.environ)
 
 
@@ -60,7 +60,7 @@ def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, reposito
         return Process(
             "tritonserver",
             tritonserver.command(repository, settings.grpc_port),
-            tritonserver.environment(os.environ),
+            tritonserver.environment(without_keys(os.environ)),
             log=LOGS / "tritonserver.log",
             grace_s=tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S,
         )

@@ -51,6 +51,11 @@ class ServeSettings:
         ports.require_free("TRITON_GRPC_PORT", LOOPBACK, self.grpc_port)
 
 
+def without_keys(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that needs no keys of the API."""
+    return {name: value for name, value in variables.items() if name not in ("API_KEYS", "API_KEYS_FILE")}
+
+
 def read(variables: Mapping[str, str]) -> ServeSettings:
     """Settings from make's variables; passes them on to the frontend by its environment variables."""
     host = variables.get("HOST") or LOOPBACK

@@ -1,7 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 
+from frontend.api_key import digest
 from frontend.settings import Settings, SettingsError, read_settings
 
 
@@ -19,6 +21,9 @@ def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatc
         ("API_KEYS_FILE", "/nowhere/keys"),
         ("FRONTEND_HOST", "0.0.0.0"),
         ("MAX_BODY_BYTES", "-1"),
+        ("MAX_CONCURRENT_REQUESTS", "0"),
+        ("MAX_QUEUED_REQUESTS", "-1"),
+        ("QUEUE_TIMEOUT_S", "0"),
         ("LOG_LEVEL", "loud"),
         ("RECEIVE_TIMEOUT_S", "0"),
         ("SEND_TIMEOUT_S", "-1"),
@@ -35,23 +40,55 @@ def test_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: s
 
 
 def test_keys_come_from_variable_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text("# team a\nthird\n\n")
-    monkeypatch.setenv("API_KEYS", "first, second")
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [{"name": "team-a", "sha256": digest("third")}]}))
+    monkeypatch.setenv("API_KEYS", "0123456789abcdef, second-0123456789")
     monkeypatch.setenv("API_KEYS_FILE", str(path))
     monkeypatch.setenv("FRONTEND_HOST", "0.0.0.0")
-    assert read_settings().read_keys() == ("first", "second", "third")
+    keys = {key.name: key.sha256 for key in read_settings().read_keys()}
+    assert keys == {
+        "api-keys-1": digest("0123456789abcdef"),
+        "api-keys-2": digest("second-0123456789"),
+        "team-a": digest("third"),
+    }
 
 
 def test_keys_do_not_show_in_the_representation() -> None:
-    assert "secret" not in repr(Settings(api_keys=("secret",)))
+    settings = Settings(api_keys=("secret",))
+    assert "secret" not in repr(settings)
+    assert digest("secret") not in repr(settings.read_keys())
 
 
-def test_file_without_a_key_stops_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text("# none\n")
-    with pytest.raises(SettingsError, match="API_KEYS_FILE"):
+def test_short_keys_are_for_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "0123456789abcde")
+    read_settings()
+    monkeypatch.setenv("FRONTEND_HOST", "0.0.0.0")
+    with pytest.raises(SettingsError, match="API_KEYS") as caught:
+        read_settings()
+    assert "0123456789abcde" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"keys": []}', "holds no key"),
+        ("# team a\nsome-plain-key\n", "not JSON"),
+        ('{"keys": [{"name": "a", "sha256": "ab"}]}', "keys.0.sha256"),
+        ('{"keys": [{"name": "a b", "sha256": "%s"}]}' % ("0" * 64), "keys.0.name"),
+        ('{"keys": [{"name": "a", "sha256": "%s", "limit": 3}]}' % ("0" * 64), "keys.0.limit"),
+        ('{"keys": [{"name": "a", "sha256": "%s", "concurrency": 0}]}' % ("0" * 64), "keys.0.concurrency"),
+        (json.dumps({"keys": [{"name": "a", "sha256": "0" * 64}] * 2}), "same name"),
+        (json.dumps({"keys": [{"name": name, "sha256": "0" * 64} for name in "ab"]}), "same sha256"),
+        ("[]", "keys"),
+    ],
+)
+def test_a_file_that_is_no_key_file_stops_the_start(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"^API_KEYS_FILE: ") as caught:
         Settings(api_keys_file=path).read_keys()
+    assert reason in str(caught.value)
+    assert "some-plain-key" not in str(caught.value)
 
 
 def test_tls_needs_a_certificate_and_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

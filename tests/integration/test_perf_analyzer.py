@@ -26,6 +26,7 @@ def test_perf_measures_triton_and_the_frontend(live_stack: LiveStack) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert API_KEY not in done.stdout
     grpc_part, frontend_part = done.stdout.split("frontend at ")
     for part in (grpc_part, frontend_part):
         assert "Concurrency: 2, throughput:" in part

@@ -27,13 +27,14 @@ def test_grpc() -> None:
     assert options[options.index("-m") + 1] == "ensemble"
 
 
-@pytest.mark.parametrize(
-    ("keys", "header"), [((), []), (("first", "second"), ["-H", "Authorization: Bearer first"])]
-)
-def test_openai(keys: tuple[str, ...], header: list[str]) -> None:
-    options = perf.openai_options(SETTINGS, "model", INPUTS, keys)
+def test_openai() -> None:
+    options = perf.openai_options("http://127.0.0.1:9000", "model", INPUTS)
     assert options[options.index("-u") + 1] == "http://127.0.0.1:9000"
-    assert [option for option in options if option in ("-H", "Authorization: Bearer first")] == header
+
+
+def test_the_running_frontend_is_measured_when_it_wants_no_key() -> None:
+    with perf.open_frontend(SETTINGS) as url:
+        assert url == SETTINGS.url
 
 
 def test_both_ask_the_same() -> None:

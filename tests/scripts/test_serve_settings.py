@@ -24,7 +24,7 @@ def test_defaults() -> None:
 
 
 def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_KEYS", "a,b")
+    monkeypatch.setenv("API_KEYS", "a-key-of-16-chars,another-of-them-")
     given = serve_settings.read({"HOST": "0.0.0.0", "PORT": "9000", "TRITON_GRPC_PORT": "9001"})
     assert (given.host, given.port, given.grpc_port, given.has_keys) == ("0.0.0.0", 9000, 9001, True)
 
