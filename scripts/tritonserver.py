@@ -1,6 +1,7 @@
 """tritonserver: the machine's own if it has one, else the one in the nvidia-pytriton wheel."""
 
 import os
+import secrets
 import shutil
 import sys
 import sysconfig
@@ -16,12 +17,21 @@ from scripts.usable_python import shared_library
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 WHEEL = "nvidia-pytriton"
 EXIT_TIMEOUT_S = 10
+# Registered shared memory has been a way to run code in Triton (CVE-2025-23319, 23320, 23334), and nothing
+# here needs these four: they answer only to a word that is made up at every start and told to nobody.
+RESTRICTED_PROTOCOLS = "shared-memory,model-repository,trace,logging"
+# Response objects that a stream keeps; by default without limit, which NVIDIA's deploy.md warns of. Releases
+# of 2024, such as the wheel's, do not know the option.
+MAX_POOLED_RESPONSES = 1024
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps it
 
 
 def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -> list[str]:
     """The command line that serves the models of the repository on gRPC alone."""
-    own = [] if SYSTEM_BINARY.exists() else [f"--backend-directory={_assembled() / 'backends'}"]
+    if SYSTEM_BINARY.exists():
+        own = [f"--grpc-max-response-pool-size={MAX_POOLED_RESPONSES}"]
+    else:
+        own = [f"--backend-directory={_assembled() / 'backends'}"]
     return [
         str(SYSTEM_BINARY if SYSTEM_BINARY.exists() else _wheel() / "bin" / "tritonserver"),
         *own,
@@ -33,6 +43,9 @@ def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -
         "--model-control-mode=none",
         "--disable-auto-complete-config",
         "--strict-readiness=true",
+        "--exit-on-error=true",
+        "--trace-config=level=off",
+        f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:admin={secrets.token_hex()}",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         f"--backend-config=python,shm-region-prefix-name={_memory_prefix(grpc_port)}",
     ]

@@ -14,7 +14,16 @@ def test_only_grpc_is_served_and_only_on_loopback() -> None:
         "--allow-metrics=false",
         "--model-control-mode=none",
         "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        "--trace-config=level=off",
     } <= set(command)
+
+
+def test_no_two_starts_share_the_word_that_opens_what_is_closed() -> None:
+    first, second = (tritonserver.command(Path("/models"), 9001) for _ in range(2))
+    (closed,) = set(first) - set(second)
+    assert closed.startswith("--grpc-restricted-protocol=shared-memory,model-repository,trace,logging:admin=")
 
 
 def test_the_program_is_there() -> None:
