@@ -18,8 +18,8 @@ SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 WHEEL = "nvidia-pytriton"
 EXIT_TIMEOUT_S = 10
 # Registered shared memory has been a way to run code in Triton (CVE-2025-23319, 23320, 23334), and nothing
-# here needs these four: they answer only to a word that is made up at every start and told to nobody.
-RESTRICTED_PROTOCOLS = "shared-memory,model-repository,trace,logging"
+# here needs these four: they answer only to a word that is made up here and told to nobody.
+RESTRICTED_PROTOCOLS = f"shared-memory,model-repository,trace,logging:admin={secrets.token_hex()}"
 # Response objects that a stream keeps; by default without limit, which NVIDIA's deploy.md warns of. Releases
 # of 2024, such as the wheel's, do not know the option.
 MAX_POOLED_RESPONSES = 1024
@@ -45,7 +45,7 @@ def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -
         "--strict-readiness=true",
         "--exit-on-error=true",
         "--trace-config=level=off",
-        f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}:admin={secrets.token_hex()}",
+        f"--grpc-restricted-protocol={RESTRICTED_PROTOCOLS}",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         f"--backend-config=python,shm-region-prefix-name={_memory_prefix(grpc_port)}",
     ]
