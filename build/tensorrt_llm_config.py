@@ -12,6 +12,7 @@ from build.errors import BuildError
 from build.tensorrt_llm_engine import TensorRtLlmEngine
 
 TEMPLATE = Path(__file__).with_name("tensorrt_llm_config.pbtxt")
+BACKEND = "tensorrtllm"
 # Within the engine folder, in which tritonserver runs.
 ENGINE = "engine"
 TOKENIZER_INFO = "tokenizer/xgrammar_tokenizer_info.json"

@@ -1,38 +1,67 @@
 """Which engine `make serve` and `make bench` use, and how `python -m build` is asked for it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from build.engine_folder import engine_folder
 from build.errors import BuildError
+from build.gpus import Gpus, detected_gpus
 from build.manifest import Manifest, read_manifest
 from build.source import EMBEDDED_NAME, find_source
+from scripts.compiled_engine import REPOSITORY, compiled_folders, is_compiled, require_servable
 from scripts.failure import Failure
 from scripts.paths import ENGINES
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine folder, and the command that makes it or brings it up to date, if its model is at hand."""
+    """An engine folder, and the command that makes it or brings it up to date; None: serve it as it is."""
 
     folder: Path
     build_command: list[str] | None
+    reason: str = ""
+    """Why there is no command."""
 
     @property
     def repository(self) -> Path:
-        return self.folder / "model_repository"
+        return self.folder / REPOSITORY
 
 
-def choose(variables: Mapping[str, str], engines: Path = ENGINES) -> Engine:
-    """The engine that NAME, MODEL and PRECISION ask for; what they leave open stays as it was built."""
+def choose(
+    variables: Mapping[str, str],
+    engines: Path = ENGINES,
+    find_gpus: Callable[[], Gpus | None] = detected_gpus,
+) -> Engine:
+    """The engine that NAME, MODEL and PRECISION ask for; what they leave open stays as it was built.
+
+    When they ask for none: the one that TensorRT-LLM compiled, if it and a GPU are here, or the embedded one.
+    """
+    name, model, precision = (variables.get(key, "") for key in ("NAME", "MODEL", "PRECISION"))
     try:
-        return _choose(
-            variables.get("NAME", ""), variables.get("MODEL", ""), variables.get("PRECISION", ""), engines
-        )
+        # Another engine in its place (ENGINE) is for one that could be served here in any case.
+        is_open = not (model or (variables.get("ENGINE") and not name))
+        compiled = _compiled(name, engines, find_gpus) if is_open else None
+        return compiled or _choose(name, model, precision, engines)
     except BuildError as error:
         raise Failure(str(error)) from error
+
+
+def _compiled(name: str, engines: Path, find_gpus: Callable[[], Gpus | None]) -> Engine | None:
+    """A compiled engine takes hours to build: serving one never does."""
+    if name:
+        folders = [folder for folder in [engine_folder(engines, name)] if is_compiled(folder)]
+    else:
+        folders = compiled_folders(engines)
+    gpus = find_gpus() if folders else None
+    if not folders or (gpus is None and not name):
+        return None
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise Failure(f"there are several TensorRT-LLM engines; choose one of them by NAME=: {names}")
+    require_servable(folders[0], gpus)
+    return Engine(folders[0], None, "TensorRT-LLM compiled it")
 
 
 def _choose(name: str, model: str, precision: str, engines: Path) -> Engine:
@@ -43,7 +72,7 @@ def _choose(name: str, model: str, precision: str, engines: Path) -> Engine:
     if built is not None:
         recorded = _recorded_model(built)
         if not model and recorded and not Path(recorded).exists():
-            return Engine(folder, None)
+            return Engine(folder, None, "the model it was built from is gone")
         model = model or recorded
         precision = precision or built.inputs.precision
     elif folder.exists() and not model and name != EMBEDDED_NAME:

@@ -17,7 +17,8 @@ class Process:
     """A command in a process group of its own, so that the terminal's Ctrl-C reaches only the parent.
 
     Its output goes to `log`, or to the terminal without one; `grace_s` is what it may take to stop;
-    `orphan_signal` is what it gets when the parent dies without stopping it.
+    `orphan_signal` is what it gets when the parent dies without stopping it; `clean_up` is run at
+    the end, against what may live on outside of its group.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class Process:
         log: Path | None = None,
         grace_s: float = 5,
         orphan_signal: signal.Signals = signal.SIGTERM,
+        clean_up: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._log = log
         self._grace_s = grace_s
+        self._clean_up = clean_up
         launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(orphan_signal.value)]
         self._popen = self._start([*launcher, *command], environment)
 
@@ -60,6 +63,8 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        if self._clean_up:
+            subprocess.run(self._clean_up, capture_output=True, check=False)
 
     def epitaph(self) -> str:
         """How it ended and what it said last."""

@@ -5,9 +5,11 @@ import os
 import shlex
 import signal
 import sys
-from pathlib import Path
 
+from build.gpus import detected_gpus
 from scripts import engine, serve_settings, tritonserver
+from scripts.compiled_engine import is_compiled, require_servable
+from scripts.engine_server import STOP_MARGIN_S, ServerLaunch, compiled_launch, embedded_launch
 from scripts.failure import run
 from scripts.health import TritonHealth, frontend_answers
 from scripts.kept_server import Server
@@ -19,8 +21,6 @@ from scripts.serve_settings import ServeSettings, without_keys
 from scripts.stop_request import Stopped
 from scripts.supervisor import Supervisor
 
-# Beyond what a server grants itself to finish its requests.
-STOP_MARGIN_S = 5
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30
 
@@ -31,8 +31,8 @@ def main() -> int:
     settings.require_free_ports()
     try:
         with Supervisor() as supervisor:
-            repository = prepare_engine(supervisor)
-            model = start_tritonserver(supervisor, settings, repository)
+            launch = prepare_engine(supervisor, settings)
+            model = start_tritonserver(supervisor, settings, launch)
             start_frontend(supervisor, settings)
             print(greeting(settings, model), flush=True)
             supervisor.watch()
@@ -41,28 +41,35 @@ def main() -> int:
     return 0
 
 
-def prepare_engine(supervisor: Supervisor) -> Path:
-    """Brings the chosen engine up to date; returns its model repository."""
+def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
+    """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
     if chosen.build_command is None:
-        print(f"serving {chosen.folder} as it is: the model it was built from is gone", flush=True)
+        print(f"serving {chosen.folder} as it is: {chosen.reason}", flush=True)
     else:
         supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
-    return chosen_repository(chosen.folder, chosen.repository, os.environ)
+    if is_compiled(chosen.folder):
+        require_servable(chosen.folder, detected_gpus())
+        return compiled_launch(chosen.folder, settings.grpc_port, without_keys(os.environ))
+    repository = chosen_repository(chosen.folder, chosen.repository, os.environ)
+    return embedded_launch(repository, settings.grpc_port, without_keys(os.environ))
 
 
-def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, repository: Path) -> str:
+def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, launch: ServerLaunch) -> str:
     """Returns the served model's name, once its models are loaded."""
+    if launch.preparation:
+        supervisor.finish(Process(launch.preparation[0], launch.preparation, launch.environment))
     health = TritonHealth(settings.grpc_address)
 
     def start() -> Process:
         tritonserver.remove_leftovers(settings.grpc_port)
         return Process(
             "tritonserver",
-            tritonserver.command(repository, settings.grpc_port),
-            tritonserver.environment(without_keys(os.environ)),
+            launch.command,
+            launch.environment,
             log=LOGS / "tritonserver.log",
-            grace_s=tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S,
+            grace_s=launch.grace_s,
+            clean_up=launch.clean_up,
         )
 
     def watch() -> Probe:

@@ -1,4 +1,4 @@
-"""What a container of deploy/ runs: the tritonserver of an engine folder, or a worker of one on more nodes.
+"""The tritonserver of an engine folder with all its ranks, or a worker of one on more nodes.
 
 It becomes the server, so that the container's signals and exit status are the server's own.
 """
@@ -17,7 +17,7 @@ from scripts.failure import Failure, run
 from scripts.mpi_ranks import mpirun_command
 from scripts.pod_group import PodGroup, placement, read_pod_group, sshd_command, wait_for_workers
 
-# The address of the container's own network: NetworkPolicy and compose's private network keep others out.
+# All of the container's own network: NetworkPolicy and compose's private network keep others out.
 _ADDRESS = "0.0.0.0"  # noqa: S104
 _PORT = 8001
 
@@ -28,6 +28,8 @@ class Order:
 
     engine: Path | None
     gpus_per_node: int
+    address: str = _ADDRESS
+    port: int = _PORT
 
 
 def main() -> int:
@@ -38,7 +40,8 @@ def main() -> int:
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
-        command = server_command(order.engine, order.gpus_per_node, os.environ, scratch)
+        where = (order.address, order.port)
+        command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
         os.chdir(order.engine)
     print(" ".join(command), flush=True)
     os.execve(command[0], command, environment)  # noqa: S606
@@ -52,18 +55,25 @@ def read_order(arguments: Sequence[str] | None = None) -> Order:
     parser.add_argument(
         "--gpus-per-node", type=int, default=0, help="lead a pod group of nodes with so many GPUs each"
     )
+    parser.add_argument("--address", default=_ADDRESS, help="where to listen for gRPC (%(default)s)")
+    parser.add_argument("--port", type=int, default=_PORT, help="at which port (%(default)s)")
     values = parser.parse_args(arguments)
-    return Order(values.engine, values.gpus_per_node)
+    return Order(values.engine, values.gpus_per_node, values.address, values.port)
 
 
 def server_command(
-    folder: Path, gpus_per_node: int, variables: Mapping[str, str], scratch: Path
+    folder: Path,
+    gpus_per_node: int,
+    variables: Mapping[str, str],
+    scratch: Path,
+    where: tuple[str, int] = (_ADDRESS, _PORT),
 ) -> list[str]:
     """The command line that serves the folder, on the nodes of the pod group if gpus_per_node is given."""
     repository = folder.resolve() / "model_repository"
     if not repository.is_dir():
         raise Failure(f"{folder} is no engine folder: it has no model_repository")
-    server = tritonserver.command(repository, _PORT, _ADDRESS)
+    address, port = where
+    server = tritonserver.command(repository, port, address)
     engine = _compiled_engine(folder)
     if gpus_per_node:
         group = read_pod_group(variables)

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from build.gpus import GPUS, Gpus
 from build.manifest import Inputs, Limits, Manifest, write_manifest
 from build.tokenizer import TokenizerFacts
 from scripts import engine
 from scripts.failure import Failure
+from tests.scripts.compiled_folder import write_compiled_folder
 
 EMBEDDED = "smollm2-135m-instruct"
 
@@ -66,7 +68,8 @@ def test_the_embedded_model_stays_as_it_was_built(tmp_path: Path) -> None:
 
 def test_an_engine_outlives_its_model(tmp_path: Path) -> None:
     record(tmp_path / "mine", str(tmp_path / "gone.gguf"), "int8")
-    assert engine.choose({"NAME": "mine"}, tmp_path) == engine.Engine(tmp_path / "mine", None)
+    chosen = engine.choose({"NAME": "mine"}, tmp_path)
+    assert chosen == engine.Engine(tmp_path / "mine", None, "the model it was built from is gone")
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,40 @@ def test_what_can_not_be_is_refused(tmp_path: Path, variables: dict[str, str], n
     (tmp_path / "old" / "manifest.json").write_text("{}")
     with pytest.raises(Failure, match=f"^{named}"):
         engine.choose(variables, tmp_path)
+
+
+H100 = Gpus(GPUS["H100"], 1, 1)
+
+
+def no_gpus() -> None:
+    return None
+
+
+def test_a_compiled_engine_is_served_where_a_gpu_is(tmp_path: Path) -> None:
+    folder = write_compiled_folder(tmp_path / "llama")
+    chosen = engine.choose({}, tmp_path, lambda: H100)
+    assert chosen == engine.Engine(folder, None, "TensorRT-LLM compiled it")
+    assert engine.choose({}, tmp_path, no_gpus).folder == tmp_path / EMBEDDED
+
+
+def test_what_is_asked_for_comes_before_a_compiled_engine(tmp_path: Path, gguf: Path) -> None:
+    write_compiled_folder(tmp_path / "llama")
+    for variables in ({"NAME": EMBEDDED}, {"MODEL": str(gguf)}, {"ENGINE": "replay"}):
+        chosen = engine.choose(variables, tmp_path, lambda: H100)
+        assert chosen.folder != tmp_path / "llama"
+        assert chosen.build_command is not None
+
+
+def test_a_compiled_engine_that_is_asked_for_needs_a_gpu(tmp_path: Path) -> None:
+    folder = write_compiled_folder(tmp_path / "llama")
+    assert engine.choose({"NAME": "llama"}, tmp_path, lambda: H100).folder == folder
+    with pytest.raises(Failure, match="no GPU is to be seen"):
+        engine.choose({"NAME": "llama"}, tmp_path, no_gpus)
+
+
+def test_several_compiled_engines_must_be_told_apart(tmp_path: Path) -> None:
+    for name in ("llama-70b", "llama-8b"):
+        write_compiled_folder(tmp_path / name)
+    with pytest.raises(Failure, match=r"several TensorRT-LLM engines; .*NAME=: llama-70b, llama-8b"):
+        engine.choose({}, tmp_path, lambda: H100)
+    assert engine.choose({"NAME": "llama-8b"}, tmp_path, lambda: H100).folder == tmp_path / "llama-8b"

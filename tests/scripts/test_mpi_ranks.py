@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.failure import Failure
-from scripts.mpi_ranks import mpirun_command
+from scripts.mpi_ranks import LEADER, mpirun_command
 
 SERVER = [
     "/opt/tritonserver/bin/tritonserver",
@@ -37,7 +38,7 @@ def ranks(command: list[str]) -> list[list[str]]:
 
 def test_rank_0_serves_and_the_others_load_the_engine_alone(mpirun: str) -> None:
     command = mpirun_command(SERVER, 3, 10)
-    assert command[0] == mpirun
+    assert command[:4] == [sys.executable, str(LEADER), "30", mpirun]
     first, *others = ranks(command)
     assert first == ["-n", "1", *SERVER]
     assert len(others) == 2

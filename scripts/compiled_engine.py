@@ -1,0 +1,59 @@
+"""Engines that TensorRT-LLM compiled: which folders hold one, and whether this machine can serve it."""
+
+from pathlib import Path
+
+from build.errors import BuildError
+from build.gpus import Gpus
+from build.repository import CONFIG, ENGINE_MODEL, read_config
+from build.tensorrt_llm_config import BACKEND, ENGINE
+from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine, read_tensorrt_llm_engine
+from scripts.failure import Failure
+
+REPOSITORY = "model_repository"
+
+
+def is_compiled(folder: Path) -> bool:
+    """Whether an engine folder's repository is for TensorRT-LLM's own backend."""
+    config = folder / REPOSITORY / ENGINE_MODEL / CONFIG
+    try:
+        return config.is_file() and read_config(config).backend == BACKEND
+    except BuildError as error:
+        raise Failure(str(error)) from error
+
+
+def compiled_folders(engines: Path) -> list[Path]:
+    """All engine folders of this kind, in order of their names; unfinished ones begin with a dot."""
+    if not engines.is_dir():
+        return []
+    folders = (folder for folder in engines.iterdir() if not folder.name.startswith("."))
+    return sorted(folder for folder in folders if is_compiled(folder))
+
+
+def require_servable(folder: Path, gpus: Gpus | None) -> None:
+    """Fails with a sentence when the folder's engine would not load on these GPUs."""
+    engine = _read(folder)
+    num_gpus = gpus.count if gpus else 0
+    if not num_gpus:
+        raise Failure(f"{folder} is a TensorRT-LLM engine, and no GPU is to be seen here (nvidia-smi)")
+    if engine.version != TENSORRT_LLM_VERSION:
+        raise Failure(
+            f"{folder} was built by TensorRT-LLM {engine.version}, and {TENSORRT_LLM_VERSION} loads its own "
+            f"engines alone; build it again: make build-engines NAME={folder.name}"
+        )
+    layout = f"TP={engine.tensor_parallel} PP={engine.pipeline_parallel}"
+    if engine.num_nodes > 1:
+        raise Failure(
+            f"{folder} needs {engine.num_nodes} machines of {engine.gpus_per_node} GPUs ({layout}), and "
+            "make serve starts one; docs/gpu.md tells how to start several"
+        )
+    if num_gpus < engine.world_size:
+        raise Failure(
+            f"{folder} needs {engine.world_size} GPUs ({layout}), and {num_gpus} are to be seen here"
+        )
+
+
+def _read(folder: Path) -> TensorRtLlmEngine:
+    try:
+        return read_tensorrt_llm_engine(folder / ENGINE)
+    except BuildError as error:
+        raise Failure(str(error)) from error

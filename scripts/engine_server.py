@@ -1,0 +1,99 @@
+"""How `make serve` starts the tritonserver of an engine folder: here, or in NVIDIA's container by Docker."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.gpus import VISIBLE
+from scripts import tritonserver
+from scripts.failure import Failure
+from scripts.mpi_ranks import UNLOADING_S
+from scripts.paths import ROOT
+
+# TensorRT-LLM 1.2.1, TensorRT 10.14, CUDA 13.1: needs a driver of 590 or newer.
+IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
+BACKEND = Path("/opt/tritonserver/backends/tensorrtllm")
+LOOPBACK = "127.0.0.1"
+# Beyond what a server grants itself to finish its requests.
+STOP_MARGIN_S = 5
+# Where the engine folder and this project lie within the container.
+_ENGINE_INSIDE = "/engine"
+_PROJECT_INSIDE = "/opt/triton-llama"
+# What Triton listens on within it; published at TRITON_GRPC_PORT of this machine's loopback alone.
+_PORT_INSIDE = 8001
+
+
+@dataclass(frozen=True)
+class ServerLaunch:
+    """A command, what must have run before it, and what makes sure afterwards that nothing of it is left."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    grace_s: float
+    preparation: Sequence[str] = ()
+    clean_up: Sequence[str] = ()
+
+
+def embedded_launch(repository: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
+    """One tritonserver, whose models are all Python."""
+    command = tritonserver.command(repository, grpc_port)
+    grace_s = tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S
+    return ServerLaunch(command, tritonserver.environment(variables), grace_s)
+
+
+def compiled_launch(
+    folder: Path, grpc_port: int, variables: Mapping[str, str], backend: Path = BACKEND
+) -> ServerLaunch:
+    """The ranks of a TensorRT-LLM engine; fails where neither its backend nor Docker is."""
+    if backend.is_dir():
+        return _here(folder.resolve(), grpc_port, variables)
+    if shutil.which("docker", path=variables.get("PATH")):
+        return _in_container(folder.resolve(), grpc_port, variables)
+    raise Failure(
+        f"{folder} needs the TensorRT-LLM backend ({backend}): run this inside {IMAGE}, or install Docker "
+        "and the NVIDIA Container Toolkit"
+    )
+
+
+def _here(folder: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
+    command = [sys.executable, *_node(str(folder), LOOPBACK, grpc_port)]
+    return ServerLaunch(command, dict(variables), _grace_s())
+
+
+def _in_container(folder: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
+    image = variables.get("TENSORRT_LLM_IMAGE") or IMAGE
+    name = f"triton-llama-{grpc_port}"
+    gpus = variables.get(VISIBLE)
+    command = [
+        *("docker", "run", "--rm", f"--name={name}"),
+        # As NVIDIA starts this image (README of tensorrtllm_backend).
+        f'--gpus="device={gpus}"' if gpus else "--gpus=all",
+        *("--shm-size=2g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"),
+        f"--publish={LOOPBACK}:{grpc_port}:{_PORT_INSIDE}",
+        f"--volume={folder}:{_ENGINE_INSIDE}:ro",
+        *(f"--volume={ROOT / part}:{_PROJECT_INSIDE}/{part}:ro" for part in ("build", "scripts")),
+        f"--workdir={_PROJECT_INSIDE}",
+        image,
+        "python3",
+        *_node(_ENGINE_INSIDE, "0.0.0.0", _PORT_INSIDE),  # noqa: S104 - within the container
+    ]
+    # A container outlives a docker command that is killed, and with it the GPUs' memory stays taken.
+    removal = ["docker", "rm", "--force", name]
+    preparation = [] if _is_here(image) else ["docker", "pull", image]
+    return ServerLaunch(command, dict(variables), _grace_s(), preparation, removal)
+
+
+def _node(engine: str, address: str, port: int) -> list[str]:
+    return ["-m", "scripts.triton_node", "--engine", engine, "--address", address, "--port", str(port)]
+
+
+def _grace_s() -> float:
+    return tritonserver.EXIT_TIMEOUT_S + UNLOADING_S + STOP_MARGIN_S
+
+
+def _is_here(image: str) -> bool:
+    inspection = subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False)
+    return inspection.returncode == 0
