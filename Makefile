@@ -11,6 +11,15 @@ HOST = 127.0.0.1
 MODEL =
 NAME =
 PRECISION =
+BACKEND =
+RECIPE =
+TP =
+PP =
+MAX_SEQ_LEN =
+MAX_BATCH_SIZE =
+SET =
+LORA =
+CONFIG =
 ENGINE =
 TOKENS_PER_SECOND =
 JITTER =
@@ -31,6 +40,7 @@ MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+	@echo "Settings of build-engines on GPUs: RECIPE TP PP MAX_SEQ_LEN MAX_BATCH_SIZE SET LORA CONFIG BACKEND"
 	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE CONCURRENCY PYTHON (README.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
@@ -40,9 +50,13 @@ setup: ## Make .venv with the pinned packages (the other targets do it when need
 serve: setup ## Serve the model at PORT, building its engine first if need be
 	@exec $(VENV_PYTHON) -m scripts.serve
 
-build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into engines/NAME
+build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into engines/NAME; on GPUs by a RECIPE
 	@exec $(VENV_PYTHON) -m build $(if $(MODEL),--model '$(MODEL)') $(if $(NAME),--name '$(NAME)') \
-	    $(if $(PRECISION),--precision '$(PRECISION)')
+	    $(if $(PRECISION),--precision '$(PRECISION)') $(if $(BACKEND),--backend '$(BACKEND)') \
+	    $(if $(RECIPE),--recipe '$(RECIPE)') $(if $(TP),--tp '$(TP)') $(if $(PP),--pp '$(PP)') \
+	    $(if $(MAX_SEQ_LEN),--max-seq-len '$(MAX_SEQ_LEN)') \
+	    $(if $(MAX_BATCH_SIZE),--max-batch-size '$(MAX_BATCH_SIZE)') \
+	    $(if $(SET),--set '$(SET)') $(if $(LORA),--lora '$(LORA)') $(if $(CONFIG),--config '$(CONFIG)')
 
 test: setup ## Run all tests, on the embedded model
 	@exec $(VENV_PYTHON) -m scripts.run_tests

@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,19 +12,33 @@ from types import FrameType
 
 from rich.console import Console
 
+from build.backend_choice import BACKENDS, CPU, choose_backend
 from build.build_engine import Order, build_engine
 from build.errors import BuildError
+from build.gpus import detected_gpus
 from build.openvino_weights import PRECISIONS
 from build.progress import Reporter
+from build.tensorrt_llm import engine_build, order, recipe
+from build.tensorrt_llm.machine import this_machine
 
 ENGINES = Path(__file__).parent.parent / "engines"
+
+CPU_PRECISION = "int8"
+
+# Options that are settings of a recipe, under names of their own.
+_SHORTHANDS = {
+    "tp": "tp_size",
+    "pp": "pp_size",
+    "max_seq_len": "build.max_seq_len",
+    "max_batch_size": "build.max_batch_size",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds what the arguments ask for; returns the exit status."""
-    order = _order(arguments)
+    values = _parse(arguments)
     reporter = Reporter(Console(stderr=True))
-    return exit_status(lambda: build_engine(order, reporter), reporter.say)
+    return exit_status(lambda: _build(values, reporter), reporter.say)
 
 
 def exit_status(build: Callable[[], object], say: Callable[[str], None]) -> int:
@@ -33,28 +49,83 @@ def exit_status(build: Callable[[], object], say: Callable[[str], None]) -> int:
         say(f"error: {_sentence(error)}")
         return 1
     except KeyboardInterrupt as stop:
-        say("error: The build was interrupted; nothing was left behind.")
+        say("error: The build was interrupted; no engine was changed.")
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return 0
 
 
-def _order(arguments: Sequence[str] | None) -> Order:
+def _build(values: argparse.Namespace, reporter: Reporter) -> None:
+    settings = _settings(values)
+    has_gpu_options = bool(values.recipe or values.lora or values.config or settings)
+    backend = choose_backend(values.backend, values.model, values.precision, has_gpu_options, detected_gpus)
+    if backend == CPU:
+        if values.precision not in (None, *PRECISIONS):
+            raise BuildError(
+                f"PRECISION: the CPU engine has {', '.join(PRECISIONS)}, not {values.precision}."
+            )
+        precision = values.precision or CPU_PRECISION
+        build_engine(
+            Order(values.model, values.name, values.served_model_name, precision, values.engines_dir),
+            reporter,
+        )
+        return
+    wanted = order.Order(
+        model=values.model,
+        name=values.name,
+        served_model_name=values.served_model_name,
+        precision=values.precision,
+        recipe=values.recipe,
+        settings=settings,
+        adapters=tuple(shlex.split(values.lora)),
+        serving=_serving(values.config),
+        engines=values.engines_dir,
+    )
+    engine_build.build_tensorrt_llm(wanted, this_machine, reporter, os.environ)
+
+
+def _settings(values: argparse.Namespace) -> tuple[str, ...]:
+    short = [
+        f"{name}={getattr(values, option)}" for option, name in _SHORTHANDS.items() if getattr(values, option)
+    ]
+    return (*short, *shlex.split(values.set))
+
+
+def _serving(text: str) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in shlex.split(text)]
+    for name, equals, value in pairs:
+        if not name or not equals or not value:
+            raise BuildError(f"CONFIG: {name!r} is not of the form name=value.")
+    return {name: value for name, _, value in pairs}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m build", description="Turns a model into an engine folder."
     )
-    parser.add_argument(
-        "--model", type=Path, help="a GGUF file or a Hugging Face folder (default: the embedded model)"
+    add = parser.add_argument
+    add("--model", type=Path, help="a GGUF file or a Hugging Face folder (default: the embedded model)")
+    add("--name", help="the engine folder's name (default: after the model)")
+    add("--served-model-name", help="what clients call the model (default: after the model)")
+    add(
+        "--precision",
+        choices=(*PRECISIONS, *(name for name in recipe.PRECISIONS if name not in PRECISIONS)),
+        help=f"how weights are stored (CPU: {CPU_PRECISION}; TensorRT-LLM: as the checkpoint has them)",
     )
-    parser.add_argument("--name", help="the engine folder's name (default: after the model)")
-    parser.add_argument("--served-model-name", help="what clients call the model (default: after the model)")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default="int8", help="how weights are stored (%(default)s)"
+    add("--engines-dir", type=Path, default=ENGINES, help="where engine folders lie (%(default)s)")
+    add("--backend", choices=BACKENDS, help="default: tensorrt_llm where GPUs and a recipe for the model are")
+    gpu = parser.add_argument_group("TensorRT-LLM").add_argument
+    gpu(
+        "--recipe",
+        help="a name of build/tensorrt_llm/recipes, or a .toml file (default: by size and precision)",
     )
-    parser.add_argument(
-        "--engines-dir", type=Path, default=ENGINES, help="where engine folders lie (%(default)s)"
-    )
-    values = parser.parse_args(arguments)
-    return Order(values.model, values.name, values.served_model_name, values.precision, values.engines_dir)
+    gpu("--tp", help="GPUs that share each layer")
+    gpu("--pp", help="groups of GPUs that share the layers out")
+    gpu("--max-seq-len", help="longest prompt and answer together, in tokens")
+    gpu("--max-batch-size", help="sequences that run at the same time")
+    gpu("--set", default="", help="more flags of upstream's commands: name=value ...")
+    gpu("--lora", default="", help="adapters: name=folder ...")
+    gpu("--config", default="", help="parameters of the rendered tensorrt_llm/config.pbtxt: name=value ...")
+    return parser.parse_args(arguments)
 
 
 def _sentence(error: BuildError | OSError) -> str:
@@ -62,7 +133,7 @@ def _sentence(error: BuildError | OSError) -> str:
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"{where}The disk is full; nothing was left behind."
+        return f"{where}The disk is full; no engine was changed."
     return f"{where}{error.strerror}."
 
 

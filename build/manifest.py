@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that the engine and the tokenizer depend on."""
+    """Everything that the engine and the tokenizer depend on; options are flags, by their names."""
 
     source_sha256: str
     engine_kind: str
     precision: str
     versions: dict[str, str]
+    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says; repository_sha256 is that of the committed model repository."""
+    """What manifest.json says; repository_sha256 is that of the committed model repository.
+
+    serving: what overrides the rendered config.pbtxt of a TensorRT-LLM engine.
+    """
 
     origin: str
     files: tuple[InputFile, ...]
@@ -56,6 +60,7 @@ class Manifest:
     tokenizer: TokenizerFacts
     served_model_name: str
     repository_sha256: str
+    serving: dict[str, str] = field(default_factory=dict)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -150,4 +155,5 @@ def _parse(values: dict[str, Any]) -> Manifest:
         tokenizer=TokenizerFacts(**facts | ids),
         served_model_name=values["served_model_name"],
         repository_sha256=values["repository_sha256"],
+        serving=dict(values.get("serving", {})),
     )

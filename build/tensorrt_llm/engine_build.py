@@ -1,0 +1,141 @@
+"""From a Hugging Face checkpoint to an engine folder: whole or not at all, and not again without need."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from build.engine_folder import locked, staged
+from build.manifest import (
+    InputFile,
+    Inputs,
+    Limits,
+    Manifest,
+    are_known,
+    combined_sha256,
+    hash_files,
+    read_manifest,
+    tree_sha256,
+    write_manifest,
+)
+from build.progress import Reporter
+from build.repository import COMMITTED, render_tensorrt_llm_repository
+from build.tensorrt_llm.machine import Machine
+from build.tensorrt_llm.order import Order
+from build.tensorrt_llm.prepare import Job, find_job, require_machine
+from build.tensorrt_llm.step_record import StepRecord
+from build.tensorrt_llm.steps import GUIDES, GUIDES_FILE, LOGS, Steps, write_tokenizer
+from build.tensorrt_llm_config import ADAPTERS, ENGINE, TOKENIZER_INFO
+from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
+
+KIND = "tensorrt_llm"
+REPOSITORY, TOKENIZER = "model_repository", "tokenizer"
+
+
+def build_tensorrt_llm(
+    order: Order, machine: Callable[[], Machine], reporter: Reporter, variables: Mapping[str, str]
+) -> Path:
+    """Makes the engine folder of the order, or finds it up to date; raises BuildError or OSError."""
+    job = find_job(order)
+    with locked(
+        job.folder, lambda owner: reporter.say(f"Waiting for process {owner}, which builds this too ...")
+    ):
+        _Build(order, job, reporter).run(machine, variables)
+    return job.folder
+
+
+class _Build:
+    """One build, under the lock of its folder."""
+
+    def __init__(self, order: Order, job: Job, reporter: Reporter) -> None:
+        self._order = order
+        self._job = job
+        self._reporter = reporter
+
+    def run(self, machine: Callable[[], Machine], variables: Mapping[str, str]) -> None:
+        previous = read_manifest(self._job.folder)
+        if previous and self._is_kept(previous):
+            self._refresh(previous)
+            return
+        here = machine()
+        toolchain = require_machine(self._job, here, variables)
+        self._job.work.mkdir(exist_ok=True)
+        record = StepRecord(self._job.work)
+        files = self._hash((*(previous.files if previous else ()), *record.files))
+        record.note_files(files)
+        steps = Steps(self._job, toolchain, record, self._reporter, combined_sha256(self._job.source, files))
+        steps.run(here.gpus.per_node if here.gpus else 0)
+        self._publish(self._job.work, self._job.work / GUIDES / GUIDES_FILE, files, self._inputs(files))
+        shutil.rmtree(self._job.work)
+
+    def _inputs(self, files: tuple[InputFile, ...]) -> Inputs:
+        recipe, source = self._job.recipe, combined_sha256(self._job.source, files)
+        adapters = {f"lora.{adapter.name}": tree_sha256(adapter.path) for adapter in self._job.adapters}
+        versions = {"tensorrt_llm": TENSORRT_LLM_VERSION}
+        return Inputs(source, KIND, recipe.precision, versions, recipe.options() | adapters)
+
+    def _hash(self, known: tuple[InputFile, ...]) -> tuple[InputFile, ...]:
+        source = self._job.source
+        if are_known(source, known):
+            return hash_files(source, known, lambda _: None)
+        size = sum(path.stat().st_size for path in source.files)
+        with self._reporter.step("Hashing the model's files", size) as advance:
+            return hash_files(source, known, advance)
+
+    def _is_kept(self, previous: Manifest) -> bool:
+        """Whether the engine there is what is asked for: told before machine and tools are looked at."""
+        if previous.inputs.engine_kind != KIND or not are_known(self._job.source, previous.files):
+            return False
+        files = hash_files(self._job.source, previous.files, lambda _: None)
+        outputs = (ENGINE, TOKENIZER, TOKENIZER_INFO, REPOSITORY)
+        return previous.inputs == self._inputs(files) and all(
+            (self._job.folder / name).exists() for name in outputs
+        )
+
+    def _refresh(self, previous: Manifest) -> None:
+        """Keeps the engine; renders the repository anew when that or what it is told has changed."""
+        manifest = replace(
+            previous,
+            served_model_name=self._served_model_name(),
+            serving=self._serving(),
+            repository_sha256=tree_sha256(COMMITTED),
+        )
+        if manifest == previous:
+            self._reporter.say(f"{self._job.folder} is up to date.")
+        else:
+            folder = self._job.folder
+            self._publish(folder, folder / TOKENIZER_INFO, previous.files, previous.inputs)
+
+    def _publish(self, parts: Path, guides: Path, files: tuple[InputFile, ...], inputs: Inputs) -> None:
+        """Makes the engine folder: `parts` has engine, adapters and logs, which are linked."""
+        job = self._job
+        engine = read_tensorrt_llm_engine(parts / ENGINE)
+        with staged(job.folder) as partial:
+            for name in (ENGINE, ADAPTERS, LOGS):
+                if (parts / name).is_dir():
+                    shutil.copytree(parts / name, partial / name, copy_function=os.link)
+            facts = write_tokenizer(job, partial / TOKENIZER)
+            os.link(guides, partial / TOKENIZER_INFO)
+            manifest = Manifest(
+                origin=job.source.origin,
+                files=files,
+                inputs=inputs,
+                limits=Limits(engine.max_seq_len, engine.vocab_size),
+                tokenizer=facts,
+                served_model_name=self._served_model_name(),
+                repository_sha256=tree_sha256(COMMITTED),
+                serving=self._serving(),
+            )
+            adapters = {adapter.name: number for number, adapter in enumerate(job.adapters, 1)}
+            render_tensorrt_llm_repository(
+                manifest, engine, partial / REPOSITORY, adapters=adapters, overrides=manifest.serving
+            )
+            write_manifest(manifest, partial)
+        self._reporter.say(f"{job.folder} is ready; it serves {manifest.served_model_name}.")
+
+    def _serving(self) -> dict[str, str]:
+        return dict(self._order.serving)
+
+    def _served_model_name(self) -> str:
+        return self._order.served_model_name or self._job.source.served_model_name

@@ -1,0 +1,152 @@
+"""The steps that upstream's tools do, in order: the quick ones first, so that what is wrong shows early."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from build.errors import BuildError
+from build.progress import Reporter
+from build.tensorrt_llm.logged_command import run_logged
+from build.tensorrt_llm.lora import check_converted
+from build.tensorrt_llm.prepare import Job
+from build.tensorrt_llm.recipe import Recipe
+from build.tensorrt_llm.step_record import StepRecord
+from build.tensorrt_llm.toolchain import Toolchain, require_version
+from build.tensorrt_llm_config import ADAPTERS, ENGINE
+from build.tensorrt_llm_engine import CONFIG, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
+from build.tokenizer import TokenizerFacts, from_hugging_face
+
+CHECKPOINT, GUIDES, LOGS = "checkpoint", "guides", "logs"
+GUIDES_FILE = "xgrammar_tokenizer_info.json"
+
+_GUIDE_KEYS = {"encoded_vocab", "stop_token_ids"}
+
+
+class Steps:
+    """Fills a job's work folder: guides, adapters, checkpoint and engine, with a log of each."""
+
+    def __init__(
+        self, job: Job, toolchain: Toolchain, record: StepRecord, reporter: Reporter, source_sha256: str
+    ) -> None:
+        self._job = job
+        self._toolchain = toolchain
+        self._record = record
+        self._reporter = reporter
+        self._source = source_sha256
+
+    def run(self, num_gpus: int) -> None:
+        """Raises BuildError for the first step that fails; those before it are not done again."""
+        job, tools, work = self._job, self._toolchain.tools, self._job.work
+        (work / "home").mkdir(exist_ok=True)
+        write_tokenizer(job, work / "tokenizer")
+        self._prepare()
+        info = tools.tokenizer_info(job.source.path, work / GUIDES)
+        self._step("Writing the tokenizer's table for guided decoding", GUIDES, info, check_guides)
+        for number, adapter in enumerate(job.adapters, 1):
+            folder = f"{ADAPTERS}/{number}"
+            title = f"Converting the LoRA adapter {adapter.name}"
+            self._step(title, folder, tools.adapter(adapter.path, work / folder), check_converted)
+        checkpoint = tools.checkpoint(job.recipe, job.source.path, work / CHECKPOINT)
+        engine = tools.engine(job.recipe, work / CHECKPOINT, work / ENGINE, num_gpus)
+        if self._is_done(ENGINE, [*checkpoint, *engine], self._check_engine):
+            return
+        verb = "Quantizing" if job.recipe.tool == "quantize" else "Converting"
+        title = f"{verb} the checkpoint to {job.recipe.precision}"
+        self._step(title, CHECKPOINT, checkpoint, lambda folder: check_checkpoint(folder, job.recipe))
+        title = f"Compiling {job.recipe.world_size} engine(s)"
+        self._step(title, ENGINE, engine, self._check_engine, checkpoint)
+
+    def _prepare(self) -> None:
+        preparation = self._toolchain.preparation()
+        if preparation is not None:
+            log = self._job.work / LOGS / "image.log"
+            run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
+        with self._reporter.step(f"Asking {self._toolchain.title} for its version"):
+            require_version(self._toolchain)
+
+    def _step(
+        self,
+        title: str,
+        output: str,
+        command: Sequence[str],
+        check: Callable[[Path], None],
+        before: Sequence[str] = (),
+    ) -> None:
+        """Runs the command, unless it did with the same inputs (`before` are more of them) and passes."""
+        inputs = [*before, *command]
+        if self._is_done(output, inputs, check):
+            self._reporter.say(f"{title}: done before")
+            return
+        folder = self._job.work / output
+        self._record.forget(output)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        log = self._job.work / LOGS / f"{output.replace('/', '-')}.log"
+        run_logged(title, self._toolchain.command(command), log, self._reporter)
+        check(folder)
+        self._record.note_done(output, self._key(inputs))
+
+    def _is_done(self, output: str, inputs: Sequence[str], check: Callable[[Path], None]) -> bool:
+        if not self._record.is_done(output, self._key(inputs)):
+            return False
+        try:
+            check(self._job.work / output)
+        except BuildError:
+            return False
+        return True
+
+    def _key(self, inputs: Sequence[str]) -> list[str]:
+        return [self._source, TENSORRT_LLM_VERSION, str(self._job.recipe.gpus_per_node), *inputs]
+
+    def _check_engine(self, folder: Path) -> None:
+        check_engine(folder, self._job.recipe)
+
+
+def write_tokenizer(job: Job, folder: Path) -> TokenizerFacts:
+    """Writes tokenizer and chat template; raises BuildError when they don't go with the model."""
+    facts = from_hugging_face(job.source.path, folder)
+    if facts.vocab_size > job.shape.vocab:
+        raise BuildError(f"The tokenizer has {facts.vocab_size} tokens, the model only {job.shape.vocab}.")
+    return facts
+
+
+def check_guides(folder: Path) -> None:
+    """Raises BuildError unless the table of tokens for xgrammar is there."""
+    path = folder / GUIDES_FILE
+    try:
+        has_keys = json.loads(path.read_text(encoding="utf-8")).keys() >= _GUIDE_KEYS
+    except (OSError, ValueError, AttributeError) as error:
+        raise BuildError(f"{path} is not a table of tokens: {error}.") from error
+    if not has_keys:
+        raise BuildError(f"{path} lacks {' or '.join(sorted(_GUIDE_KEYS))}.")
+
+
+def check_checkpoint(folder: Path, recipe: Recipe) -> None:
+    """Raises BuildError unless each rank has its weights."""
+    for name in (CONFIG, *(f"rank{rank}.safetensors" for rank in range(recipe.world_size))):
+        if not (folder / name).is_file():
+            raise BuildError(f"The command ended well, but left no {folder / name}.")
+
+
+def check_engine(folder: Path, recipe: Recipe) -> None:
+    """Sets the GPUs of a node, for which is no flag; raises BuildError unless the recipe fits the engine."""
+    set_gpus_per_node(folder / CONFIG, recipe.gpus_per_node)
+    engine = read_tensorrt_llm_engine(folder)
+    found = (engine.version, engine.tensor_parallel, engine.pipeline_parallel, engine.max_seq_len)
+    wanted = (TENSORRT_LLM_VERSION, recipe.tp_size, recipe.pp_size, recipe.max_seq_len)
+    for name, is_value, value in zip(("version", "TP", "PP", "max_seq_len"), found, wanted, strict=True):
+        if is_value != value:
+            raise BuildError(f"{folder} has {name} {is_value}, the recipe says {value}.")
+
+
+def set_gpus_per_node(path: Path, number: int) -> None:
+    """Edits the engine's config.json, which upstream's runtime compares with the real node."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        mapping = config["pretrained_config"]["mapping"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BuildError(f"{path} is no engine's config.json: {error!r}.") from error
+    if mapping.get("gpus_per_node") != number:
+        mapping["gpus_per_node"] = number
+        path.write_text(json.dumps(config, indent=4), encoding="utf-8")

@@ -1,0 +1,152 @@
+"""Where TensorRT-LLM's tools run: here, inside NVIDIA's container, or in that container through Docker."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from build.errors import BuildError
+from build.tensorrt_llm.commands import Tools
+from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION
+
+IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
+
+# Where NVIDIA's image has upstream's examples/ (its Dockerfile copies them to /app).
+_EXAMPLES = Path("/app/examples")
+# As NVIDIA starts the image (tensorrtllm_backend's README).
+_LIMITS = ("--shm-size=2g", "--ulimit=memlock=-1", "--ulimit=stack=67108864")
+# The user's own settings that downloads of calibration texts and the choice of GPUs depend on.
+_PASSED_ON = (
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "CUDA_VISIBLE_DEVICES",
+)
+
+
+class Toolchain(Protocol):
+    """Runs upstream's tools; paths mean the same inside and outside."""
+
+    @property
+    def tools(self) -> Tools: ...
+
+    @property
+    def title(self) -> str: ...
+
+    def preparation(self) -> list[str] | None:
+        """A command that must have run once before all others, if there is one."""
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """The command line that runs these words where the tools are."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The tools of this machine, which is NVIDIA's container or has TensorRT-LLM installed."""
+
+    tools: Tools
+
+    @property
+    def title(self) -> str:
+        return f"TensorRT-LLM of {self.tools.python}"
+
+    def preparation(self) -> list[str] | None:
+        return None
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        return list(words)
+
+
+@dataclass(frozen=True)
+class Docker:
+    """The tools of NVIDIA's image; `reads` and `writes` are mounted at their own paths."""
+
+    program: str
+    image: str
+    reads: tuple[Path, ...]
+    writes: tuple[Path, ...]
+    home: Path
+    has_image: bool
+
+    @property
+    def tools(self) -> Tools:
+        return Tools("python3", "trtllm-build", _EXAMPLES)
+
+    @property
+    def title(self) -> str:
+        return f"Docker image {self.image}"
+
+    def preparation(self) -> list[str] | None:
+        return None if self.has_image else [self.program, "pull", self.image]
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        mounts = [f"--volume={path}:{path}:ro" for path in self.reads]
+        mounts += [f"--volume={path}:{path}" for path in self.writes]
+        # As the user, so that what is built is the user's; libraries ask for a name, which the image has not.
+        user = [f"--user={os.getuid()}:{os.getgid()}", f"--env=HOME={self.home}", "--env=USER=builder"]
+        passed = [f"--env={name}" for name in _PASSED_ON if name in os.environ]
+        run = [self.program, "run", "--rm", "--init", "--gpus=all", *_LIMITS, *user, "--env=LOGNAME=builder"]
+        return [*run, *passed, *mounts, f"--workdir={self.home}", self.image, *words]
+
+
+def find_toolchain(
+    reads: Sequence[Path], writes: Sequence[Path], home: Path, variables: Mapping[str, str]
+) -> Toolchain:
+    """Prefers the tools at hand; raises BuildError when there are none and no Docker that answers."""
+    trtllm_build = shutil.which("trtllm-build")
+    if trtllm_build:
+        examples = Path(variables.get("TENSORRT_LLM_EXAMPLES") or _EXAMPLES)
+        if not (examples / "quantization").is_dir():
+            raise BuildError(
+                f"{trtllm_build} is here, but upstream's examples are not in {examples}; say where they are "
+                "with TENSORRT_LLM_EXAMPLES."
+            )
+        return Direct(Tools(_interpreter(Path(trtllm_build)), trtllm_build, examples))
+    docker = shutil.which("docker")
+    if docker is None:
+        raise BuildError(
+            f"Neither trtllm-build nor docker is here; run this inside {IMAGE}, or install Docker and the "
+            "NVIDIA Container Toolkit."
+        )
+    if not _answers([docker, "version", "--format={{.Server.Version}}"]):
+        raise BuildError("Docker does not answer; start it, and let this user use it (group docker).")
+    image = variables.get("TENSORRT_LLM_IMAGE") or IMAGE
+    has_image = _answers([docker, "image", "inspect", image])
+    return Docker(docker, image, tuple(reads), tuple(writes), home, has_image)
+
+
+def require_version(toolchain: Toolchain) -> str:
+    """Asks the tools for their version; raises BuildError for any but the one that all this is made for."""
+    command = toolchain.command(toolchain.tools.version())
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    lines = [line.split() for line in result.stdout.splitlines()]
+    found = next((words[1] for words in lines if len(words) == 2 and words[0] == "tensorrt_llm"), None)
+    if found is None:
+        reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+        raise BuildError(f"{toolchain.title} does not run: {reason}")
+    if found != TENSORRT_LLM_VERSION:
+        raise BuildError(
+            f"{toolchain.title} is version {found}, and engines are built and served with "
+            f"{TENSORRT_LLM_VERSION}; use {IMAGE}."
+        )
+    return found
+
+
+def _answers(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
+
+
+def _interpreter(program: Path) -> str:
+    """The Python of a script that pip installed: the one that has tensorrt_llm, whatever PATH says."""
+    with program.open("rb") as file:
+        first = file.readline(1024)
+    words = first.removeprefix(b"#!").split() if first.startswith(b"#!") else []
+    if words and b"python" in words[0]:
+        return words[0].decode()
+    return "python3"
