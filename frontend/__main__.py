@@ -25,7 +25,7 @@ def main() -> None:
 
 def _server(settings: Settings) -> uvicorn.Server:
     def application(drain: Drain) -> FastAPI:
-        return create_app(settings, Triton(settings.triton_grpc_address, settings.triton_model), drain)
+        return create_app(settings, Triton(settings), drain)
 
     return create_server(settings, application)
 

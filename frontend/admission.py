@@ -52,7 +52,7 @@ class Admission:
         return Slots(self._gate, request, work, self._capacity(model))
 
     def _capacity(self, model: ServedModel) -> int:
-        default = math.ceil(model.max_num_seqs * IN_FLIGHT_PER_SEQUENCE)
+        default = math.ceil(model.max_num_seqs * self._triton.num_servers * IN_FLIGHT_PER_SEQUENCE)
         return self._settings.max_concurrent_requests or default
 
     def _require_within_limits(self, parameters: GenerationParameters) -> None:

@@ -36,7 +36,7 @@ CLIENT_CLOSED_REQUEST = 499
 def create_app(
     settings: Settings, triton: Triton, drain: Drain | None = None, ledger: SharedLedger | None = None
 ) -> FastAPI:
-    """The ASGI application; it closes `triton` when it shuts down, and lets nobody in once it drains.
+    """The ASGI application; it starts and closes `triton`, and lets nobody in once it drains.
 
     Workers that serve together have a ledger in common, to which each is attached; one alone needs none.
     """
@@ -45,6 +45,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        triton.start()
         gate.open()
         following = asyncio.create_task(keys.keep_up_to_date())
         yield

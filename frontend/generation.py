@@ -10,14 +10,16 @@ from typing import Literal
 from tritonclient.grpc import service_pb2
 
 from frontend.chat_translation import named_for_client
+from frontend.conversation import conversation_key
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
+from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
-from frontend.triton import Triton, is_final
+from frontend.triton import Triton
 
 FinishReason = Literal["stop", "length"]
 
@@ -58,9 +60,12 @@ async def generate(
 ) -> AsyncGenerator[Delta, None]:
     """Deltas in order, the last one with a finish reason; closing it early stops the engine."""
     reader = _ResponseReader(model, generation)
+    request = _infer_request(model, generation)
+    conversation = conversation_key(generation.inputs)
+    is_streamed = bool(generation.inputs["stream"])
     # The engine's refusals name its tensors; the client knows fields.
     with named_for_client(generation.field_names):
-        async with aclosing(triton.infer(_infer_request(model, generation))) as responses:
+        async with aclosing(triton.infer(request, conversation, is_streamed)) as responses:
             async for response in responses:
                 outputs = read_outputs(response)
                 top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)

@@ -1,15 +1,25 @@
 """What the frontend knows of the model it serves: read from the config.pbtxt files over gRPC."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tritonclient.grpc import model_config_pb2
 
 from frontend.errors import EngineFailed
 
 ENGINE_MODEL = "tensorrt_llm"
+# What every generation needs, and its stop request.
+_ENSEMBLE_INPUTS = (
+    "messages", "text_input", "prompt_ids", "max_tokens", "seed", "stream",
+    "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
+)  # fmt: skip
+_ENSEMBLE_OUTPUTS = ("output_ids", "output_bytes", "num_input_tokens")
+_ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
 LORA_INPUT = "lora_task_id"
+
+_Named: TypeAlias = "model_config_pb2.ModelInput | model_config_pb2.ModelOutput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class ServedModel:
     """Inputs of the engine that it honours."""
     adapters: Mapping[str, int]
     """LoRA adapters: what clients put into `model` -> the engine's task id."""
-    created: int
+    created: int = field(compare=False)
     """Unix time at which the frontend first saw the model."""
 
     @property
@@ -50,13 +60,16 @@ def ensemble_steps(ensemble: model_config_pb2.ModelConfig) -> tuple[str, ...]:
 def served_model(
     ensemble: model_config_pb2.ModelConfig, steps: Mapping[str, model_config_pb2.ModelConfig], created: int
 ) -> ServedModel:
-    """Raises EngineFailed when a parameter of the repository is missing or malformed."""
+    """Raises EngineFailed when a tensor or a parameter is missing or malformed."""
     parameters = {
         key: value.string_value
         for config in (*steps.values(), ensemble)
         for key, value in config.parameters.items()
     }
     try:
+        _require_tensors(ensemble.name, "input", ensemble.input, _ENSEMBLE_INPUTS)
+        _require_tensors(ensemble.name, "output", ensemble.output, _ENSEMBLE_OUTPUTS)
+        _require_tensors(ENGINE_MODEL, "input", steps[ENGINE_MODEL].input, _ENGINE_INPUTS)
         name = parameters["served_model_name"]
         engine_inputs = _engine_inputs(steps[ENGINE_MODEL])
         return ServedModel(
@@ -82,6 +95,12 @@ def _tokens_per_block(engine: model_config_pb2.ModelConfig, engine_inputs: froze
     if "return_perf_metrics" not in engine_inputs:
         return None
     return int(engine.parameters["tokens_per_block"].string_value or 0) or None
+
+
+def _require_tensors(model: str, kind: str, tensors: Iterable[_Named], required: Sequence[str]) -> None:
+    lacking = set(required).difference(tensor.name for tensor in tensors)
+    if lacking:
+        raise ValueError(f"{model} lacks the {kind} {min(lacking)}")
 
 
 def _engine_inputs(engine: model_config_pb2.ModelConfig) -> frozenset[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.api_key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
+from frontend.name_resolution import is_target
 
 
 class SettingsError(Exception):
@@ -22,7 +23,7 @@ class Settings(BaseSettings):
 
     frontend_host: str = "127.0.0.1"
     frontend_port: int = Field(default=8000, ge=1, le=65535)
-    triton_grpc_address: str = Field(default="127.0.0.1:8001", pattern=r"^[^:\s]+:\d{1,5}$")
+    triton_grpc_addresses: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     triton_model: str = "ensemble"
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     max_concurrent_requests: int | None = Field(default=None, ge=1)
     max_queued_requests: int = Field(default=1024, ge=0)
     queue_timeout_s: float = Field(default=60, gt=0)
+    first_token_timeout_s: float = Field(default=300, gt=0)
+    token_timeout_s: float = Field(default=60, gt=0)
+    request_timeout_s: float = Field(default=3600, gt=0)
     sse_keep_alive_s: float = Field(default=15, gt=0)
     receive_timeout_s: float = Field(default=60, gt=0)
     send_timeout_s: float = Field(default=30, gt=0)
@@ -46,12 +50,24 @@ class Settings(BaseSettings):
     log_prompts: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "triton_grpc_addresses", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         return (
-            tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+            tuple(item.strip() for item in value.split(",") if item.strip())
+            if isinstance(value, str)
+            else value
         )
+
+    @field_validator("triton_grpc_addresses")
+    @classmethod
+    def _require_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for target in targets:
+            if not is_target(target):
+                raise ValueError(f"{target} is neither HOST:PORT nor a target of gRPC's")
+        if not targets:
+            raise ValueError("there must be one address at least")
+        return targets
 
     @field_validator("api_keys_file", "tls_cert_file", "tls_key_file")
     @classmethod

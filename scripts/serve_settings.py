@@ -63,7 +63,7 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
     grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
     os.environ["FRONTEND_HOST"] = host
     os.environ["FRONTEND_PORT"] = str(port)
-    os.environ["TRITON_GRPC_ADDRESS"] = f"{LOOPBACK}:{grpc_port}"
+    os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
     try:
         frontend = read_settings()
         frontend.read_keys()

@@ -17,6 +17,8 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from frontend.endpoint import PROBE_ID
+
 MODEL_REPOSITORY = Path(__file__).parents[2] / "model_repository"
 END_ID = 2
 FIRST_TOP_ID = 500
@@ -43,6 +45,10 @@ class Script:
     ends_by_end_id: bool = True
     num_prompt_tokens: int = 5
     num_reused_blocks: int = 0
+    pause_s: float = 0
+    """Before each response."""
+    answers: Sequence[tuple[dict[str, Output], bool]] | None = None
+    """Sent as they are in place of all this, each with its final flag; then it hangs unless one was final."""
     hangs_after: int | None = None
     """Number of responses after which nothing more comes until a stop request."""
     fails_after: int | None = None
@@ -55,6 +61,10 @@ class Script:
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     script: Script = field(default_factory=Script)
     is_ready: bool = True
+    dead_model: str | None = None
+    """A model whose process has died, of which Triton says so only when it is asked something."""
+    num_running: int = 0
+    """Generations that the engine works on."""
     requests: list[service_pb2.ModelInferRequest] = field(default_factory=list)
     stopped_ids: list[str] = field(default_factory=list)
     ended_ids: list[str] = field(default_factory=list)
@@ -68,10 +78,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         # An engine that honours every input: which ones the embedded engine refuses may change.
         self.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = ""
         self._stops: dict[str, asyncio.Event] = {}
+        """Of the generations that run."""
 
     def reset(self, script: Script) -> None:
         self.script = script
         self.is_ready = True
+        self.dead_model = None
         for seen in (self.requests, self.stopped_ids, self.ended_ids):
             seen.clear()
         self.stop_ended.clear()
@@ -84,10 +96,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
     async def ModelInfer(self, request, context):  # noqa: N802 - gRPC's name
+        await self._fail_if_dead(request.model_name, context)
         await self._refuse_unknown_inputs(request, context)
-        self.requests.append(request)
-        if self.script.fails_after == 0:
-            await context.abort(self.script.status, self.script.details)
+        if request.id != PROBE_ID:
+            self.requests.append(request)
+            if self.script.fails_after == 0:
+                await context.abort(self.script.status, self.script.details)
         if request.model_name == "postprocess":
             return _spelled(request)
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
@@ -100,34 +114,45 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self, requests: AsyncIterator[service_pb2.ModelInferRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
         request = await anext(requests)
+        await self._fail_if_dead(request.model_name, context)
         if request.model_name == "tensorrt_llm":
             yield self._stop(request)
             return
         await self._refuse_unknown_inputs(request, context)
         self.requests.append(request)
-        async for response in self._generate(request, context):
-            yield service_pb2.ModelStreamInferResponse(infer_response=response)
+        assert request.id not in self._stops, "an id must be unique"
+        stop = self._stops[request.id] = asyncio.Event()
+        self.num_running += 1
+        try:
+            async for response in self._generate(request, context, stop):
+                yield service_pb2.ModelStreamInferResponse(infer_response=response)
+        finally:
+            del self._stops[request.id]
+            self.num_running -= 1
         self.ended_ids.append(request.id)
-        if self._stops[request.id].is_set():
+        if stop.is_set():
             self.stop_ended.set()
 
     def inputs(self, index: int = 0) -> dict[str, object]:
         """Inputs of a received request, decoded."""
-        request = self.requests[index]
-        return {
-            tensor.name: _decode(tensor.datatype, raw)
-            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
-        }
+        return _decoded_inputs(self.requests[index])
 
     def _stop(self, request: service_pb2.ModelInferRequest) -> service_pb2.ModelStreamInferResponse:
         declared = {tensor.name for tensor in self.configs["tensorrt_llm"].input if not tensor.optional}
         sent = {tensor.name for tensor in request.inputs}
         assert declared | {"stop"} <= sent, f"stop request lacks {declared - sent}"
-        self.stopped_ids.append(request.id)
-        self._stops.setdefault(request.id, asyncio.Event()).set()
+        if request.id != PROBE_ID:
+            self.stopped_ids.append(request.id)
+        if request.id in self._stops:
+            self._stops[request.id].set()
         response = service_pb2.ModelInferResponse(model_name="tensorrt_llm", id=request.id)
         response.parameters["triton_final_response"].bool_param = True
         return service_pb2.ModelStreamInferResponse(infer_response=response)
+
+    async def _fail_if_dead(self, model_name: str, context: grpc.aio.ServicerContext) -> None:
+        if self.dead_model is not None and model_name in ("ensemble", self.dead_model):
+            details = f"Stub process '{self.dead_model}_0_0' is not healthy."
+            await context.abort(grpc.StatusCode.INTERNAL, details)
 
     async def _refuse_unknown_inputs(
         self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext
@@ -141,19 +166,27 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
 
     async def _generate(
-        self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext
+        self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext, stop: asyncio.Event
     ) -> AsyncIterator[service_pb2.ModelInferResponse]:
         script = self.script
-        stop = self._stops.setdefault(request.id, asyncio.Event())
+        if script.answers is not None:
+            for outputs, is_final in script.answers:
+                yield _response(request.id, outputs, is_final)
+            if not any(is_final for _, is_final in script.answers):
+                await stop.wait()
+            return
         wanted = {tensor.name for tensor in request.outputs}
         chunks = [*script.chunks, []] if script.ends_by_end_id else list(script.chunks)
-        inputs = self.inputs(len(self.requests) - 1)
+        inputs = _decoded_inputs(request)
         is_stream = inputs.get("stream", [False])[0]
         num_prompt_top = inputs.get("num_prompt_log_probs", [-1])[0]
         if not is_stream and script.hangs_after is None and script.fails_after is None:
             chunks = [[token for chunk in chunks for token in chunk]]
         num_tokens = 0
         for index, chunk in enumerate(chunks):
+            if script.pause_s:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), script.pause_s)
             if index == script.fails_after:
                 await context.abort(script.status, script.details)
             while index == script.hangs_after and not (stop.is_set() or self.released.is_set()):
@@ -171,6 +204,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 return
         if script.fails_after == len(chunks):
             await context.abort(script.status, script.details)
+
+
+def _decoded_inputs(request: service_pb2.ModelInferRequest) -> dict[str, object]:
+    return {
+        tensor.name: _decode(tensor.datatype, raw)
+        for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+    }
 
 
 def _config(path: Path) -> model_config_pb2.ModelConfig:

@@ -74,7 +74,7 @@ def frontend_process(log: Path, **settings: object) -> Iterator[Frontend]:
         port = free_port()
         variables = {
             "FRONTEND_PORT": port,
-            "TRITON_GRPC_ADDRESS": f"127.0.0.1:{grpc_port}",
+            "TRITON_GRPC_ADDRESSES": f"127.0.0.1:{grpc_port}",
             "API_KEYS": API_KEY,
             **{name.upper(): value for name, value in settings.items()},
         }

@@ -11,7 +11,7 @@ from scripts.serve_settings import ServeSettings
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     # read() passes the addresses on by these; setting them here restores them after the test.
-    for name in ("API_KEYS", "API_KEYS_FILE", "FRONTEND_HOST", "FRONTEND_PORT", "TRITON_GRPC_ADDRESS"):
+    for name in ("API_KEYS", "API_KEYS_FILE", "FRONTEND_HOST", "FRONTEND_PORT", "TRITON_GRPC_ADDRESSES"):
         monkeypatch.setenv(name, "")
 
 

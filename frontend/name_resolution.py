@@ -1,0 +1,67 @@
+"""Targets as an operator writes them -> addresses, each of which is one server.
+
+gRPC's own resolver stays inside its channel: it would hide which address runs a generation, where the stop
+request must go, and its round robin knows neither load nor prefix. So the system's resolver is asked, and
+each address gets a channel; a target that names its resolver (dns:///triton:8001, unix:/run/triton.sock) is
+left to gRPC.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+logger = logging.getLogger(__name__)
+
+_HOST_AND_PORT = re.compile(r"(?P<host>[^:/\s\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
+_GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+
+
+def is_target(text: str) -> bool:
+    """Whether it is HOST:PORT or a target in gRPC's syntax."""
+    host_and_port = _HOST_AND_PORT.fullmatch(text)
+    if host_and_port is None:
+        return _GRPC_TARGET.fullmatch(text) is not None
+    return 0 < int(host_and_port["port"]) < 65536
+
+
+Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
+
+
+class Name:
+    """One target; remembers what it last resolved to."""
+
+    def __init__(self, target: str, resolve: Resolve | None = None) -> None:
+        self._target = target
+        self._resolve = resolve or _resolve
+        self._last: list[str] = []
+
+    async def addresses(self) -> list[str]:
+        """Of a name that can't be resolved now, those it had before."""
+        host_and_port = _HOST_AND_PORT.fullmatch(self._target)
+        if host_and_port is None or _is_address(host_and_port["host"]):
+            return [self._target]
+        try:
+            self._last = await self._resolve(host_and_port["host"], int(host_and_port["port"]))
+        except OSError as error:
+            logger.warning("%s can't be resolved: %s", self._target, error)
+        return self._last
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [
+        f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
+        for family, _, _, _, address in found
+    ]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

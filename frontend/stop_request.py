@@ -1,0 +1,71 @@
+"""Ends a generation that nobody waits for, as TensorRT-LLM's backend provides: by a request of the same id.
+
+Cancelling a call on an ensemble does not reach its decoupled step (seen on tritonserver 2.51).
+"""
+
+import asyncio
+import logging
+
+import grpc
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from frontend.errors import ApiError
+from frontend.generation_stream import STATUS_METADATA, GenerationStream
+from frontend.served_model import ENGINE_MODEL
+from frontend.tensors import add_input
+from frontend.triton_errors import engine_error
+
+logger = logging.getLogger(__name__)
+
+# Repeated until the generation has ended: the first may overtake it while it is still in preprocess.
+INTERVAL_S = 0.1
+# What preprocess may take with the longest prompt, before the engine knows the id.
+GIVE_UP_S = 30.0
+TIMEOUT_S = 5.0
+
+_INT32 = model_config_pb2.DataType.TYPE_INT32
+_BOOL = model_config_pb2.DataType.TYPE_BOOL
+
+
+async def stop_until_ended(stub: service_pb2_grpc.GRPCInferenceServiceStub, stream: GenerationStream) -> None:
+    """One that was lost counts as ended once a stop request has been answered."""
+    request_id = stream.request.id
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + GIVE_UP_S
+    while loop.time() < give_up_at:
+        is_answered = await _is_stopped(stub, request_id)
+        if stream.was_lost:
+            if is_answered:
+                return
+            await asyncio.sleep(INTERVAL_S)
+        elif await stream.ended(INTERVAL_S):
+            return
+    logger.error("generation %s did not end within %d s of stop requests", request_id, GIVE_UP_S)
+    stream.cancel()
+
+
+async def send_stop(
+    stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str, timeout_s: float = TIMEOUT_S
+) -> None:
+    """Returns when the engine has answered, as it does for ids that it does not know; raises ApiError."""
+    request = service_pb2.ModelInferRequest(model_name=ENGINE_MODEL, id=request_id)
+    add_input(request, "input_lengths", 1, _INT32)
+    add_input(request, "request_output_len", 1, _INT32)
+    add_input(request, "stop", True, _BOOL)
+    call = stub.ModelStreamInfer(timeout=timeout_s, metadata=STATUS_METADATA)
+    try:
+        await call.write(request)
+        await call.done_writing()
+        async for _ in call:
+            pass
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        raise engine_error(await call.code(), await call.details() or "") from error
+
+
+async def _is_stopped(stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str) -> bool:
+    try:
+        await send_stop(stub, request_id)
+    except ApiError as error:
+        logger.warning("stop request for %s failed: %s", request_id, error)
+        return False
+    return True
