@@ -16,8 +16,8 @@ from frontend.errors import (
 
 logger = logging.getLogger(__name__)
 
-# "Stub process 'preprocess_0_0' is not healthy", as an internal error: a Python model's process has died, until
-# Triton is restarted.
+# "Stub process 'preprocess_0_0' is not healthy", as an internal error: a Python model's process has died, and
+# Triton runs on without it.
 DEAD_MODEL = "Stub process"
 
 

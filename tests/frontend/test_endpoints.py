@@ -208,7 +208,8 @@ def test_a_server_that_comes_back_serves_the_next_request() -> None:
             fake.configs["ensemble"].parameters["served_model_name"].string_value = "new"
             await server.start()
             # gRPC waits up to a second between two attempts to connect.
-            await asyncio.sleep(1.1)
+            while not await triton.is_ready():
+                await asyncio.sleep(0.1)
             assert await count(triton, "b") == 3
             assert (await triton.served_model()).name == "new"
 
