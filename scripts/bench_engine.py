@@ -22,7 +22,9 @@ class BareEngine:
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         parameters = {key: {"string_value": value.string_value} for key, value in config.parameters.items()}
         settings = read_settings({"parameters": parameters}, repository)
-        self._pipeline = open_paged_pipeline(settings.engine, settings.max_kv_tokens, settings.max_num_tokens)
+        self._pipeline = open_paged_pipeline(
+            settings.engine, settings.max_kv_tokens, settings.max_num_tokens, settings.max_draft_len
+        )
 
     def tokens_per_second(self, prompts: Sequence[list[int]], num_tokens: int) -> float:
         """Output tokens per second of one greedy generation per prompt, all at once."""

@@ -23,20 +23,24 @@ class FakeDecoder:
         self._writer = writer
         self._before_step = before_step
         self._followers: dict[object, Iterator[int]] = {}
+        self._written: dict[object, list[int]] = {}
 
     def infer(self, chunks: Sequence[Chunk]) -> Logits:
         self._before_step()
         self.num_steps += 1
-        rows = [self._row(chunk) for chunk in chunks if chunk.num_rows]
+        rows = [row for chunk in chunks if chunk.num_rows for row in self._rows(chunk)]
         return np.array(rows, np.float32).reshape(-1, VOCAB_SIZE)
 
-    def _row(self, chunk: Chunk) -> Logits:
-        sequence = chunk.sequence
-        if sequence not in self._followers:
-            self._followers[sequence] = self._writer(sequence.request.prompt_ids)
-        row = np.zeros(VOCAB_SIZE, np.float32)
-        row[next(self._followers[sequence])] = 10
-        return row
+    def _rows(self, chunk: Chunk) -> Iterator[Logits]:
+        """After the ids, and after each guessed one."""
+        prompt_ids = chunk.sequence.request.prompt_ids
+        written = self._written.setdefault(chunk.sequence, [])
+        follower = self._followers.setdefault(chunk.sequence, self._writer(prompt_ids))
+        for place in range(chunk.end - len(prompt_ids), chunk.end - len(prompt_ids) + len(chunk.draft) + 1):
+            written.extend(next(follower) for _ in range(len(written), place + 1))
+            row = np.zeros(VOCAB_SIZE, np.float32)
+            row[written[place]] = 10
+            yield row
 
 
 class FakePipeline(PagedPipeline):
@@ -47,7 +51,7 @@ class FakePipeline(PagedPipeline):
         max_kv_tokens: int = 1024,
     ) -> None:
         self.decoder = FakeDecoder(writer, before_step)
-        scheduler = StepScheduler(num_blocks_for(max_kv_tokens), max_num_tokens=512)
+        scheduler = StepScheduler(num_blocks_for(max_kv_tokens), max_num_tokens=512, max_draft_len=5)
         super().__init__(self.decoder, scheduler, _chooser())
 
 

@@ -22,6 +22,7 @@ PARAMETERS = {
     "max_model_len": "64",
     "max_num_seqs": "4",
     "max_num_tokens": "32",
+    "max_draft_len": "5",
     "tokens_per_block": "32",
     "max_tokens_in_paged_kv_cache": "64",
 }

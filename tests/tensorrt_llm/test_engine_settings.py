@@ -40,6 +40,7 @@ def test_the_committed_parameters(committed: Any, models: Path) -> None:
         max_num_seqs=64,
         max_num_tokens=512,
         max_kv_tokens=131072,
+        max_draft_len=5,
     )
 
 
@@ -58,6 +59,7 @@ def test_every_input_is_read_or_refused(committed: Any) -> None:
         ("max_model_len", "many"),
         ("max_num_seqs", "-1"),
         ("max_num_tokens", "1.5"),
+        ("max_draft_len", "-1"),
         ("tokens_per_block", "64"),
         ("max_tokens_in_paged_kv_cache", ""),
         ("max_tokens_in_paged_kv_cache", "8191"),
@@ -72,7 +74,15 @@ def test_a_bad_parameter_is_named(committed: Any, models: Path, name: str, text:
 
 
 @pytest.mark.parametrize(
-    "name", ["engine_dir", "max_model_len", "max_num_seqs", "max_num_tokens", "max_tokens_in_paged_kv_cache"]
+    "name",
+    [
+        "engine_dir",
+        "max_model_len",
+        "max_num_seqs",
+        "max_num_tokens",
+        "max_draft_len",
+        "max_tokens_in_paged_kv_cache",
+    ],
 )
 def test_a_missing_parameter_is_named(committed: Any, models: Path, name: str) -> None:
     parameters = {key: value for key, value in committed["parameters"].items() if key != name}

@@ -39,10 +39,21 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With weights in bytes, which OpenVINO multiplies by bytes when there are several rows."""
+    folder = write_hugging_face(tmp_path_factory.mktemp("tiny") / "int8", CONFIG)
+    checkpoint = SafetensorsCheckpoint(folder / "config.json", [folder / "model.safetensors"])
+    model = LlamaGraph(checkpoint, PRECISIONS["int8"]).build(lambda: None)
+    openvino.save_model(model, folder / "openvino_model.xml", False)
+    return folder
+
+
 def open_exact(engine: Path, max_kv_tokens: int = 1024, max_num_tokens: int = 512) -> PagedPipeline:
     num_blocks = max_kv_tokens // BLOCK_TOKENS
     model = PagedModel(engine, num_blocks, EXACT)
-    return PagedPipeline(model, StepScheduler(num_blocks, max_num_tokens), TokenChooser(model.vocab_size))
+    scheduler = StepScheduler(num_blocks, max_num_tokens, max_draft_len=5)
+    return PagedPipeline(model, scheduler, TokenChooser(model.vocab_size))
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +156,44 @@ def test_a_stopped_sequence_writes_no_more(pipeline: PagedPipeline) -> None:
 
 
 def test_has_room_for_what_fits_besides_the_running(engine: Path) -> None:
-    pipeline = open_paged_pipeline(engine, max_kv_tokens=128, max_num_tokens=512)
+    pipeline = open_paged_pipeline(engine, max_kv_tokens=128, max_num_tokens=512, max_draft_len=5)
     assert pipeline.has_room_for(127)
     pipeline.start(request(LONG_PROMPT[:40]))
     assert pipeline.has_room_for(63)
     assert not pipeline.has_room_for(64)
+
+
+def written(pipeline: PagedPipeline, *requests: DecodingRequest, count: int = 80) -> list[list[int]]:
+    sequences = [pipeline.start(it) for it in requests]
+    while pipeline.has_work:
+        pipeline.step()
+        for sequence in sequences:
+            if len(sequence.ids) >= len(sequence.request.prompt_ids) + count:
+                pipeline.stop(sequence)
+    return [it.ids[len(it.request.prompt_ids) :][:count] for it in sequences]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=3, top_p=1.0, temperature=0.3, seed=4)])
+def test_drafts_and_company_change_no_id(quantized: Path, sampling: Sampling) -> None:
+    alone = open_paged_pipeline(quantized, 4096, 512, max_draft_len=0)
+    drafting = open_paged_pipeline(quantized, 4096, 512, max_draft_len=5)
+    requests = [DecodingRequest(LONG_PROMPT[start : start + 40], sampling) for start in range(0, 100, 10)]
+    expected = [written(alone, it)[0] for it in requests]
+    assert [written(drafting, it)[0] for it in requests] == expected
+    assert written(drafting, *requests[:2]) == expected[:2]
+    assert written(drafting, *requests) == expected
+
+
+def test_drafts_save_steps(quantized: Path) -> None:
+    pipeline = open_paged_pipeline(quantized, 4096, 512, max_draft_len=5)
+    sequence = pipeline.start(DecodingRequest(LONG_PROMPT[:40], Sampling()))
+    num_steps = 0
+    # A model of random weights soon goes round in circles.
+    while len(sequence.ids) < 240:
+        pipeline.step()
+        num_steps += 1
+    pipeline.stop(sequence)
+    assert num_steps < 150
 
 
 def test_refuses_a_model_that_changes_its_logits(tmp_path: Path, engine: Path) -> None:

@@ -62,7 +62,13 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
     try:
         vocab_size = read_vocab_size(settings.engine)
         return Engine(
-            partial(open_paged_pipeline, settings.engine, settings.max_kv_tokens, settings.max_num_tokens),
+            partial(
+                open_paged_pipeline,
+                settings.engine,
+                settings.max_kv_tokens,
+                settings.max_num_tokens,
+                settings.max_draft_len,
+            ),
             ModelLimits(vocab_size, settings.max_model_len),
             settings.max_num_seqs,
             GuideCompiler(settings.tokenizer, vocab_size),

@@ -23,6 +23,7 @@ class EngineSettings:
     max_num_seqs: int
     max_num_tokens: int
     max_kv_tokens: int
+    max_draft_len: int
 
 
 def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettings:
@@ -39,6 +40,7 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
         max_num_seqs=_count(parameters, "max_num_seqs"),
         max_num_tokens=_count(parameters, "max_num_tokens"),
         max_kv_tokens=_count(parameters, "max_tokens_in_paged_kv_cache"),
+        max_draft_len=_count(parameters, "max_draft_len", least=0),
     )
     if settings.max_kv_tokens < settings.max_model_len:
         raise InvalidSettings(
@@ -62,10 +64,10 @@ def _check_unsupported_inputs(parameters: Mapping[str, str]) -> None:
         raise InvalidSettings(f"unsupported_inputs: must be {','.join(sorted(UNSUPPORTED_INPUTS))}.")
 
 
-def _count(parameters: Mapping[str, str], name: str) -> int:
+def _count(parameters: Mapping[str, str], name: str, least: int = 1) -> int:
     text = _text(parameters, name)
-    if not text.isdecimal() or int(text) < 1:
-        raise InvalidSettings(f"{name}: must be a whole number, 1 at least, got {text!r}.")
+    if not text.isdecimal() or int(text) < least:
+        raise InvalidSettings(f"{name}: must be a whole number, {least} at least, got {text!r}.")
     return int(text)
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import openvino
 from cpu_inference import PROPERTIES, compile_for_cpu
-from kv_blocks import num_blocks_for
-from numpy.typing import NDArray
 from openvino import opset13 as ops
 from openvino._offline_transformations import paged_attention_transformation
 from step_scheduler import Chunk
+from step_tensors import step_tensors
 from token_scores import Logits
 
 
@@ -23,41 +22,21 @@ class PagedModel:
         model = openvino.Core().read_model(engine / "openvino_model.xml")
         paged_attention_transformation(model)
         _select_rows(model)
+        self._padding_block = num_blocks
         compiled = compile_for_cpu(model, properties)
         self.vocab_size = int(compiled.output(0).partial_shape[2].get_length())
         self._request = compiled.create_infer_request()
-        for name, cache in _kv_cache(compiled, num_blocks).items():
+        for name, cache in _kv_cache(compiled, num_blocks + 1).items():
             self._request.set_tensor(name, cache)
 
     def infer(self, chunks: Sequence[Chunk]) -> Logits:
         """The wanted rows, [rows, vocab_size], to read and change until the next call."""
-        for name, array in step_tensors(chunks).items():
+        for name, array in step_tensors(chunks, self._padding_block).items():
             self._request.set_tensor(name, openvino.Tensor(array))
         self._request.infer()
         logits: Logits = self._request.get_output_tensor(0).data
-        return logits.reshape(-1, self.vocab_size)
-
-
-def step_tensors(chunks: Sequence[Chunk]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
-    """The model's inputs: all ids one after another, and where each chunk and its blocks begin."""
-    ends = np.cumsum([chunk.num_tokens for chunk in chunks])
-    blocks = [chunk.sequence.table.blocks[: num_blocks_for(chunk.end)] for chunk in chunks]
-    return {
-        "input_ids": np.concatenate([chunk.sequence.ids[chunk.start : chunk.end] for chunk in chunks]),
-        "position_ids": np.concatenate([np.arange(chunk.start, chunk.end) for chunk in chunks]),
-        "past_lens": np.array([chunk.start for chunk in chunks], np.int32),
-        "subsequence_begins": _begins(ends),
-        "block_indices": np.concatenate(blocks).astype(np.int32),
-        "block_indices_begins": _begins(np.cumsum([len(held) for held in blocks])),
-        "max_context_len": np.array(max(chunk.end for chunk in chunks), np.int32),
-        "rows": np.concatenate(
-            [np.arange(end - chunk.num_rows, end) for chunk, end in zip(chunks, ends, strict=True)]
-        ),
-    }
-
-
-def _begins(ends: NDArray[np.int64]) -> NDArray[np.int32]:
-    return np.concatenate([[0], ends]).astype(np.int32)
+        num_rows = sum(chunk.num_rows + len(chunk.draft) for chunk in chunks)
+        return logits.reshape(-1, self.vocab_size)[:num_rows]
 
 
 def _select_rows(model: openvino.Model) -> None:

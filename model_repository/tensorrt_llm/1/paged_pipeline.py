@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from kv_blocks import num_blocks_for
 from paged_model import PagedModel
 from paged_sequence import DecodingRequest, PagedSequence
@@ -45,19 +44,39 @@ class PagedPipeline:
         self._scheduler.stop(sequence)
 
     def step(self) -> list[Choice]:
-        """One more id for each sequence whose ids are in the KV cache, and a part of their ids for others."""
+        """An id or more for each sequence that is in the KV cache, and a part of their ids for others."""
         chunks = self._scheduler.plan()
         logits = self._model.infer(chunks)
         self._scheduler.settle(chunks)
-        ends = np.cumsum([chunk.num_rows for chunk in chunks]).tolist()
-        for chunk, end in zip(chunks, ends, strict=True):
+        first_rows = []
+        end = 0
+        for chunk in chunks:
+            start, end = end, end + chunk.num_rows
             if chunk.sequence.is_scoring_prompt:
-                self._score_prompt(chunk, logits[end - chunk.num_rows : end])
-        rows = [end - 1 for chunk, end in zip(chunks, ends, strict=True) if chunk.is_last]
-        choices = self._choose(logits, rows, [chunk.sequence for chunk in chunks if chunk.is_last])
-        for choice in choices:
-            if choice.token_id is not None:
-                choice.sequence.append(choice.token_id)
+                self._score_prompt(chunk, logits[start:end])
+            if chunk.is_last:
+                first_rows.append((end - 1, chunk))
+            end += len(chunk.draft)
+        return self._write(logits, first_rows)
+
+    def _write(self, logits: Logits, rows: list[tuple[int, Chunk]]) -> list[Choice]:
+        """Goes on to a chunk's next row as long as the id chosen is the one that was drafted."""
+        choices: list[Choice] = []
+        num_right = 0
+        while rows:
+            chosen = self._choose(logits, [row for row, _ in rows], [chunk.sequence for _, chunk in rows])
+            choices += chosen
+            for choice in chosen:
+                if choice.token_id is not None:
+                    choice.sequence.append(choice.token_id)
+            rows = [
+                (row + 1, chunk)
+                for (row, chunk), choice in zip(rows, chosen, strict=True)
+                if chunk.draft[num_right : num_right + 1] == [choice.token_id]
+            ]
+            for _, chunk in rows:
+                chunk.sequence.num_computed += 1
+            num_right += 1
         return choices
 
     def _choose(self, logits: Logits, rows: list[int], sequences: list[PagedSequence]) -> list[Choice]:
@@ -73,8 +92,12 @@ class PagedPipeline:
         scores += self._chooser.score(logits[num_known : num_known + len(ids)], ids, request.num_top)
 
 
-def open_paged_pipeline(engine: Path, max_kv_tokens: int, max_num_tokens: int) -> PagedPipeline:
+def open_paged_pipeline(
+    engine: Path, max_kv_tokens: int, max_num_tokens: int, max_draft_len: int
+) -> PagedPipeline:
     """Takes an OpenVINO model, the tokens that its KV cache holds, and the most that one step computes."""
     num_blocks = num_blocks_for(max_kv_tokens)
     model = PagedModel(engine, num_blocks)
-    return PagedPipeline(model, StepScheduler(num_blocks, max_num_tokens), TokenChooser(model.vocab_size))
+    return PagedPipeline(
+        model, StepScheduler(num_blocks, max_num_tokens, max_draft_len), TokenChooser(model.vocab_size)
+    )

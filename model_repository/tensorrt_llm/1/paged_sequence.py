@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kv_blocks import BlockTable
 from logit_edits import LogitEdit
+from prompt_lookup import PromptLookup
 from sampling import Sampling
 from token_sampler import TokenSampler
 from token_scores import TokenScore
@@ -35,6 +36,7 @@ class PagedSequence:
         self.prompt_scores: list[TokenScore] = []
         self.sampler = TokenSampler(request.sampling)
         self.table = BlockTable()
+        self._lookup = PromptLookup()
         self.num_computed = 0
         self.num_reused = 0
 
@@ -55,6 +57,10 @@ class PagedSequence:
     def is_scoring_prompt(self) -> bool:
         """The first id of a prompt has no score."""
         return self.request.wants_prompt_scores and len(self.prompt_scores) < len(self.request.prompt_ids) - 1
+
+    def draft(self, max_tokens: int) -> Sequence[int]:
+        """Ids that may follow."""
+        return self._lookup.draft(self.ids, max_tokens)
 
     def append(self, token_id: int) -> None:
         self.ids.append(token_id)

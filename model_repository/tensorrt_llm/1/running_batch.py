@@ -46,14 +46,15 @@ class RunningBatch:
         self._running[self._pipeline.start(_decoding_request(generation.request))] = generation
 
     def step(self) -> None:
-        """Generates one id for every request, or takes in a part of a prompt, and passes it on."""
+        """Generates one id or more for every request, or takes in a part of a prompt, and passes it on."""
         for choice in self._pipeline.step():
-            generation = self._running[choice.sequence]
-            generation.add(choice)
-            if generation.is_complete:
-                self._leave(choice.sequence).finish()
-            else:
-                generation.send_progress()
+            # What was drafted beyond the end of a text belongs to nobody.
+            if generation := self._running.get(choice.sequence):
+                generation.add(choice)
+                if generation.is_complete:
+                    self._leave(choice.sequence).finish()
+        for generation in self._running.values():
+            generation.send_progress()
 
     def end_where(self, is_unwanted: Callable[[Generation], bool]) -> None:
         for sequence in [it for it, generation in self._running.items() if is_unwanted(generation)]:

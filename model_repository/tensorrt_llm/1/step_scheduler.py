@@ -1,16 +1,20 @@
 """Which ids of which sequences the next step computes."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from kv_blocks import KvBlocks, num_blocks_for
 from paged_sequence import PagedSequence
+
+# Up to here a step's time hardly grows with its rows: it reads all weights anyway.
+_MAX_DRAFTING_STEP_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Ids of a sequence, next to those in the KV cache; logits are wanted after the last num_rows of them.
 
-    is_last says that an id can be chosen after it.
+    is_last says that an id can be chosen after it. The draft, ids that may follow, gives a row each.
     """
 
     sequence: PagedSequence
@@ -18,6 +22,7 @@ class Chunk:
     num_tokens: int
     num_rows: int
     is_last: bool
+    draft: Sequence[int] = ()
 
     @property
     def end(self) -> int:
@@ -28,11 +33,13 @@ class StepScheduler:
     """First come, first served: the youngest sequences lose their blocks when older ones need them.
 
     max_num_tokens counts those of one step; a sequence that only lacks its last id is never held up by it.
+    max_draft_len counts the guessed ids of one sequence in one step.
     """
 
-    def __init__(self, num_blocks: int, max_num_tokens: int) -> None:
+    def __init__(self, num_blocks: int, max_num_tokens: int, max_draft_len: int) -> None:
         self._num_blocks = num_blocks
         self._max_num_tokens = max_num_tokens
+        self._max_draft_len = max_draft_len
         self._kv = KvBlocks(num_blocks)
         self._running: list[PagedSequence] = []
         self._displaced: list[PagedSequence] = []
@@ -67,7 +74,7 @@ class StepScheduler:
                 left -= num_tokens
             if num_tokens and self._grow(sequence, num_tokens):
                 chunks.append(_next_chunk(sequence, num_tokens))
-        return chunks
+        return self._with_drafts(chunks)
 
     def settle(self, chunks: list[Chunk]) -> None:
         """Takes note that the chunks are in the KV cache."""
@@ -75,6 +82,19 @@ class StepScheduler:
             sequence = chunk.sequence
             sequence.num_computed = chunk.end
             self._kv.remember(sequence.table, sequence.ids, sequence.num_computed)
+
+    def _with_drafts(self, chunks: list[Chunk]) -> list[Chunk]:
+        if not all(chunk.is_last and chunk.num_tokens == 1 for chunk in chunks):
+            return chunks
+        spare = _MAX_DRAFTING_STEP_TOKENS - len(chunks)
+        num_tokens = min(spare // max(len(chunks), 1), self._max_draft_len)
+        return [self._with_draft(chunk, num_tokens) for chunk in chunks] if num_tokens > 0 else chunks
+
+    def _with_draft(self, chunk: Chunk, max_tokens: int) -> Chunk:
+        draft = chunk.sequence.draft(max_tokens)
+        if not draft or not self._kv.grow(chunk.sequence.table, chunk.end + len(draft)):
+            return chunk
+        return replace(chunk, draft=draft)
 
     def _fits(self, num_tokens: int) -> bool:
         """With room for one more id in every sequence."""
