@@ -45,8 +45,21 @@ def find_source(model: Path | None) -> Source:
     if model is None:
         return _embedded()
     if not model.exists():
-        raise BuildError(f"MODEL: there is no file or folder {model}.")
+        raise absent_model(model)
     return _folder(model) if model.is_dir() else _file(model)
+
+
+def absent_model(model: Path) -> BuildError:
+    """What to do where no model is; a name of Hugging Face's is taken for one that was not downloaded."""
+    name = str(model)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name):
+        return BuildError(f"MODEL: there is no file or folder {model}.")
+    folder = f"~/models/{model.name}"
+    return BuildError(
+        f"MODEL: there is no file or folder {name}. If Hugging Face has such a model: accept its license at "
+        f"https://huggingface.co/{name} if it is gated, then hf download {name} --local-dir {folder} "
+        f"--exclude 'original/*', and give MODEL={folder}."
+    )
 
 
 def _embedded() -> Source:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.gpus import VISIBLE
+from build.tensorrt_llm.toolchain import IMAGE
 from scripts import tritonserver
 from scripts.failure import Failure
 from scripts.mpi_ranks import UNLOADING_S
 from scripts.paths import ROOT
 
-# TensorRT-LLM 1.2.1, TensorRT 10.14, CUDA 13.1: needs a driver of 590 or newer.
-IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 BACKEND = Path("/opt/tritonserver/backends/tensorrtllm")
 LOOPBACK = "127.0.0.1"
 # Beyond what a server grants itself to finish its requests.

@@ -5,7 +5,8 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from build.errors import BuildError
@@ -24,31 +25,46 @@ def run_logged(
     command: Sequence[str],
     log: Path,
     reporter: Reporter,
+    removal: Sequence[str] | None = None,
     remark_interval_s: float = REMARK_INTERVAL_S,
 ) -> None:
-    """Raises BuildError that names the command, its log and its last lines when it fails."""
+    """Raises BuildError that names the command, its log and its last lines when it fails.
+
+    removal is run when the command is interrupted.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with reporter.step(title), log.open("wb") as output:
         reporter.say(f"    log: {log}")
         output.write(f"$ {shlex.join(command)}\n".encode())
         output.flush()
-        status = _run(command, output.fileno(), log, reporter, remark_interval_s)
-    if status:
-        raise BuildError(_failure(title, command, status, log))
+        with _ended(_start(command, output.fileno()), removal) as process:
+            status = _wait(process, log, reporter, remark_interval_s)
+        if status:
+            raise BuildError(_failure(title, command, status, log))
 
 
-def _run(command: Sequence[str], output: int, log: Path, reporter: Reporter, remark_interval_s: float) -> int:
+def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
     try:
         # A session of its own, so that all its workers can be ended together.
-        process = subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     except OSError as error:
         raise BuildError(f"{command[0]} can't be started: {error.strerror}.") from error
+
+
+@contextmanager
+def _ended(
+    process: subprocess.Popen[bytes], removal: Sequence[str] | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Ends the command's whole session when the block is left before it has ended."""
     try:
-        return _wait(process, log, reporter, remark_interval_s)
+        yield process
     finally:
-        _end(process)
+        if process.poll() is None:
+            _end(process)
+            if removal is not None:
+                subprocess.run(removal, capture_output=True, check=False)  # noqa: S603
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, reporter: Reporter, remark_interval_s: float) -> int:
@@ -68,13 +84,8 @@ def _has_ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of the command's session, on interruption above all."""
-    if process.poll() is not None:
-        return
     os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(_TERMINATE_S)
-    except subprocess.TimeoutExpired:
+    if not _has_ended(process, _TERMINATE_S):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

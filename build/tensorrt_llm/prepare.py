@@ -8,7 +8,7 @@ from pathlib import Path
 from build.engine_folder import engine_folder
 from build.errors import BuildError
 from build.llama_shapes import LlamaShape, find_shape
-from build.source import Source, find_source
+from build.source import Source, absent_model, find_source
 from build.tensorrt_llm.checkpoint_files import checkpoint_problems, read_model_config
 from build.tensorrt_llm.lora import Adapter
 from build.tensorrt_llm.machine import Machine
@@ -33,7 +33,7 @@ class Job:
 def find_job(order: Order) -> Job:
     """Raises BuildError with all that is wrong with the checkpoint, or with the first odd setting."""
     if not order.model.is_dir():
-        raise BuildError(_absent(order.model))
+        raise absent_model(order.model)
     model = order.model.resolve()
     _raise(checkpoint_problems(model))
     source, shape = find_source(model), find_shape(str(model))
@@ -63,17 +63,6 @@ def _raise(found: list[str]) -> None:
         lines = "\n".join(f"  - {problem}" for problem in found)
         things = "one thing" if len(found) == 1 else f"{len(found)} things"
         raise BuildError(f"Nothing was built: {things} to put right first.\n{lines}")
-
-
-def _absent(model: Path) -> str:
-    name = str(model)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return (
-            f"MODEL: there is no folder {name}. Meta's models are gated: accept the license at "
-            f"huggingface.co/{name}, then: hf download {name} --local-dir models/{model.name} "
-            f"--exclude 'original/*', and give MODEL=models/{model.name}."
-        )
-    return f"MODEL: there is no folder {name}."
 
 
 def _free_disk(job: Job, machine: Machine) -> int:

@@ -35,6 +35,13 @@ class Recipe:
     checkpoint: Mapping[str, Value]
     build: Mapping[str, Value]
 
+    def __post_init__(self) -> None:
+        numbers = (self.num_hidden_layers, self.hidden_size, self.gpus_per_node)
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise BuildError(f"The recipe {self.name} has a size {numbers} that is no whole number above 0.")
+        if min(self.tp_size, self.pp_size, self.max_seq_len) < 1:
+            raise BuildError(f"The recipe {self.name} has no tp_size, pp_size and max_seq_len above 0.")
+
     @property
     def tp_size(self) -> int:
         return self._number(self.tool, "tp_size")
@@ -122,9 +129,9 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(
             name=path.stem,
             precision=_precision(path, values["precision"]),
-            num_hidden_layers=int(values["num_hidden_layers"]),
-            hidden_size=int(values["hidden_size"]),
-            gpus_per_node=int(values.get("gpus_per_node", _GPUS_PER_NODE)),
+            num_hidden_layers=values["num_hidden_layers"],
+            hidden_size=values["hidden_size"],
+            gpus_per_node=values.get("gpus_per_node", _GPUS_PER_NODE),
             tool=tools[0],
             checkpoint=_section(values, tools[0]),
             build=_section(values, _ENGINE_TOOL),

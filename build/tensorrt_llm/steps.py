@@ -54,7 +54,8 @@ class Steps:
         verb = "Quantizing" if job.recipe.tool == "quantize" else "Converting"
         title = f"{verb} the checkpoint to {job.recipe.precision}"
         self._step(title, CHECKPOINT, checkpoint, lambda folder: check_checkpoint(folder, job.recipe))
-        title = f"Compiling {job.recipe.world_size} engine(s)"
+        ranks = f" of {job.recipe.world_size} ranks" if job.recipe.world_size > 1 else ""
+        title = f"Compiling the engine{ranks}"
         self._step(title, ENGINE, engine, self._check_engine, checkpoint)
 
     def _prepare(self) -> None:
@@ -83,7 +84,8 @@ class Steps:
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = self._job.work / LOGS / f"{output.replace('/', '-')}.log"
-        run_logged(title, self._toolchain.command(command), log, self._reporter)
+        words = self._toolchain.command(command)
+        run_logged(title, words, log, self._reporter, self._toolchain.removal())
         check(folder)
         self._record.note_done(output, self._key(inputs))
 

@@ -12,6 +12,7 @@ from build.errors import BuildError
 from build.tensorrt_llm.commands import Tools
 from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION
 
+# TensorRT-LLM 1.2.1, TensorRT 10.14, CUDA 13.1: needs a driver of 590 or newer.
 IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 
 # Where NVIDIA's image has upstream's examples/ (its Dockerfile copies them to /app).
@@ -45,6 +46,9 @@ class Toolchain(Protocol):
     def command(self, words: Sequence[str]) -> list[str]:
         """The command line that runs these words where the tools are."""
 
+    def removal(self) -> list[str] | None:
+        """A command that ends what an interrupted one may have left, if anything can be left."""
+
 
 @dataclass(frozen=True)
 class Direct:
@@ -61,6 +65,9 @@ class Direct:
 
     def command(self, words: Sequence[str]) -> list[str]:
         return list(words)
+
+    def removal(self) -> list[str] | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,17 @@ class Docker:
         mounts += [f"--volume={path}:{path}" for path in self.writes]
         # As the user, so that what is built is the user's; libraries ask for a name, which the image has not.
         user = [f"--user={os.getuid()}:{os.getgid()}", f"--env=HOME={self.home}", "--env=USER=builder"]
+        user.append("--env=LOGNAME=builder")
         passed = [f"--env={name}" for name in _PASSED_ON if name in os.environ]
-        run = [self.program, "run", "--rm", "--init", "--gpus=all", *_LIMITS, *user, "--env=LOGNAME=builder"]
-        return [*run, *passed, *mounts, f"--workdir={self.home}", self.image, *words]
+        run = [self.program, "run", "--rm", "--init", f"--name={self._name}", "--gpus=all", *_LIMITS]
+        return [*run, *user, *passed, *mounts, f"--workdir={self.home}", self.image, *words]
+
+    def removal(self) -> list[str] | None:
+        return [self.program, "rm", "--force", self._name]
+
+    @property
+    def _name(self) -> str:
+        return f"build-engines-{os.getpid()}"
 
 
 def find_toolchain(

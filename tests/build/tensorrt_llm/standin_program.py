@@ -148,7 +148,7 @@ def _docker_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="docker run", allow_abbrev=False)
     for name in ("rm", "init"):
         parser.add_argument(f"--{name}", action="store_true", required=True)
-    for name in ("gpus", "shm-size", "user", "workdir"):
+    for name in ("name", "gpus", "shm-size", "user", "workdir"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("ulimit", "env", "volume"):
         parser.add_argument(f"--{name}", action="append", default=[])
