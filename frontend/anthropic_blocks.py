@@ -46,11 +46,12 @@ class ContentBlocks:
         return [block.whole() for block in self._blocks]
 
     def say(self, text: str) -> list[Event]:
-        events = self._continue(Block({"type": "text", "text": ""}))
+        events = self._continue(Block({"type": "text", "text": "", "citations": None}))
         return [*events, self._grow({"type": "text_delta", "text": text}, text)]
 
     def call(self, delta: ToolCallDelta) -> list[Event]:
-        start: dict[str, Any] = {"type": "tool_use", "id": delta.id, "name": delta.name, "input": {}}
+        caller = {"type": "direct"}
+        start = {"type": "tool_use", "id": delta.id, "name": delta.name, "input": {}, "caller": caller}
         events = self._continue(Block(start, delta.index))
         if delta.arguments:
             piece = {"type": "input_json_delta", "partial_json": delta.arguments}

@@ -9,6 +9,8 @@ from frontend.chat_delta import ChatDelta
 from frontend.errors import ApiError, to_anthropic_body
 
 StopReason = Literal["end_turn", "max_tokens", "model_context_window_exceeded", "stop_sequence", "tool_use"]
+# Required by the API's description, and about what is not offered here.
+_UNUSED_COUNTS = ("cache_creation", "inference_geo", "output_tokens_details", "server_tool_use")
 
 
 class AnthropicResponse:
@@ -19,7 +21,7 @@ class AnthropicResponse:
         self._id = f"msg_{uuid.uuid4().hex}"
         self._blocks = ContentBlocks()
         self._is_started = False
-        self._end: dict[str, str | int | None] = {"stop_reason": None, "stop_sequence": None}
+        self._end = _end(None, None)
         self._usage: dict[str, Any] = {}
 
     def read(self, delta: ChatDelta) -> list[Event]:
@@ -53,7 +55,7 @@ class AnthropicResponse:
 
     def _finish(self, delta: ChatDelta) -> list[Event]:
         events = self._blocks.close()
-        self._end = {"stop_reason": self._stop_reason(delta), "stop_sequence": delta.stop_reason}
+        self._end = _end(self._stop_reason(delta), delta.stop_reason)
         end = {"type": "message_delta", "delta": self._end, "usage": self._usage}
         return [*events, end, {"type": "message_stop"}]
 
@@ -75,4 +77,14 @@ def _usage(delta: ChatDelta) -> dict[str, Any]:
         "cache_read_input_tokens": num_cached,
         "output_tokens": delta.num_completion_tokens,
         "service_tier": "standard",
+        **dict.fromkeys(_UNUSED_COUNTS),
+    }
+
+
+def _end(stop_reason: StopReason | None, stop_sequence: str | int | None) -> dict[str, Any]:
+    return {
+        "stop_reason": stop_reason,
+        "stop_sequence": stop_sequence,
+        "stop_details": None,
+        "container": None,
     }

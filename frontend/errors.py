@@ -27,6 +27,8 @@ from typing import ClassVar
 
 from starlette.responses import JSONResponse
 
+from frontend.request_id import current_request_id
+
 RETRY_AFTER_S = 1
 
 
@@ -169,7 +171,11 @@ def to_body(error: ApiError) -> dict[str, object]:
 def to_anthropic_body(error: ApiError) -> dict[str, object]:
     default = "invalid_request_error" if error.status < EngineFailed.status else "api_error"
     error_type = _ANTHROPIC_TYPES.get(error.status, default)
-    return {"type": "error", "error": {"type": error_type, "message": error.message}}
+    return {
+        "type": "error",
+        "error": {"type": error_type, "message": error.message},
+        "request_id": current_request_id.get(),
+    }
 
 
 def is_anthropic(path: str) -> bool:

@@ -21,6 +21,7 @@ TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 class StreamOptions(Frozen):
     include_usage: bool = False
     continuous_usage_stats: bool = False
+    include_obfuscation: Unsupported = None
 
 
 class TextFormat(Frozen):
@@ -147,6 +148,9 @@ class GenerationParameters(Frozen):
 class ChatRequest(GenerationParameters, ToolFields):
     messages: list[Message] = Field(min_length=1, max_length=10_000)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
+    # As `user`, they say something to OpenAI's own operators and caches; every prefix is cached here.
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     add_generation_prompt: bool = True

@@ -61,7 +61,7 @@ class ResponsesResponse:
             "error": self._error,
             "incomplete_details": {"reason": "max_output_tokens"} if self._status == "incomplete" else None,
             "output": list(self._items.closed),
-            "usage": self._usage,
+            **({} if self._usage is None else {"usage": self._usage}),
             **_request_fields(self._request),
             **_CONSTANTS,
         }
@@ -98,14 +98,12 @@ def _request_fields(request: ResponsesRequest) -> dict[str, Any]:
         "max_output_tokens": request.max_output_tokens,
         "metadata": request.metadata or {},
         "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "prompt_cache_key": request.prompt_cache_key,
-        "safety_identifier": request.safety_identifier,
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "text": (request.text or TextConfig()).model_dump(by_alias=True, exclude_none=True),
         "tool_choice": fields["tool_choice"] or "auto",
         "tools": fields["tools"] or [],
         "top_p": 1.0 if request.top_p is None else request.top_p,
-        "user": request.user,
+        **request.model_dump(include={"prompt_cache_key", "safety_identifier", "user"}, exclude_none=True),
     }
 
 

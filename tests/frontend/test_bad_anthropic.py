@@ -88,7 +88,7 @@ def test_http_errors_have_the_form_of_the_api(
 ) -> None:
     answer = http.request(method, path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
-    assert set(answer.json()) == {"type", "error"}
+    assert answer.json()["request_id"] == answer.headers["request-id"]
     assert answer.json()["error"]["type"] == error_type
 
 
@@ -162,7 +162,7 @@ BAD_BODIES = [
 def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, content: dict, param: str) -> None:
     answer = http.post("/v1/messages", json=content)
     assert answer.status_code == 400
-    assert set(answer.json()) == {"type", "error"}
+    assert set(answer.json()) == {"type", "error", "request_id"}
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert error["message"].startswith(f"{param}: ")

