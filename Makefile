@@ -20,6 +20,8 @@ MAX_BATCH_SIZE =
 SET =
 LORA =
 CONFIG =
+GPUS =
+CONTEXT =
 ENGINE =
 TOKENS_PER_SECOND =
 JITTER =
@@ -35,7 +37,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py))
 
-.PHONY: help setup serve build-engines test check format perf bench keys docs lock clean
+.PHONY: help setup serve build-engines plan test check format perf bench keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -57,6 +59,12 @@ build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into e
 	    $(if $(MAX_SEQ_LEN),--max-seq-len '$(MAX_SEQ_LEN)') \
 	    $(if $(MAX_BATCH_SIZE),--max-batch-size '$(MAX_BATCH_SIZE)') \
 	    $(if $(SET),--set '$(SET)') $(if $(LORA),--lora '$(LORA)') $(if $(CONFIG),--config '$(CONFIG)')
+
+plan: setup ## Show what fits: MODEL=8b PRECISION=fp8 GPUS=8xH100 CONTEXT=8192 (GPUS: this machine's)
+	@exec $(VENV_PYTHON) -m build.plan $(if $(MODEL),--model '$(MODEL)') \
+	    $(if $(PRECISION),--precision '$(PRECISION)') $(if $(GPUS),--gpus '$(GPUS)') \
+	    $(if $(CONTEXT),--context '$(CONTEXT)') \
+	    $(if $(filter command,$(origin CONCURRENCY)),--concurrency '$(CONCURRENCY)')
 
 test: setup ## Run all tests, on the embedded model
 	@exec $(VENV_PYTHON) -m scripts.run_tests

@@ -7,19 +7,12 @@ from typing import Any
 
 from build.gpus import Gpus
 from build.llama_shapes import LlamaShape
+from build.plan.precisions import PRECISIONS
 from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
 from build.tensorrt_llm.machine import Machine
 from build.tensorrt_llm.memory import gpu_weight_bytes, kv_bytes_per_token, weight_bytes
 from build.tensorrt_llm.recipe import Recipe, is_for
 
-# Lowest and highest architecture. FP8 came with Ada (8.9), rowwise "only supports SM90" (upstream's README of
-# Llama), and TensorRT-LLM itself begins with Ampere (8.0).
-_ARCHITECTURES: Mapping[str, tuple[int, int]] = {
-    "bf16": (80, 999),
-    "int4-awq": (80, 999),
-    "fp8": (89, 999),
-    "fp8-rowwise": (90, 90),
-}
 _HINTS = {"fp8": "PRECISION=bf16 or int4-awq", "fp8-rowwise": "PRECISION=fp8 or bf16"}
 
 # Our allowance on each GPU for CUDA, NCCL and activations of 8,192 tokens; the KV cache's share of the rest.
@@ -115,7 +108,8 @@ def _machine_problems(plan: Plan, machine: Machine) -> Iterator[str]:
 
 
 def _gpu_problems(recipe: Recipe, gpus: Gpus) -> Iterator[str]:
-    lowest, highest = _ARCHITECTURES[recipe.precision]
+    precision = PRECISIONS[recipe.precision]
+    lowest, highest = precision.lowest_compute, precision.highest_compute
     if not lowest <= gpus.gpu.compute <= highest:
         wanted = f"{lowest / 10}" if lowest == highest else f"{lowest / 10} or newer"
         hint = _HINTS.get(recipe.precision)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.engine_server import IMAGE, compiled_launch
+from build.tensorrt_llm.toolchain import IMAGE
+from scripts.engine_server import compiled_launch
 from scripts.failure import Failure
 from scripts.paths import ROOT
 

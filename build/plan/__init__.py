@@ -1,0 +1,1 @@
+"""Works out which GPUs a model needs, before anything is built."""
