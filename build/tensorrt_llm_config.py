@@ -34,6 +34,7 @@ _DERIVED = {
     "lora_prefetch_dir",
     "max_beam_width",
     "max_model_len",
+    "max_num_seqs",
     "num_nodes",
     "tokens_per_block",
     "unsupported_inputs",
@@ -103,6 +104,7 @@ def _parameters(engine: TensorRtLlmEngine, additional: Iterable[str], has_guides
         "lora_prefetch_dir": ADAPTERS if engine.has_lora else "",
         "unsupported_inputs": ",".join(unsupported_inputs(engine, additional, has_guides=has_guides)),
         "max_model_len": str(engine.max_seq_len),
+        "max_num_seqs": str(engine.max_batch_size),
         "tokens_per_block": str(engine.tokens_per_block),
     }
 

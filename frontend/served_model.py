@@ -76,8 +76,7 @@ def served_model(
             name=name,
             ensemble=ensemble.name,
             max_model_len=int(parameters["max_model_len"]),
-            # TensorRT-LLM's own configuration has it as the model's batch size alone.
-            max_num_seqs=int(parameters.get("max_num_seqs", steps[ENGINE_MODEL].max_batch_size)),
+            max_num_seqs=int(parameters["max_num_seqs"]),
             end_id=int(parameters["end_id"]),
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),

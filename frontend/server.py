@@ -1,5 +1,6 @@
 """uvicorn with our connections and our end: SIGTERM drains, a second one ends at once, exit code 0."""
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +12,13 @@ from fastapi import FastAPI
 
 from frontend.drain import Drain
 from frontend.http_connection import ConnectionDeadlines, HttpConnection
+from frontend.logs import WithoutQuery
 from frontend.settings import Settings
 
 # For what is still to be written once the grace time is over.
 FINISH_S = 1
+# One: a logger takes the same filter only once.
+WITHOUT_QUERY = WithoutQuery()
 
 
 class Server(uvicorn.Server):
@@ -47,6 +51,7 @@ class Server(uvicorn.Server):
 
 def create_server(settings: Settings, create_app: Callable[[Drain], FastAPI]) -> Server:
     """A server of the application, which is created within its event loop."""
+    logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
     drain = Drain()
     deadlines = ConnectionDeadlines(settings.receive_timeout_s, settings.send_timeout_s)
     connection = partial(HttpConnection, deadlines=deadlines)

@@ -45,7 +45,7 @@ TYPES = {
     "${prompt_embedding_table_data_type}": "FP16",
 }
 # Parameters that are this project's: the frontend reads them, NVIDIA's backend looks up none of them.
-OWN_PARAMETERS = {"unsupported_inputs", "max_model_len", "tokens_per_block"}
+OWN_PARAMETERS = {"unsupported_inputs", "max_model_len", "max_num_seqs", "tokens_per_block"}
 # Tensors that the embedded engine has and upstream has not.
 OWN_INPUTS = {"min_p", "num_prompt_log_probs"}
 OWN_OUTPUTS = {"prompt_log_probs", "prompt_top_log_prob_ids", "prompt_top_log_probs"}
@@ -124,6 +124,7 @@ def test_values_of_the_engine() -> None:
     assert parameter(config, "gpt_model_type") == "inflight_fused_batching"
     assert parameter(config, "num_nodes") == "2"
     assert parameter(config, "max_model_len") == "65536"
+    assert parameter(config, "max_num_seqs") == "128"
     assert parameter(config, "enable_chunked_context") == "true"
     assert parameter(config, "enable_kv_cache_reuse") == "true"
     assert parameter(config, "normalize_log_probs") == "false"

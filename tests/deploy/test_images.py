@@ -65,6 +65,7 @@ def test_what_is_copied_is_there_and_not_ignored(dockerfile: Path) -> None:
 
 STARTS = [
     ("frontend.Dockerfile", ["-c", "import frontend.__main__"]),
+    ("frontend.Dockerfile", ["-m", "scripts.keys", "--help"]),
     ("triton.Dockerfile", ["-m", "scripts.triton_node", "--help"]),
     ("triton.Dockerfile", ["-m", "build", "--help"]),
     ("triton.Dockerfile", ["-c", "import scripts.node_health, scripts.setup"]),

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +18,7 @@ from tritonclient.grpc import service_pb2_grpc
 from frontend.app import create_app
 from frontend.server import create_server
 from frontend.settings import Settings
+from frontend.shared_ledger import SharedLedger
 from frontend.triton import Triton
 from tests.fakes.triton_server import FakeTriton, Script
 
@@ -28,19 +30,31 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class Stack:
     url: str
     fake: FakeTriton
+    ledger: SharedLedger
+
+
+@contextmanager
+def serving(**settings: object) -> Iterator[Stack]:
+    """A stack of its own, with these settings."""
+    fake, ledger = FakeTriton(), SharedLedger()
+    servers: list[uvicorn.Server] = []
+    # Listening from the start: the first request waits in the backlog until the server is up.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(
+            target=lambda: asyncio.run(_serve(fake, ledger, listener, servers, settings))
+        )
+        thread.start()
+        try:
+            yield Stack(f"http://127.0.0.1:{listener.getsockname()[1]}", fake, ledger)
+        finally:
+            servers[0].should_exit = True
+            thread.join(10)
 
 
 @pytest.fixture(scope="session")
 def running_stack() -> Iterator[Stack]:
-    fake = FakeTriton()
-    servers: list[uvicorn.Server] = []
-    # Listening from the start: the first request waits in the backlog until the server is up.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(_serve(fake, listener, servers)))
-        thread.start()
-        yield Stack(f"http://127.0.0.1:{listener.getsockname()[1]}", fake)
-        servers[0].should_exit = True
-        thread.join(10)
+    with serving() as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -67,13 +81,20 @@ def client(stack: Stack) -> Iterator[openai.OpenAI]:
         yield client
 
 
-async def _serve(fake: FakeTriton, listener: socket.socket, servers: list[uvicorn.Server]) -> None:
+async def _serve(
+    fake: FakeTriton,
+    ledger: SharedLedger,
+    listener: socket.socket,
+    servers: list[uvicorn.Server],
+    overrides: dict[str, object],
+) -> None:
     triton_server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, triton_server)
     grpc_port = triton_server.add_insecure_port("127.0.0.1:0")
     await triton_server.start()
-    settings = Settings(triton_grpc_addresses=(f"127.0.0.1:{grpc_port}",), api_keys=(API_KEY,))
-    server = create_server(settings, partial(create_app, settings, Triton(settings)))
+    fields = {"triton_grpc_addresses": (f"127.0.0.1:{grpc_port}",), "api_keys": (API_KEY,), **overrides}
+    settings = Settings(**fields)
+    server = create_server(settings, partial(create_app, settings, Triton(settings), ledger=ledger))
     servers.append(server)
     await server.serve(sockets=[listener])
     await triton_server.stop(None)
