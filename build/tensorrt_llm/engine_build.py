@@ -62,10 +62,11 @@ class _Build:
         toolchain = require_machine(self._job, here, variables)
         self._job.work.mkdir(exist_ok=True)
         record = StepRecord(self._job.work)
+        steps = Steps(self._job, toolchain, record, self._reporter)
+        steps.prepare()
         files = self._hash((*(previous.files if previous else ()), *record.files))
         record.note_files(files)
-        steps = Steps(self._job, toolchain, record, self._reporter, combined_sha256(self._job.source, files))
-        steps.run(here.gpus.per_node if here.gpus else 0)
+        steps.run(combined_sha256(self._job.source, files), here.gpus.per_node if here.gpus else 0)
         self._publish(self._job.work, self._job.work / GUIDES / GUIDES_FILE, files, self._inputs(files))
         shutil.rmtree(self._job.work)
 

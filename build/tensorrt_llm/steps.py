@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from build.errors import BuildError
+from build.manifest import tree_sha256
 from build.progress import Reporter
 from build.tensorrt_llm.logged_command import run_logged
 from build.tensorrt_llm.lora import check_converted
@@ -26,27 +27,35 @@ _GUIDE_KEYS = {"encoded_vocab", "stop_token_ids"}
 class Steps:
     """Fills a job's work folder: guides, adapters, checkpoint and engine, with a log of each."""
 
-    def __init__(
-        self, job: Job, toolchain: Toolchain, record: StepRecord, reporter: Reporter, source_sha256: str
-    ) -> None:
+    def __init__(self, job: Job, toolchain: Toolchain, record: StepRecord, reporter: Reporter) -> None:
         self._job = job
         self._toolchain = toolchain
         self._record = record
         self._reporter = reporter
-        self._source = source_sha256
+        self._source = ""
 
-    def run(self, num_gpus: int) -> None:
+    def prepare(self) -> None:
+        """Raises BuildError when the tools or the tokenizer won't do, before anything that takes long."""
+        (self._job.work / "home").mkdir(exist_ok=True)
+        write_tokenizer(self._job, self._job.work / "tokenizer")
+        preparation = self._toolchain.preparation()
+        if preparation is not None:
+            log = self._job.work / LOGS / "image.log"
+            run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
+        with self._reporter.step(f"Asking {self._toolchain.title} for its version"):
+            require_version(self._toolchain)
+
+    def run(self, source_sha256: str, num_gpus: int) -> None:
         """Raises BuildError for the first step that fails; those before it are not done again."""
         job, tools, work = self._job, self._toolchain.tools, self._job.work
-        (work / "home").mkdir(exist_ok=True)
-        write_tokenizer(job, work / "tokenizer")
-        self._prepare()
+        self._source = source_sha256
         info = tools.tokenizer_info(job.source.path, work / GUIDES)
         self._step("Writing the tokenizer's table for guided decoding", GUIDES, info, check_guides)
         for number, adapter in enumerate(job.adapters, 1):
             folder = f"{ADAPTERS}/{number}"
             title = f"Converting the LoRA adapter {adapter.name}"
-            self._step(title, folder, tools.adapter(adapter.path, work / folder), check_converted)
+            command, content = tools.adapter(adapter.path, work / folder), tree_sha256(adapter.path)
+            self._step(title, folder, command, check_converted, [content])
         checkpoint = tools.checkpoint(job.recipe, job.source.path, work / CHECKPOINT)
         engine = tools.engine(job.recipe, work / CHECKPOINT, work / ENGINE, num_gpus)
         if self._is_done(ENGINE, [*checkpoint, *engine], self._check_engine):
@@ -57,14 +66,6 @@ class Steps:
         ranks = f" of {job.recipe.world_size} ranks" if job.recipe.world_size > 1 else ""
         title = f"Compiling the engine{ranks}"
         self._step(title, ENGINE, engine, self._check_engine, checkpoint)
-
-    def _prepare(self) -> None:
-        preparation = self._toolchain.preparation()
-        if preparation is not None:
-            log = self._job.work / LOGS / "image.log"
-            run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
-        with self._reporter.step(f"Asking {self._toolchain.title} for its version"):
-            require_version(self._toolchain)
 
     def _step(
         self,
@@ -99,7 +100,7 @@ class Steps:
         return True
 
     def _key(self, inputs: Sequence[str]) -> list[str]:
-        return [self._source, TENSORRT_LLM_VERSION, str(self._job.recipe.gpus_per_node), *inputs]
+        return [self._source, TENSORRT_LLM_VERSION, *inputs]
 
     def _check_engine(self, folder: Path) -> None:
         check_engine(folder, self._job.recipe)

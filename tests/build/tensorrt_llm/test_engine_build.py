@@ -249,6 +249,19 @@ def test_adapters_are_converted_and_named(workshop: Workshop) -> None:
     )
 
 
+def test_changed_adapters_are_converted_again(workshop: Workshop) -> None:
+    adapter = write_adapter(workshop.root / "sql", "self_attn.q_proj")
+    wish = {"precision": "fp8", "adapters": (f"sql={adapter}",)}
+    workshop.tools.fail("build")
+    with pytest.raises(BuildError):
+        workshop.build(**wish)
+    (adapter / "adapter_config.json").write_text('{"r": 8, "lora_alpha": 32}')
+    workshop.tools.fail(None)
+    workshop.tools.forget_calls()
+    workshop.build(**wish)
+    assert ran(workshop) == ["hf_lora_convert", "build"]
+
+
 def test_another_version_is_refused(workshop: Workshop) -> None:
     workshop.tools.set_version("1.0.0")
     with pytest.raises(
