@@ -55,7 +55,9 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     return embedded_launch(repository, settings.grpc_port, without_keys(os.environ))
 
 
-def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, launch: ServerLaunch) -> str:
+def start_tritonserver(
+    supervisor: Supervisor, settings: ServeSettings, launch: ServerLaunch, logs: Path = LOGS
+) -> str:
     """Returns the served model's name, once its models are loaded."""
     if launch.preparation:
         supervisor.finish(Process(launch.preparation[0], launch.preparation, launch.environment))
@@ -67,7 +69,7 @@ def start_tritonserver(supervisor: Supervisor, settings: ServeSettings, launch: 
             "tritonserver",
             launch.command,
             launch.environment,
-            log=LOGS / "tritonserver.log",
+            log=logs / "tritonserver.log",
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
         )

@@ -1,4 +1,4 @@
-"""One live stack for all integration tests."""
+"""One live stack of each engine for all integration tests."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,21 @@ import pytest
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """@pytest.mark.engines names the engines that a test runs on; without it, that is the CPU engine."""
+    if "live_stack" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("engines")
+        engines = marker.args if marker else ("cpu",)
+        metafunc.parametrize("live_stack", engines, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def live_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    with served_stack(tmp_path_factory.mktemp("serve") / "serve.log") as stack:
+def live_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveStack]:
+    folder = tmp_path_factory.mktemp("serve")
+    module = ("tests.integration.serve_double", str(folder)) if request.param == "double" else ()
+    with served_stack(folder / "serve.log", *module) as stack:
         yield stack
 
 

@@ -32,8 +32,11 @@ class LiveStack:
 
 
 @contextmanager
-def served_stack(log: Path, **variables: str) -> Iterator[LiveStack]:
-    """A stack that answers, with these variables of make; it must end in order."""
+def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStack]:
+    """A stack that answers, with these variables of make; it must end in order.
+
+    module: what is run instead of `make serve`, and its arguments.
+    """
     port, grpc_port = _free_port(), _free_port()
     environment = os.environ | {
         "PORT": str(port),
@@ -43,7 +46,7 @@ def served_stack(log: Path, **variables: str) -> Iterator[LiveStack]:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.serve"],
+            [sys.executable, "-m", *(module or ("scripts.serve",))],
             cwd=REPOSITORY,
             env=environment,
             stdout=output,

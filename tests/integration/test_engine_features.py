@@ -7,6 +7,8 @@ import pytest
 
 from tests.integration.live_stack import LiveStack
 
+pytestmark = pytest.mark.engines("cpu", "double")
+
 MESSAGES = [{"role": "user", "content": "What is the capital of Italy?"}]
 PERSON = {
     "type": "object",
@@ -59,6 +61,7 @@ def test_completion_top_log_probs(client: openai.OpenAI, live_stack: LiveStack) 
     assert all(token in top for token, top in zip(logprobs.tokens, logprobs.top_logprobs, strict=True))
 
 
+@pytest.mark.engines("cpu")
 @pytest.mark.parametrize("stream", [False, True])
 def test_echo_scores_the_prompt_as_the_answer_was(
     client: openai.OpenAI, live_stack: LiveStack, stream: bool
@@ -138,6 +141,7 @@ def test_other_guides_are_obeyed(
     assert answer.choices[0].finish_reason == "stop"
 
 
+@pytest.mark.engines("cpu")
 def test_schema_that_does_not_compile_is_a_400(client: openai.OpenAI, live_stack: LiveStack) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(

@@ -59,6 +59,7 @@ def test_stream_and_whole_are_the_same_text(connection: triton_grpc.InferenceSer
     assert with_prompt == PROMPT.encode() + whole
 
 
+@pytest.mark.engines("cpu", "double")
 def test_exact_bytes_stand_beside_the_text(connection: triton_grpc.InferenceServerClient) -> None:
     inputs = [
         ensemble_input("text_input", PROMPT.encode(), "BYTES"),

@@ -269,9 +269,12 @@ class TestGuides:
         guided = {"guided_decoding_guide_type": b"xml", "guided_decoding_guide": b"x"}
         assert engine.ask(streaming=True, **guided).ids == answer
 
-    def test_a_guide_that_does_not_compile(self, engine: Asking) -> None:
-        guided = {"guided_decoding_guide_type": b"regex", "guided_decoding_guide": b"("}
-        assert_error(engine.ask(**guided), WHEN_FETCHED)
+    def test_one_that_does_not_compile_ends_every_request(self, folder: Path) -> None:
+        with replay_engine(folder, tokens_per_second="5") as engine:
+            bystander = engine.start(streaming=True)
+            guided = {"guided_decoding_guide_type": b"regex", "guided_decoding_guide": b"("}
+            for sender in (engine.ask(**guided), bystander.wait()):
+                assert_error(sender, IN_EXECUTOR + "Encountered an error in forwardAsync function")
 
 
 class TestStop:

@@ -41,6 +41,8 @@ class DirectiveReader:
             raise RequestRefused(f"a directive of the replay engine: {error}") from error
 
     def _directive(self, *, say: str | None = None, fault: str = "", after: int = 0) -> Directive:
+        if not isinstance(after, int):
+            raise TypeError("after must be a whole number")
         return Directive(None if say is None else self._encode(say), read_fault(fault, after))
 
     def _encode(self, text: str) -> Any:

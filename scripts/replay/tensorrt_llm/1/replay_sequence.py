@@ -59,7 +59,7 @@ class ReplaySequence:
 
     def _respond(self, is_ended: bool) -> None:
         fault = self._fault
-        if fault and fault.replaces_response(self._num_sent):
+        if fault and fault.replaces_response(self._num_seen()):
             self._fail(fault)
         elif is_ended and fault and fault.kind == NEVER_FINAL:
             self._send(is_last=False)
@@ -69,19 +69,24 @@ class ReplaySequence:
 
     def _send(self, *, is_last: bool) -> None:
         ids = np.concatenate(self._unsent) if self._unsent else np.empty(0, np.int32)
-        self._unsent.clear()
         tensors = self._builder.tensors(Progress(self._num_sent, ids))
-        self._num_sent += len(ids)
         if self._fault:
-            self._fault.change(tensors, self._num_sent)
+            self._fault.change(tensors, self._num_seen())
+        self._unsent.clear()
+        self._num_sent += len(ids)
         self.answer.send(tensors, is_last=is_last)
         self.is_over = is_last or self.answer.is_over
+
+    def _num_seen(self) -> int:
+        """By which faults come: tokens that were sent, or written where all are sent at once."""
+        return self._num_sent if self._builder.is_streaming else sum(map(len, self._unsent))
 
     def _fail(self, fault: Fault) -> None:
         if fault.kind == "die":
             die()
         if fault.kind == "hang":
             self.hangs = True
+            self._unsent.clear()
             return
         self.is_over = True
         if fault.kind == "no_response":

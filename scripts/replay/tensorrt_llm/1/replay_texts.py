@@ -7,7 +7,7 @@ from answer_guide import Guide
 from engine_errors import InvalidInput
 from logit_edits import BadWords, Bias, LogitEdit, MinLength
 from replay_directives import NO_DIRECTIVE, Directive, DirectiveReader
-from replay_errors import ExecutorFailure
+from replay_errors import ForwardFailure
 from replay_preference import Preference
 from replay_request import ReplayRequest
 from replay_settings import ReplaySettings
@@ -61,7 +61,8 @@ class ReplayTexts:
             yield self._compile(Guide(*request.guide), end_ids)
 
     def _compile(self, guide: Guide, end_ids: set[int]) -> LogitEdit:
+        """The executor compiles within a step (guidedDecoder.cpp): a bad guide costs everybody's text."""
         try:
             return self._guides.compile(guide, end_ids)
         except InvalidInput as error:
-            raise ExecutorFailure(f"Encountered an error when fetching new request: {error}") from error
+            raise ForwardFailure(f"Encountered an error in forwardAsync function: {error}") from error

@@ -1,0 +1,68 @@
+"""What `make serve` starts, with Llama 3.1's tokenizer and the replay engine for a double of TensorRT-LLM."""
+
+import os
+import sys
+from pathlib import Path
+
+from build.manifest import Inputs, Limits, Manifest
+from build.repository import render_repository
+from build.tokenizer import from_tiktoken
+from scripts import serve_settings
+from scripts.engine_server import embedded_launch
+from scripts.failure import run
+from scripts.replay.options import ReplayOptions
+from scripts.replay.repository import render_replay
+from scripts.serve import start_frontend, start_tritonserver
+from scripts.serve_settings import without_keys
+from scripts.stop_request import Stopped
+from scripts.supervisor import Supervisor
+from tests.preprocess.reference import TOKENIZER_MODEL
+
+NAME = "meta-llama/Llama-3.1-8B-Instruct"
+ADAPTER = "poetry"
+# Slow enough for a client to leave in the middle; texts end by themselves, but not before 16 tokens.
+OPTIONS = ReplayOptions(
+    tokens_per_second="200",
+    jitter="0.5",
+    answer_length="24",
+    gather_generation_logits="true",
+    lora_adapters=f"{ADAPTER}=7",
+    takes_directives="true",
+)
+
+
+def main() -> int:
+    """Takes the folder in which everything is made."""
+    folder = Path(sys.argv[1])
+    render(folder)
+    settings = serve_settings.read(os.environ)
+    settings.require_free_ports()
+    try:
+        with Supervisor() as supervisor:
+            launch = embedded_launch(
+                folder / "model_repository", settings.grpc_port, without_keys(os.environ)
+            )
+            start_tritonserver(supervisor, settings, launch, folder)
+            start_frontend(supervisor, settings)
+            supervisor.watch()
+    except Stopped:
+        return 0
+
+
+def render(folder: Path) -> None:
+    """An engine folder whose engine nobody needs."""
+    manifest = Manifest(
+        origin=str(TOKENIZER_MODEL),
+        files=(),
+        inputs=Inputs("", "", "", {}),
+        limits=Limits(max_model_len=8192, vocab_size=128256),
+        tokenizer=from_tiktoken(TOKENIZER_MODEL, folder / "tokenizer"),
+        served_model_name=NAME,
+        repository_sha256="",
+    )
+    render_repository(manifest, folder / "rendered")
+    render_replay(folder / "rendered", folder, folder / "model_repository", OPTIONS)
+
+
+if __name__ == "__main__":
+    run(main)
