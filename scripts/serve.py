@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from pathlib import Path
 
 from build.gpus import detected_gpus
 from scripts import engine, serve_settings, tritonserver

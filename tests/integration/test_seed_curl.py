@@ -38,7 +38,8 @@ def test_chat(live_stack: LiveStack) -> None:
     (choice,) = body["choices"]
     assert list(choice) == ["index", "message", "logprobs", "finish_reason", "stop_reason"]
     assert list(choice["message"]) == ["role", "content", "refusal", "tool_calls"]
-    assert list(body["usage"]) == ["prompt_tokens", "total_tokens", "completion_tokens"]
+    # prompt_tokens_details follows once the prompt is found in the KV cache.
+    assert list(body["usage"])[:3] == ["prompt_tokens", "total_tokens", "completion_tokens"]
 
 
 def test_completion(live_stack: LiveStack) -> None:
