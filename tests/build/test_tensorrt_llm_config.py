@@ -218,3 +218,12 @@ def test_every_parameter_of_the_template_stays_beside_its_comment() -> None:
 
 def test_reused_blocks_can_be_counted_as_tokens() -> None:
     assert parameter(rendered(), "tokens_per_block") == "64"
+
+
+def test_the_ensemble_maps_all_that_comes_unasked() -> None:
+    """With return_perf_metrics upstream sends all ten, requested or not (fillTritonResponse), and Triton
+    fails a response with an output that "does not map to any ensemble tensors"."""
+    ensemble = read_config(COMMITTED / "ensemble" / CONFIG)
+    mapped = ensemble.ensemble_scheduling.step[1].output_map
+    answered_when_asked = {"context_logits", "batch_index", "context_phase_params"}
+    assert recorded_tensors("output").keys() - answered_when_asked <= mapped.keys()
