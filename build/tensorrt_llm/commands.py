@@ -16,10 +16,9 @@ _SCRIPTS = {
 
 @dataclass(frozen=True)
 class Tools:
-    """Where the tools are: the Python that has tensorrt_llm, trtllm-build, and upstream's examples folder."""
+    """The Python that has tensorrt_llm, and the folder of upstream's examples; trtllm-build is in PATH."""
 
     python: str
-    trtllm_build: str
     examples: Path
 
     def checkpoint(self, recipe: Recipe, model: Path, output: Path) -> list[str]:
@@ -36,7 +35,7 @@ class Tools:
             "output_timing_cache": str(output.parent / "timing.cache"),
         }
         values = {**ends, **recipe.build, "workers": recipe.engine_workers(num_gpus)}
-        return [self.trtllm_build, *arguments("build", values)]
+        return ["trtllm-build", *arguments("build", values)]
 
     def tokenizer_info(self, model: Path, output: Path) -> list[str]:
         """Writes the xgrammar_tokenizer_info.json that guided decoding needs."""
@@ -51,11 +50,6 @@ class Tools:
             "storage-type": "float16",
         }
         return self._script("hf_lora_convert", ends)
-
-    def version(self) -> list[str]:
-        """Prints a line `tensorrt_llm VERSION`, without importing it, which takes half a minute."""
-        code = "import importlib.metadata as m; print('tensorrt_llm', m.version('tensorrt_llm'))"
-        return [self.python, "-c", code]
 
     def _script(self, command: str, values: dict[str, Value]) -> list[str]:
         return [self.python, str(self.examples / _SCRIPTS[command]), *arguments(command, values)]

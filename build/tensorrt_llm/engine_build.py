@@ -63,10 +63,10 @@ class _Build:
         self._job.work.mkdir(exist_ok=True)
         record = StepRecord(self._job.work)
         steps = Steps(self._job, toolchain, record, self._reporter)
-        steps.prepare()
+        tools = steps.prepare()
         files = self._hash((*(previous.files if previous else ()), *record.files))
         record.note_files(files)
-        steps.run(combined_sha256(self._job.source, files), here.gpus.per_node if here.gpus else 0)
+        steps.run(tools, combined_sha256(self._job.source, files), here.gpus.per_node if here.gpus else 0)
         self._publish(self._job.work, self._job.work / GUIDES / GUIDES_FILE, files, self._inputs(files))
         shutil.rmtree(self._job.work)
 

@@ -1,23 +1,21 @@
 """Finds what would stop a build hours later: model, recipe and machine are compared before any work."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from build.gpus import Gpus
 from build.llama_shapes import LlamaShape
+from build.plan.gpu_memory import EngineSize, gpu_memory
 from build.plan.precisions import PRECISIONS
 from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
 from build.tensorrt_llm.machine import Machine
-from build.tensorrt_llm.memory import gpu_weight_bytes, kv_bytes_per_token, weight_bytes
+from build.tensorrt_llm.memory import weight_bytes
 from build.tensorrt_llm.recipe import Recipe, is_for
 
 _HINTS = {"fp8": "PRECISION=bf16 or int4-awq", "fp8-rowwise": "PRECISION=fp8 or bf16"}
 
-# Our allowance on each GPU for CUDA, NCCL and activations of 8,192 tokens; the KV cache's share of the rest.
-_RUNTIME_BYTES = 3_000_000_000
-_KV_FRACTION = 0.9
 # With room for less than this, the answer is more GPUs, not a shorter max_seq_len.
 _LEAST_TOKENS = 4096
 # Upstream's README: calibrating 70B (141 GB in BF16) takes more than 210 GB of GPU memory.
@@ -127,25 +125,27 @@ def _gpu_problems(recipe: Recipe, gpus: Gpus) -> Iterator[str]:
 
 def _gpu_memory_problems(plan: Plan, gpus: Gpus) -> Iterator[str]:
     recipe, shape = plan.recipe, plan.shape
-    memory = gpus.gpu.memory_mib << 20
-    weights = gpu_weight_bytes(shape, recipe.precision, recipe.world_size)
-    room = round(_KV_FRACTION * (memory - weights - _RUNTIME_BYTES))
-    token = kv_bytes_per_token(shape, is_8_bit=recipe.is_kv_cache_8_bit) // recipe.world_size
-    if room < token * _LEAST_TOKENS:
-        yield f"{_gb(weights)} of weights on each GPU do not fit its {_gb(memory)}; give a larger TP or PP."
-    elif room < token * recipe.max_seq_len:
+    precision = replace(PRECISIONS[recipe.precision], has_8_bit_kv=recipe.is_kv_cache_8_bit)
+    size = EngineSize(recipe.tp_size, recipe.pp_size, recipe.max_batch_size, recipe.max_num_tokens)
+    estimate = gpu_memory(shape, precision, gpus.gpu, size)
+    tokens, weights = estimate.kv_tokens, _gb(estimate.weights)
+    if tokens < _LEAST_TOKENS:
         yield (
-            f"Each GPU has room for {room // token} tokens of KV cache, not for one sequence of "
-            f"{recipe.max_seq_len}; give MAX_SEQ_LEN={room // token // 1024 * 1024} or a larger TP."
+            f"{weights} of weights on each GPU do not fit its {_gb(estimate.total)}; give a larger TP or PP."
+        )
+    elif tokens < recipe.max_seq_len:
+        yield (
+            f"Each GPU has room for {tokens} tokens of KV cache, not for one sequence of "
+            f"{recipe.max_seq_len}; give MAX_SEQ_LEN={tokens // 1024 * 1024} or a larger TP."
         )
     needed = round(_CALIBRATION_FACTOR * weight_bytes(shape, "bf16"))
     on_gpus = (
         recipe.checkpoint.get("device_map", "auto") != "cpu" and recipe.checkpoint.get("device") != "cpu"
     )
-    if recipe.tool == "quantize" and on_gpus and memory * gpus.per_node < needed:
+    if recipe.tool == "quantize" and on_gpus and (gpus.gpu.memory_mib << 20) * gpus.per_node < needed:
         yield (
             f"Quantizing takes about {_gb(needed)} of GPU memory in all, here are "
-            f"{_gb(memory * gpus.per_node)}; "
+            f"{_gb((gpus.gpu.memory_mib << 20) * gpus.per_node)}; "
             'quantize on a larger machine, or slowly on the CPU: SET="device_map=cpu device=cpu".'
         )
 

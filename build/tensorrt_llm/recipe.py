@@ -59,6 +59,14 @@ class Recipe:
         return self._number(_ENGINE_TOOL, "max_seq_len")
 
     @property
+    def max_batch_size(self) -> int:
+        return self._number(_ENGINE_TOOL, "max_batch_size")
+
+    @property
+    def max_num_tokens(self) -> int:
+        return self._number(_ENGINE_TOOL, "max_num_tokens")
+
+    @property
     def is_kv_cache_8_bit(self) -> bool:
         given = self.checkpoint
         return bool(given.get("kv_cache_dtype") or given.get("fp8_kv_cache") or given.get("int8_kv_cache"))

@@ -8,12 +8,13 @@ from pathlib import Path
 from build.errors import BuildError
 from build.manifest import tree_sha256
 from build.progress import Reporter
+from build.tensorrt_llm.commands import Tools
 from build.tensorrt_llm.logged_command import run_logged
 from build.tensorrt_llm.lora import check_converted
 from build.tensorrt_llm.prepare import Job
 from build.tensorrt_llm.recipe import Recipe
 from build.tensorrt_llm.step_record import StepRecord
-from build.tensorrt_llm.toolchain import Toolchain, require_version
+from build.tensorrt_llm.toolchain import Toolchain, find_tools
 from build.tensorrt_llm_config import ADAPTERS, ENGINE
 from build.tensorrt_llm_engine import CONFIG, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 from build.tokenizer import TokenizerFacts, from_hugging_face
@@ -34,20 +35,20 @@ class Steps:
         self._reporter = reporter
         self._source = ""
 
-    def prepare(self) -> None:
-        """Raises BuildError when the tools or the tokenizer won't do, before anything that takes long."""
+    def prepare(self) -> Tools:
+        """Finds the tools; raises BuildError when they or the tokenizer won't do."""
         (self._job.work / "home").mkdir(exist_ok=True)
         write_tokenizer(self._job, self._job.work / "tokenizer")
         preparation = self._toolchain.preparation()
         if preparation is not None:
             log = self._job.work / LOGS / "image.log"
             run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
-        with self._reporter.step(f"Asking {self._toolchain.title} for its version"):
-            require_version(self._toolchain)
+        with self._reporter.step(f"Looking for TensorRT-LLM in {self._toolchain.title}"):
+            return find_tools(self._toolchain)
 
-    def run(self, source_sha256: str, num_gpus: int) -> None:
+    def run(self, tools: Tools, source_sha256: str, num_gpus: int) -> None:
         """Raises BuildError for the first step that fails; those before it are not done again."""
-        job, tools, work = self._job, self._toolchain.tools, self._job.work
+        job, work = self._job, self._job.work
         self._source = source_sha256
         info = tools.tokenizer_info(job.source.path, work / GUIDES)
         self._step("Writing the tokenizer's table for guided decoding", GUIDES, info, check_guides)

@@ -31,11 +31,21 @@ _PASSED_ON = (
 )
 
 
+# Prints which Python trtllm-build is a script of (others of an image need not have TensorRT-LLM) and the version.
+# It is not imported for that, which takes half a minute.
+_QUESTION = """
+tool=$(command -v trtllm-build) || { echo "there is no trtllm-build" >&2; exit 1; }
+python=$(head -n 1 "$tool" | sed -n 's/^#! *//; s/^[^ ]*env  *//; s/ .*//; /python/p')
+echo "python ${python:=python3}"
+exec "$python" -c "import importlib.metadata as m; print('tensorrt_llm', m.version('tensorrt_llm'))"
+"""
+
+
 class Toolchain(Protocol):
     """Runs upstream's tools; paths mean the same inside and outside."""
 
     @property
-    def tools(self) -> Tools: ...
+    def examples(self) -> Path: ...
 
     @property
     def title(self) -> str: ...
@@ -54,11 +64,11 @@ class Toolchain(Protocol):
 class Direct:
     """The tools of this machine, which is NVIDIA's container or has TensorRT-LLM installed."""
 
-    tools: Tools
+    examples: Path
 
     @property
     def title(self) -> str:
-        return f"TensorRT-LLM of {self.tools.python}"
+        return "this machine's TensorRT-LLM"
 
     def preparation(self) -> list[str] | None:
         return None
@@ -82,12 +92,12 @@ class Docker:
     has_image: bool
 
     @property
-    def tools(self) -> Tools:
-        return Tools("python3", "trtllm-build", _EXAMPLES)
+    def examples(self) -> Path:
+        return _EXAMPLES
 
     @property
     def title(self) -> str:
-        return f"Docker image {self.image}"
+        return f"the image {self.image}"
 
     def preparation(self) -> list[str] | None:
         return None if self.has_image else [self.program, "pull", self.image]
@@ -122,7 +132,7 @@ def find_toolchain(
                 f"{trtllm_build} is here, but upstream's examples are not in {examples}; say where they are "
                 "with TENSORRT_LLM_EXAMPLES."
             )
-        return Direct(Tools(_interpreter(Path(trtllm_build)), trtllm_build, examples))
+        return Direct(examples)
     docker = shutil.which("docker")
     if docker is None:
         raise BuildError(
@@ -136,32 +146,23 @@ def find_toolchain(
     return Docker(docker, image, tuple(reads), tuple(writes), home, has_image)
 
 
-def require_version(toolchain: Toolchain) -> str:
-    """Asks the tools for their version; raises BuildError for any but the one that all this is made for."""
-    command = toolchain.command(toolchain.tools.version())
+def find_tools(toolchain: Toolchain) -> Tools:
+    """Asks where the tools are; raises BuildError for any version but the one that all this is made for."""
+    command = toolchain.command(["sh", "-c", _QUESTION])
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    lines = [line.split() for line in result.stdout.splitlines()]
-    found = next((words[1] for words in lines if len(words) == 2 and words[0] == "tensorrt_llm"), None)
-    if found is None:
+    lines = (line.partition(" ") for line in result.stdout.splitlines())
+    said = {key: value for key, _, value in lines if key in ("python", "tensorrt_llm")}
+    if result.returncode or len(said) < 2:
         reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-        raise BuildError(f"{toolchain.title} does not run: {reason}")
-    if found != TENSORRT_LLM_VERSION:
+        raise BuildError(f"TensorRT-LLM does not run in {toolchain.title}: {reason}")
+    # What follows a plus sign names the build of the same version.
+    if said["tensorrt_llm"].partition("+")[0] != TENSORRT_LLM_VERSION:
         raise BuildError(
-            f"{toolchain.title} is version {found}, and engines are built and served with "
-            f"{TENSORRT_LLM_VERSION}; use {IMAGE}."
+            f"The version in {toolchain.title} is {said['tensorrt_llm']}, and engines are built and served "
+            f"with {TENSORRT_LLM_VERSION}; use {IMAGE}."
         )
-    return found
+    return Tools(said["python"], toolchain.examples)
 
 
 def _answers(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
-
-
-def _interpreter(program: Path) -> str:
-    """The Python of a script that pip installed: the one that has tensorrt_llm, whatever PATH says."""
-    with program.open("rb") as file:
-        first = file.readline(1024)
-    words = first.removeprefix(b"#!").split() if first.startswith(b"#!") else []
-    if words and b"python" in words[0]:
-        return words[0].decode()
-    return "python3"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,8 +140,9 @@ def _docker_run(home: Path, arguments: list[str]) -> int:
     pairs = (item.partition("=") for item in given.env)
     variables = {name: value if equals else os.environ[name] for name, equals, value in pairs}
     variables["PATH"] = f"{home}/inside:/usr/bin:/bin"
-    command = [str(home / "inside" / words[0]), *words[1:]]
-    return subprocess.run(command, env=variables, cwd=given.workdir, check=False).returncode
+    program = shutil.which(words[0], path=variables["PATH"])
+    assert program is not None, words
+    return subprocess.run([program, *words[1:]], env=variables, cwd=given.workdir, check=False).returncode
 
 
 def _docker_parser() -> argparse.ArgumentParser:

@@ -264,9 +264,7 @@ def test_changed_adapters_are_converted_again(workshop: Workshop) -> None:
 
 def test_another_version_is_refused(workshop: Workshop) -> None:
     workshop.tools.set_version("1.0.0")
-    with pytest.raises(
-        BuildError, match=r"is version 1\.0\.0, and engines are built and served with 1\.2\.1"
-    ):
+    with pytest.raises(BuildError, match=r"is 1\.0\.0, and engines are built and served with 1\.2\.1"):
         workshop.build()
     assert ran(workshop) == []
 

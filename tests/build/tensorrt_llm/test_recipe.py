@@ -16,7 +16,7 @@ from tests.build.tensorrt_llm.llama_folder import llama_config
 from tests.build.tensorrt_llm.standin_program import upstream_parser
 
 TB = 10**12
-TOOLS = Tools("python3", "trtllm-build", Path("/app/examples"))
+TOOLS = Tools("python3", Path("/app/examples"))
 ALL = sorted(path.stem for path in RECIPES.glob("*.toml"))
 # What each recipe is for: the smallest machine that it must fit, and a smaller one that it must not.
 MACHINES = {

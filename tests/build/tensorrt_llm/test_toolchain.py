@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from build.errors import BuildError
-from build.tensorrt_llm.toolchain import IMAGE, Direct, Docker, find_toolchain, require_version
+from build.tensorrt_llm.commands import Tools
+from build.tensorrt_llm.toolchain import IMAGE, Direct, Docker, find_toolchain, find_tools
 from tests.build.tensorrt_llm.standins import StandIns, install
 
 
@@ -20,10 +21,9 @@ def test_tools_at_hand_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     tools = tools_in(tmp_path, monkeypatch, docker=False)
     found = find_toolchain([], [], tmp_path, {"TENSORRT_LLM_EXAMPLES": str(tools.examples)})
     assert isinstance(found, Direct)
-    assert found.tools.python == str(tools.folder / "inside" / "python3")
     assert found.preparation() is None
     assert found.removal() is None
-    assert require_version(found) == "1.2.1"
+    assert find_tools(found) == Tools(str(tools.folder / "inside" / "python3"), tools.examples)
 
 
 @pytest.mark.parametrize("image", [IMAGE, "registry.example/trtllm:1"])
@@ -67,8 +67,8 @@ def test_other_versions_are_refused(version: str, tmp_path: Path, monkeypatch: p
     tools = tools_in(tmp_path, monkeypatch, docker=False)
     tools.set_version(version)
     found = find_toolchain([], [], tmp_path, {"TENSORRT_LLM_EXAMPLES": str(tools.examples)})
-    with pytest.raises(BuildError, match=f"is version {version}, and engines are built"):
-        require_version(found)
+    with pytest.raises(BuildError, match=f"is {version}, and engines are built"):
+        find_tools(found)
 
 
 def test_container_without_gpus_is_told(tmp_path: Path) -> None:
@@ -76,5 +76,30 @@ def test_container_without_gpus_is_told(tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\necho 'could not select device driver' >&2\nexit 125\n")
     docker.chmod(0o755)
-    with pytest.raises(BuildError, match="does not run: could not select device driver"):
-        require_version(Docker(str(docker), IMAGE, (), (), tmp_path, has_image=True))
+    with pytest.raises(BuildError, match=r"does not run in the image .*: could not select device driver"):
+        find_tools(Docker(str(docker), IMAGE, (), (), tmp_path, has_image=True))
+
+
+@pytest.mark.parametrize(
+    ("first_line", "python"),
+    [
+        ("#!{inside}/python3", "{inside}/python3"),
+        ("#! {inside}/python3 -sE", "{inside}/python3"),
+        ("#!/usr/bin/env python3", "python3"),
+        ("#!/bin/sh", "python3"),
+    ],
+)
+def test_python_is_that_of_trtllm_build(
+    first_line: str, python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tools_in(tmp_path, monkeypatch, docker=False)
+    inside = tools.folder / "inside"
+    (inside / "trtllm-build").write_text(first_line.format(inside=inside) + "\n")
+    monkeypatch.setenv("PATH", f"{tools.bin}:{inside}:/usr/bin:/bin")
+    assert find_tools(Direct(tools.examples)).python == python.format(inside=inside)
+
+
+def test_local_versions_are_the_same_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tools_in(tmp_path, monkeypatch, docker=False)
+    tools.set_version("1.2.1+cu131")
+    assert find_tools(Direct(tools.examples)).examples == tools.examples
