@@ -31,7 +31,7 @@ _PASSED_ON = (
 )
 
 
-# Prints which Python trtllm-build is a script of (others of an image need not have TensorRT-LLM) and the version.
+# Prints which Python trtllm-build is a script of (others of an image may lack TensorRT-LLM), and the version.
 # It is not imported for that, which takes half a minute.
 _QUESTION = """
 tool=$(command -v trtllm-build) || { echo "there is no trtllm-build" >&2; exit 1; }
