@@ -26,6 +26,7 @@ from build.progress import Reporter
 from build.repository import COMMITTED, render_repository
 from build.safetensors_checkpoint import SafetensorsCheckpoint
 from build.source import Source, find_source
+from build.tensorrt_llm_engine import KIND as COMPILED
 from build.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
 
 ENGINE, TOKENIZER, REPOSITORY = "engine", "tokenizer", "model_repository"
@@ -65,6 +66,10 @@ class _Build:
 
     def run(self) -> None:
         previous = read_manifest(self._folder)
+        if previous and previous.inputs.engine_kind == COMPILED:
+            raise BuildError(
+                f"NAME: {self._folder} is an engine that TensorRT-LLM compiled; give another name, or remove it."
+            )
         known = previous.files if previous else ()
         if not are_known(self._source, known):
             # Before gigabytes are hashed: whatever is wrong with the model is said now.

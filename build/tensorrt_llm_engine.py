@@ -11,6 +11,8 @@ from build.errors import BuildError
 # The last stable release with compiled engines; an engine runs on the release that built it alone.
 TENSORRT_LLM_VERSION = "1.2.1"
 CONFIG = "config.json"
+# Of such an engine in its manifest.
+KIND = "tensorrt_llm"
 
 
 @dataclass(frozen=True)

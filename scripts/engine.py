@@ -70,6 +70,9 @@ def _choose(name: str, model: str, precision: str, engines: Path) -> Engine:
     folder = engine_folder(engines, name)
     built = read_manifest(folder)
     if built is not None:
+        if is_compiled(folder) and precision in ("", built.inputs.precision):
+            # Built with flags that only its own make command knows.
+            return Engine(folder, None, "TensorRT-LLM compiled it")
         recorded = _recorded_model(built)
         if not model and recorded and not Path(recorded).exists():
             return Engine(folder, None, "the model it was built from is gone")

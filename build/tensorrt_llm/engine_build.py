@@ -27,9 +27,8 @@ from build.tensorrt_llm.prepare import Job, find_job, require_machine
 from build.tensorrt_llm.step_record import StepRecord
 from build.tensorrt_llm.steps import GUIDES, GUIDES_FILE, LOGS, Steps, write_tokenizer
 from build.tensorrt_llm_config import ADAPTERS, ENGINE, TOKENIZER_INFO
-from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
+from build.tensorrt_llm_engine import KIND, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 
-KIND = "tensorrt_llm"
 REPOSITORY, TOKENIZER = "model_repository", "tokenizer"
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 from build.build_engine import Order, build_engine
 from build.errors import BuildError
 from build.gguf_checkpoint import GgufCheckpoint
-from build.manifest import FILE_NAME, read_manifest
+from build.manifest import FILE_NAME, read_manifest, write_manifest
 from build.openvino_engine import MODEL_FILES, check_engine, write_engine
 from build.openvino_weights import PRECISIONS, stored_bytes
 from build.progress import Reporter
@@ -117,6 +118,16 @@ def test_failed_build_keeps_the_old_engine(root: Path) -> None:
         build_engine(order(root / "Model", root / "engines"), QUIET)
     assert sorted(path.name for path in (root / "engines").iterdir()) == before
     assert read_manifest(root / "engines" / "tiny") is not None
+
+
+def test_engine_that_took_hours_is_not_replaced(root: Path) -> None:
+    """As where a model's folder is on a disk that machines with and without GPUs share."""
+    folder = root / "engines" / "tiny"
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    write_manifest(replace(manifest, inputs=replace(manifest.inputs, engine_kind="tensorrt_llm")), folder)
+    with pytest.raises(BuildError, match="is an engine that TensorRT-LLM compiled; give another name"):
+        build_engine(order(root / "Model", root / "engines"), QUIET)
 
 
 def test_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ def test_a_compiled_engine_that_is_asked_for_needs_a_gpu(tmp_path: Path) -> None
         engine.choose({"NAME": "llama"}, tmp_path, no_gpus)
 
 
+def test_naming_the_model_of_a_compiled_engine_does_not_build_it_anew(tmp_path: Path, gguf: Path) -> None:
+    """The flags that it was built with are not among what make serve is told."""
+    record(tmp_path / "engines" / "some-model", str(gguf), "fp8")
+    folder = write_compiled_folder(tmp_path / "engines" / "some-model")
+    for wish in ({}, {"PRECISION": "fp8"}):
+        chosen = engine.choose({"MODEL": str(gguf), **wish}, tmp_path / "engines")
+        assert chosen == engine.Engine(folder, None, "TensorRT-LLM compiled it")
+    other = engine.choose({"MODEL": str(gguf), "PRECISION": "bf16"}, tmp_path / "engines")
+    assert other.build_command is not None
+
+
 def test_several_compiled_engines_must_be_told_apart(tmp_path: Path) -> None:
     for name in ("llama-70b", "llama-8b"):
         write_compiled_folder(tmp_path / name)
