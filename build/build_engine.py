@@ -68,7 +68,8 @@ class _Build:
         previous = read_manifest(self._folder)
         if previous and previous.inputs.engine_kind == COMPILED:
             raise BuildError(
-                f"NAME: {self._folder} is an engine that TensorRT-LLM compiled; give another name, or remove it."
+                f"NAME: {self._folder} is an engine that TensorRT-LLM compiled; give another name, or "
+                "remove it."
             )
         known = previous.files if previous else ()
         if not are_known(self._source, known):

@@ -59,6 +59,9 @@ def _model_problems(plan: Plan) -> Iterator[str]:
             f"The checkpoint is quantized already ({method}), and {recipe.name} needs the 16-bit one; Meta's "
             "FP8 checkpoint goes with PRECISION=fp8-rowwise."
         )
+    texts = Path(str(recipe.checkpoint.get("calib_dataset", "")))
+    if texts.is_absolute() and not texts.is_dir():
+        yield f"There is no folder {texts} of calibration texts (calib_dataset)."
     if recipe.max_seq_len > shape.context:
         yield f"max_seq_len is {recipe.max_seq_len}, the model ends at MAX_SEQ_LEN={shape.context}."
 

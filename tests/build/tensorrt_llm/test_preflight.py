@@ -71,6 +71,7 @@ def test_what_is_well_is_not_told() -> None:
             {"recipe": "llama-3.1-70b-fp8", "gpus": "2xH100", "settings": ("tp_size=2",)},
             ["Quantizing takes about 212 GB"],
         ),
+        ({"settings": ("calib_dataset=/nowhere",)}, ["There is no folder /nowhere of calibration texts"]),
         ({"rope_scaling": None}, ['lacks "rope_scaling"']),
         ({"rope_scaling": {"rope_type": "linear"}}, ['lacks "rope_scaling"']),
         ({"architectures": ["MistralForCausalLM"]}, [r"not \['LlamaForCausalLM'\]"]),
