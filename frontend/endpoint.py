@@ -68,6 +68,9 @@ class Endpoint:
         """Waits for stop requests under way, but not for generations."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=UNARY_TIMEOUT_S)
+        for task in (*self._tasks, self._probing):
+            if task is not None:
+                task.cancel()
         await self._channel.close(None)
 
     async def retire(self) -> None:
@@ -99,7 +102,9 @@ class Endpoint:
 
     def leave(self, stream: GenerationStream) -> None:
         """Nobody waits for it any more: the engine is stopped unless it has finished."""
-        if not stream.has_ended or stream.was_lost:
+        if not stream.is_begun:
+            stream.cancel()
+        elif not stream.has_ended or stream.was_lost:
             # A task that outlives its caller, which may be in the middle of being cancelled.
             self._start(stop_until_ended(self._stub, stream))
 

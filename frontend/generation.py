@@ -1,6 +1,8 @@
 """Runs one generation: Triton's responses -> text, tokens, log-probs, finish reason and counts."""
 
 import codecs
+import logging
+import struct
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -20,6 +22,8 @@ from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
+
+logger = logging.getLogger(__name__)
 
 FinishReason = Literal["stop", "length"]
 
@@ -67,10 +71,14 @@ async def generate(
     with named_for_client(generation.field_names):
         async with aclosing(triton.infer(request, conversation, is_streamed)) as responses:
             async for response in responses:
-                outputs = read_outputs(response)
-                top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
-                scores = await read_prompt_scores(triton, outputs)
-                delta = reader.read(outputs, top, scores, is_final(response))
+                try:
+                    outputs = read_outputs(response, model.output_datatypes)
+                    top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
+                    scores = await read_prompt_scores(triton, outputs)
+                    delta = reader.read(outputs, top, scores, is_final(response))
+                except (LookupError, ValueError, struct.error) as error:
+                    logger.exception("the engine's answer to %s is malformed", request.id)
+                    raise EngineFailed("The engine answered with a malformed tensor.") from error
                 yield delta
                 if delta.finish_reason is not None:
                     return
@@ -112,6 +120,7 @@ class _ResponseReader:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
         self._is_first = True
+        self._num_prompt_tokens: int | None = None
 
     def read(
         self,
@@ -146,15 +155,15 @@ class _ResponseReader:
         )
 
     def _unpack(self, outputs: Mapping[str, bytes]) -> tuple[list[int], list[bytes], list[float], int]:
-        try:
-            num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
-            if self._generation.max_new_tokens == 0:
-                return [], [], [], num_prompt_tokens
-            ids = read_ids(outputs["output_ids"])
-            pieces = read_byte_strings(outputs["output_bytes"])
-            return ids, pieces, self._logprobs(outputs, len(ids)), num_prompt_tokens
-        except (KeyError, IndexError) as error:
-            raise EngineFailed("The engine's answer lacks a tensor.") from error
+        if not outputs and self._num_prompt_tokens is not None:
+            # Triton's own final response, of an engine that had sent its last tokens before.
+            return [], [], [], self._num_prompt_tokens
+        self._num_prompt_tokens = num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
+        if self._generation.max_new_tokens == 0:
+            return [], [], [], num_prompt_tokens
+        ids = read_ids(outputs["output_ids"])
+        pieces = read_byte_strings(outputs["output_bytes"])
+        return ids, pieces, self._logprobs(outputs, len(ids)), num_prompt_tokens
 
     def _logprobs(self, outputs: Mapping[str, bytes], num_ids: int) -> list[float]:
         if not self._generation.wants_logprobs or num_ids == 0:

@@ -39,6 +39,8 @@ class GenerationStream:
     ) -> None:
         """`started_at` is the loop's time; an answer that comes whole has only the deadline for all of it."""
         self.request = request
+        self.is_begun = False
+        """Whether the server may know of it."""
         self.has_answered = False
         self.has_ended = False
         """Whether the engine is known to have finished with it."""
@@ -49,7 +51,7 @@ class GenerationStream:
         first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
         self.expires_at = min(first_moment, self._last_moment)
         self._received: _Received = asyncio.Queue()
-        self._call: _Call = stub.ModelStreamInfer(metadata=STATUS_METADATA)
+        self._stub = stub
         self._reading = asyncio.create_task(self._read())
 
     async def next(self) -> service_pb2.ModelInferResponse | None:
@@ -67,12 +69,13 @@ class GenerationStream:
     def expire(self) -> None:
         self.fail(DeadlineExceeded("The engine did not answer in time."))
         if self.has_ended:
-            self._call.cancel()
+            self.cancel()
         # Whoever reads stops the engine; nothing more is due to the client.
         self.expires_at = float("inf")
 
     def cancel(self) -> None:
-        self._call.cancel()
+        """Ends the call, which does not reach the engine in an ensemble."""
+        self._reading.cancel()
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Calls back when the call has ended, for whatever reason."""
@@ -83,20 +86,22 @@ class GenerationStream:
         return bool((await asyncio.wait({self._reading}, timeout=timeout_s))[0])
 
     async def _read(self) -> None:
+        self.is_begun = True
+        call = self._stub.ModelStreamInfer(metadata=STATUS_METADATA)
         was_sent = False
         try:
-            await self._call.write(self.request)
+            await call.write(self.request)
             was_sent = True
-            await self._call.done_writing()
-            await self._read_responses()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
-            error = engine_error(await self._call.code(), await self._call.details() or "")
+            await call.done_writing()
+            await self._read_responses(call)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            error = engine_error(await call.code(), await call.details() or "")
             self.was_lost = was_sent and not self.has_ended and isinstance(error, EngineUnavailable)
             self._end(error)
 
-    async def _read_responses(self) -> None:
+    async def _read_responses(self, call: _Call) -> None:
         now = asyncio.get_running_loop().time
-        async for message in self._call:
+        async for message in call:
             if self.has_ended:
                 continue
             if message.error_message:

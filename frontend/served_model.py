@@ -7,6 +7,7 @@ from typing import TypeAlias
 from tritonclient.grpc import model_config_pb2
 
 from frontend.errors import EngineFailed
+from frontend.tensors import datatype_name
 
 ENGINE_MODEL = "tensorrt_llm"
 # What every generation needs, and its stop request.
@@ -37,6 +38,8 @@ class ServedModel:
     special_ids: frozenset[int]
     input_types: Mapping[str, int]
     """Ensemble input -> its type in model_config_pb2.DataType."""
+    output_datatypes: Mapping[str, str]
+    """Ensemble output -> its type as in gRPC messages."""
     tokens_per_block: int | None
     """Of a block of the engine's KV cache; None: the engine does not tell what it reused."""
     engine_inputs: frozenset[str]
@@ -80,6 +83,7 @@ def served_model(
             end_id=int(parameters["end_id"]),
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
+            output_datatypes={tensor.name: datatype_name(tensor.data_type) for tensor in ensemble.output},
             input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
             tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
             engine_inputs=engine_inputs,

@@ -17,8 +17,10 @@ from frontend.triton_errors import engine_error
 
 logger = logging.getLogger(__name__)
 
-# Repeated until the generation has ended: the first may overtake it while it is still in preprocess.
-INTERVAL_S = 0.1
+# Repeated until the generation has ended, for the first may overtake it while it is still in preprocess: less
+# and less often, for many generations are given up at once when the machine is busy.
+FIRST_INTERVAL_S = 0.1
+LAST_INTERVAL_S = 0.4
 # What preprocess may take with the longest prompt, before the engine knows the id.
 GIVE_UP_S = 30.0
 TIMEOUT_S = 5.0
@@ -32,14 +34,16 @@ async def stop_until_ended(stub: service_pb2_grpc.GRPCInferenceServiceStub, stre
     request_id = stream.request.id
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + GIVE_UP_S
+    interval_s = FIRST_INTERVAL_S
     while loop.time() < give_up_at:
         is_answered = await _is_stopped(stub, request_id)
         if stream.was_lost:
             if is_answered:
                 return
-            await asyncio.sleep(INTERVAL_S)
-        elif await stream.ended(INTERVAL_S):
+            await asyncio.sleep(interval_s)
+        elif await stream.ended(interval_s):
             return
+        interval_s = min(2 * interval_s, LAST_INTERVAL_S)
     logger.error("generation %s did not end within %d s of stop requests", request_id, GIVE_UP_S)
     stream.cancel()
 

@@ -30,7 +30,7 @@ def add_input(
     """Appends one input of batch size 1: n values have the shape [1, n], or [1, 1, n] of rank 3."""
     values = [value] if isinstance(value, (str, bool, int, float)) else value
     tensor = request.inputs.add(
-        name=name, datatype=_wire_name(data_type), shape=[*[1] * (rank - 1), len(values)]
+        name=name, datatype=datatype_name(data_type), shape=[*[1] * (rank - 1), len(values)]
     )
     if tensor.datatype == "BYTES":
         request.raw_input_contents.append(b"".join(_length_prefixed(str(text).encode()) for text in values))
@@ -38,10 +38,17 @@ def add_input(
         request.raw_input_contents.append(np.asarray(values, _NUMPY_TYPES[data_type]).tobytes())
 
 
-def read_outputs(response: service_pb2.ModelInferResponse) -> Mapping[str, bytes]:
-    return {
-        tensor.name: raw for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
-    }
+def read_outputs(
+    response: service_pb2.ModelInferResponse, datatypes: Mapping[str, str] | None = None
+) -> Mapping[str, bytes]:
+    """Contents by name; raises ValueError for another datatype than the declared one."""
+    outputs = {}
+    for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        name = tensor.name
+        if datatypes is not None and tensor.datatype != datatypes[name]:
+            raise ValueError(f"{name} is {tensor.datatype}, not {datatypes[name]}")
+        outputs[name] = raw
+    return outputs
 
 
 def read_ids(raw: bytes) -> list[int]:
@@ -71,6 +78,7 @@ def _length_prefixed(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def _wire_name(data_type: int) -> str:
+def datatype_name(data_type: int) -> str:
+    """How gRPC messages spell a type of model_config_pb2.DataType."""
     name = _DATA_TYPES.Name(data_type).removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name

@@ -48,7 +48,9 @@ class Script:
     pause_s: float = 0
     """Before each response."""
     answers: Sequence[tuple[dict[str, Output], bool]] | None = None
-    """Sent as they are in place of all this, each with its final flag; then it hangs unless one was final."""
+    """Sent as they are in place of all this, each with its final flag."""
+    hangs_at_end: bool = False
+    """Whether nothing follows these answers, not even an end."""
     hangs_after: int | None = None
     """Number of responses after which nothing more comes until a stop request."""
     fails_after: int | None = None
@@ -115,6 +117,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
         request = await anext(requests)
         await self._fail_if_dead(request.model_name, context)
+        # Triton reads to the client's end before it ends the call.
+        async for _ in requests:
+            pass
         if request.model_name == "tensorrt_llm":
             yield self._stop(request)
             return
@@ -172,7 +177,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if script.answers is not None:
             for outputs, is_final in script.answers:
                 yield _response(request.id, outputs, is_final)
-            if not any(is_final for _, is_final in script.answers):
+            if script.hangs_at_end:
                 await stop.wait()
             return
         wanted = {tensor.name for tensor in request.outputs}
