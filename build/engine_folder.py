@@ -1,5 +1,6 @@
 """Makes an engine folder appear whole or not at all, one build of a name at a time."""
 
+import errno
 import fcntl
 import os
 import re
@@ -11,6 +12,7 @@ from typing import IO
 
 from build.errors import BuildError
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -43,6 +45,18 @@ def staged(folder: Path) -> Iterator[Path]:
         _publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def link_or_copy(
+    source: str | Path, target: str | Path, hard_link: Callable[[Path, Path], None] = os.link
+) -> None:
+    """Links a file that is never written again; copies it where a disk has no hard links."""
+    try:
+        hard_link(Path(source), Path(target))
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

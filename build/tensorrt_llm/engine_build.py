@@ -1,12 +1,11 @@
 """From a Hugging Face checkpoint to an engine folder: whole or not at all, and not again without need."""
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from build.engine_folder import locked, staged
+from build.engine_folder import link_or_copy, locked, staged
 from build.manifest import (
     InputFile,
     Inputs,
@@ -114,9 +113,9 @@ class _Build:
         with staged(job.folder) as partial:
             for name in (ENGINE, ADAPTERS, LOGS):
                 if (parts / name).is_dir():
-                    shutil.copytree(parts / name, partial / name, copy_function=os.link)
+                    shutil.copytree(parts / name, partial / name, copy_function=link_or_copy)
             facts = write_tokenizer(job, partial / TOKENIZER)
-            os.link(guides, partial / TOKENIZER_INFO)
+            link_or_copy(guides, partial / TOKENIZER_INFO)
             manifest = Manifest(
                 origin=job.source.origin,
                 files=files,

@@ -1,12 +1,13 @@
 """An engine folder appears whole or not at all."""
 
+import errno
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from build.engine_folder import engine_folder, locked, require_space, staged
+from build.engine_folder import engine_folder, link_or_copy, locked, require_space, staged
 from build.errors import BuildError
 
 
@@ -106,6 +107,25 @@ def test_plain_names_are_folders(name: str, tmp_path: Path) -> None:
 def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="NAME: "):
         engine_folder(tmp_path, name)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_disks_without_hard_links_get_copies(number: int, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("engine")
+    link_or_copy(tmp_path / "old", tmp_path / "linked")
+    assert (tmp_path / "linked").stat().st_ino == (tmp_path / "old").stat().st_ino
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(number, "no links here")
+
+    link_or_copy(tmp_path / "old", tmp_path / "copied", refuse)
+    assert (tmp_path / "copied").read_text() == "engine"
+    assert (tmp_path / "copied").stat().st_ino != (tmp_path / "old").stat().st_ino
+
+
+def test_other_failures_to_link_are_failures(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        link_or_copy(tmp_path / "absent", tmp_path / "new")
 
 
 def test_too_little_disk_is_refused(tmp_path: Path) -> None:
