@@ -37,7 +37,7 @@ def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStac
 
     module: what is run instead of `make serve`, and its arguments.
     """
-    port, grpc_port = _free_port(), _free_port()
+    port, grpc_port = free_port(), free_port()
     environment = os.environ | {
         "PORT": str(port),
         "TRITON_GRPC_PORT": str(grpc_port),
@@ -54,7 +54,7 @@ def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStac
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(process, url, log)
+            wait_until_ready(process, url, log)
             yield LiveStack(url, f"127.0.0.1:{grpc_port}", _served_model(url), log, process)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -62,12 +62,12 @@ def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStac
     assert exit_code == 0, log.read_text()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()

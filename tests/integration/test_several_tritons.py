@@ -1,0 +1,127 @@
+"""One frontend in front of two real tritonservers, which are killed in the middle of streams."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.integration.live_stack import REPOSITORY, LiveStack, free_port, served_stack, wait_until_ready
+from tests.integration.test_supervision import child
+
+NUM_STREAMS = 8
+NUM_TOKENS = 80
+TOKENS_PER_SECOND = 20
+# make serve starts a dead tritonserver again, which takes about eight seconds.
+RECOVERY_S = 90
+PROMPT = "Once upon a time"
+
+
+@dataclass(frozen=True)
+class Pair:
+    url: str
+    model: str
+    log: Path
+    stacks: tuple[LiveStack, LiveStack]
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    def num_times_in_service(self, stack: LiveStack) -> int:
+        return self.log.read_text().count(f"{stack.triton} serves")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    variables = {"ENGINE": "replay", "TOKENS_PER_SECOND": str(TOKENS_PER_SECOND)}
+    with (
+        served_stack(folder / "first.log", **variables) as first,
+        served_stack(folder / "second.log", **variables) as second,
+    ):
+        port = free_port()
+        log = folder / "frontend.log"
+        addresses = {
+            "FRONTEND_PORT": str(port),
+            "TRITON_GRPC_ADDRESSES": f"{first.triton},{second.triton}",
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "frontend"],
+                cwd=REPOSITORY,
+                env=os.environ | addresses,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                url = f"http://127.0.0.1:{port}"
+                wait_until_ready(process, url, log)
+                yield Pair(url, first.model, log, (first, second))
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(40)
+
+
+def generate(pair: Pair) -> str:
+    with pair.client() as api:
+        answer = api.completions.create(model=pair.model, prompt=PROMPT, max_tokens=4)
+        return answer.choices[0].text
+
+
+def stream(pair: Pair, started: threading.Semaphore) -> int | None:
+    """How many chunks came, or None when an error frame ended them."""
+    with pair.client() as api:
+        chunks = api.completions.create(model=pair.model, prompt=PROMPT, max_tokens=NUM_TOKENS, stream=True)
+        num_chunks = 0
+        try:
+            for _ in chunks:
+                num_chunks += 1
+                if num_chunks == 1:
+                    started.release()
+        except openai.APIError as error:
+            if error.code != "service_unavailable":
+                raise
+            return None
+        return num_chunks
+
+
+def kill_tritonserver(stack: LiveStack) -> None:
+    os.kill(child(stack.process.pid, "bin/tritonserver"), signal.SIGKILL)
+
+
+def wait_until_in_service(pair: Pair, stack: LiveStack, num_times: int) -> None:
+    deadline = time.monotonic() + RECOVERY_S
+    while pair.num_times_in_service(stack) < num_times:
+        assert time.monotonic() < deadline, pair.log.read_text()
+        time.sleep(0.2)
+
+
+def test_a_killed_server_costs_its_own_streams_alone_and_comes_back(pair: Pair) -> None:
+    first, second = pair.stacks
+    wait_until_in_service(pair, first, 1)
+    wait_until_in_service(pair, second, 1)
+    started = threading.Semaphore(0)
+    with ThreadPoolExecutor(NUM_STREAMS) as pool:
+        streams = [pool.submit(stream, pair, started) for _ in range(NUM_STREAMS)]
+        for _ in streams:
+            assert started.acquire(timeout=30)
+        kill_tritonserver(first)
+        # Nobody who comes now notices.
+        assert all(generate(pair) for _ in range(NUM_STREAMS))
+        ends = [running.result() for running in streams]
+    whole = [num_chunks for num_chunks in ends if num_chunks is not None]
+    assert len(whole) == NUM_STREAMS // 2
+    assert len(set(whole)) == 1
+    # Back without a restart of the frontend, and able to stand in for the other.
+    wait_until_in_service(pair, first, 2)
+    kill_tritonserver(second)
+    assert all(generate(pair) for _ in range(NUM_STREAMS))
+    wait_until_in_service(pair, second, 2)
