@@ -9,8 +9,8 @@ from typing import Any
 from frontend.chat_delta import ChatDelta, ChatReader
 from frontend.generation import Delta, Token
 from frontend.requests import ChatRequest
+from frontend.token_logprobs import token_logprob
 from frontend.tool_calls import ToolCallDelta
-from frontend.top_tokens import TopToken
 from frontend.usage import Usage
 
 
@@ -96,19 +96,7 @@ class ChatResponse:
     def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._chat.wants_logprobs:
             return None
-        return {"content": [_token_logprob(token) for token in tokens], "refusal": None}
-
-
-def _token_logprob(token: Token) -> dict[str, Any]:
-    return _spelled_logprob(token) | {"top_logprobs": [_spelled_logprob(top) for top in token.top]}
-
-
-def _spelled_logprob(token: Token | TopToken) -> dict[str, Any]:
-    return {
-        "token": token.bytes.decode("utf-8", "replace"),
-        "logprob": token.logprob,
-        "bytes": list(token.bytes),
-    }
+        return {"content": [token_logprob(token) for token in tokens], "refusal": None}
 
 
 def _tool_calls(pieces: Sequence[ToolCallDelta]) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ class Endpoint:
 
     async def preprocess(self, model: ServedModel, inputs: Mapping[str, TensorValue]) -> list[int]:
         request = service_pb2.ModelInferRequest(model_name=PREPROCESS_MODEL)
-        for name, value in inputs.items():
+        for name, value in {**inputs, "tokenize_only": True}.items():
             add_input(request, name, value, model.input_types[name])
         request.outputs.add(name="input_ids")
         return read_ids(read_outputs(await self._infer(request, UNARY_TIMEOUT_S))["input_ids"])

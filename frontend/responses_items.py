@@ -1,8 +1,11 @@
 """Output items of the Responses API: each is opened, grows and is closed, as events and as an object."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from frontend.generation import Token
+from frontend.token_logprobs import token_logprob
 from frontend.tool_calls import ToolCallDelta
 
 Event = dict[str, Any]
@@ -17,13 +20,13 @@ class OutputItems:
         self._message: MessageItem | None = None
         self._call: FunctionCallItem | None = None
 
-    def say(self, text: str) -> list[Event]:
+    def say(self, text: str, tokens: Sequence[Token]) -> list[Event]:
         events: list[Event] = []
         if self._message is None:
             events += self.close("completed")
             self._message = MessageItem(len(self.closed))
             events += self._message.opened()
-        return events + self._message.grown(text)
+        return events + self._message.grown(text, tokens)
 
     def call(self, delta: ToolCallDelta) -> list[Event]:
         events: list[Event] = []
@@ -48,27 +51,30 @@ class MessageItem:
     def __init__(self, output_index: int) -> None:
         self._place = {"item_id": f"msg_{uuid.uuid4().hex}", "output_index": output_index}
         self._texts: list[str] = []
+        self._logprobs: list[dict[str, Any]] = []
 
     def opened(self) -> list[Event]:
         return [
             _item_event("added", self._place, self._item("in_progress", [])),
-            self._content_event("response.content_part.added", part=_text_part("")),
+            self._content_event("response.content_part.added", part=_text_part("", [])),
         ]
 
-    def grown(self, text: str) -> list[Event]:
+    def grown(self, text: str, tokens: Sequence[Token]) -> list[Event]:
         self._texts.append(text)
-        return [self._content_event("response.output_text.delta", delta=text, logprobs=[])]
+        logprobs = [token_logprob(token) for token in tokens]
+        self._logprobs += logprobs
+        return [self._content_event("response.output_text.delta", delta=text, logprobs=logprobs)]
 
     def closed(self, status: ItemStatus) -> list[Event]:
         text = "".join(self._texts)
         return [
-            self._content_event("response.output_text.done", text=text, logprobs=[]),
-            self._content_event("response.content_part.done", part=_text_part(text)),
+            self._content_event("response.output_text.done", text=text, logprobs=self._logprobs),
+            self._content_event("response.content_part.done", part=_text_part(text, self._logprobs)),
             _item_event("done", self._place, self.whole(status)),
         ]
 
     def whole(self, status: ItemStatus) -> dict[str, Any]:
-        return self._item(status, [_text_part("".join(self._texts))])
+        return self._item(status, [_text_part("".join(self._texts), self._logprobs)])
 
     def _item(self, status: ItemStatus, content: list[dict[str, Any]]) -> dict[str, Any]:
         item_id = self._place["item_id"]
@@ -123,5 +129,5 @@ def _item_event(verb: Literal["added", "done"], place: dict[str, Any], item: dic
     return {"type": f"response.output_item.{verb}", "output_index": place["output_index"], "item": item}
 
 
-def _text_part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+def _text_part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "output_text", "annotations": [], "logprobs": logprobs, "text": text}

@@ -106,6 +106,8 @@ class ResponsesRequest(Frozen):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
 
+    include: list[Literal["message.output_text.logprobs"]] | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     truncation: Literal["disabled"] | None = None
     service_tier: Literal["auto", "default"] | None = None
     reasoning: Reasoning | None = None
@@ -118,18 +120,20 @@ class ResponsesRequest(Frozen):
     background_options: Unsupported = None
     context_management: Unsupported = None
     image: Unsupported = None
-    include: Unsupported = None
     max_tool_calls: Unsupported = None
     moderation: Unsupported = None
     prompt: Unsupported = None
     prompt_cache_options: Unsupported = None
     prompt_cache_retention: Literal["in_memory"] | None = None
-    top_logprobs: Unsupported = None
     access_programs: Unsupported = None
 
     @property
     def is_stream(self) -> bool:
         return bool(self.stream)
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.include or self.top_logprobs)
 
 
 def to_chat(request: ResponsesRequest) -> ChatRequest:
@@ -144,6 +148,8 @@ def to_chat(request: ResponsesRequest) -> ChatRequest:
             "tool_choice": _tool_choice(request.tool_choice),
             "parallel_tool_calls": request.parallel_tool_calls,
             "response_format": None if request.text is None else _response_format(request.text),
+            "logprobs": request.wants_logprobs,
+            "top_logprobs": request.top_logprobs if request.wants_logprobs else None,
             "stream": request.stream,
             "user": request.user,
         },

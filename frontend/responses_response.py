@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from frontend.chat_delta import ChatDelta
 from frontend.errors import ApiError, EngineOverloaded, InvalidRequest
+from frontend.generation import Token
 from frontend.responses_items import Event, OutputItems
 from frontend.responses_request import ResponsesRequest, TextConfig
 
@@ -17,7 +18,6 @@ _CONSTANTS = {
     "reasoning": {"effort": None, "summary": None},
     "service_tier": "default",
     "store": False,
-    "top_logprobs": 0,
     "truncation": "disabled",
 }
 _TOOL_FIELDS = {"type", "name", "description", "parameters", "strict"}
@@ -33,14 +33,18 @@ class ResponsesResponse:
         self._sequence_numbers = itertools.count()
         self._status: Literal["queued", "in_progress", "completed", "incomplete", "failed"] = "queued"
         self._items = OutputItems()
+        self._unsaid: list[Token] = []
         self._error: dict[str, Any] | None = None
         self._usage: dict[str, Any] | None = None
 
     def read(self, delta: ChatDelta) -> list[Event]:
         """The events of one delta; the first delta brings those of the start, the last those of the end."""
         events = self._start() if self._status == "queued" else []
+        self._unsaid += delta.tokens
         for part in delta.parts:
-            events += self._items.say(part) if isinstance(part, str) else self._items.call(part)
+            # Tokens are told with the text that they end up in; those of a call are not.
+            tokens, self._unsaid = self._unsaid, []
+            events += self._items.say(part, tokens) if isinstance(part, str) else self._items.call(part)
         if delta.finish_reason is not None:
             events += self._finish(delta)
         return self._numbered(events)
@@ -77,7 +81,7 @@ class ResponsesResponse:
         events = self._items.close(status)
         if not self._items.closed:
             # A client may count on at least one item.
-            events = [*self._items.say(""), *self._items.close(status)]
+            events = [*self._items.say("", []), *self._items.close(status)]
         self._status = status
         self._usage = _usage(delta)
         return [*events, self._state_event(status)]
@@ -102,6 +106,7 @@ def _request_fields(request: ResponsesRequest) -> dict[str, Any]:
         "text": (request.text or TextConfig()).model_dump(by_alias=True, exclude_none=True),
         "tool_choice": fields["tool_choice"] or "auto",
         "tools": fields["tools"] or [],
+        "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         **request.model_dump(include={"prompt_cache_key", "safety_identifier", "user"}, exclude_none=True),
     }

@@ -37,7 +37,7 @@ class ServedModel:
     stop_ids: frozenset[int]
     special_ids: frozenset[int]
     input_types: Mapping[str, int]
-    """Ensemble input -> its type in model_config_pb2.DataType."""
+    """Input of the ensemble or of preprocess -> its type in model_config_pb2.DataType."""
     output_datatypes: Mapping[str, str]
     """Ensemble output -> its type as in gRPC messages."""
     tokens_per_block: int | None
@@ -84,7 +84,11 @@ def served_model(
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
             output_datatypes={tensor.name: datatype_name(tensor.data_type) for tensor in ensemble.output},
-            input_types={tensor.name: tensor.data_type for tensor in ensemble.input},
+            input_types={
+                tensor.name: tensor.data_type
+                for config in (steps["preprocess"], ensemble)
+                for tensor in config.input
+            },
             tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),

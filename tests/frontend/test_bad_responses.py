@@ -71,13 +71,13 @@ BAD_BODIES = [
     (body(previous_response_id="resp_1"), "previous_response_id"),
     (body(conversation="conv_1"), "conversation"),
     (body(background=True), "background"),
-    (body(include=["reasoning.encrypted_content"]), "include"),
+    (body(include=["reasoning.encrypted_content"]), "include[0]"),
     (body(reasoning={"effort": "low"}), "reasoning.effort"),
     (body(truncation="auto"), "truncation"),
     (body(service_tier="flex"), "service_tier"),
     (body(prompt={"id": "x"}), "prompt"),
     (body(max_tool_calls=1), "max_tool_calls"),
-    (body(top_logprobs=1), "top_logprobs"),
+    (body(top_logprobs=21), "top_logprobs"),
 ]
 
 

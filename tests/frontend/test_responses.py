@@ -295,3 +295,33 @@ def test_client_that_leaves_stops_the_engine(http: httpx.Client, fake: FakeTrito
         with pytest.raises(httpx.TimeoutException):
             http.post("/v1/responses", json=body, timeout=0.5)
     assert fake.stop_ended.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "num_top"),
+    [
+        ({"include": ["message.output_text.logprobs"]}, 0),
+        ({"include": ["message.output_text.logprobs"], "top_logprobs": 2}, 2),
+        ({"top_logprobs": 1}, 1),
+    ],
+)
+def test_log_probs_come_with_their_text(
+    client: openai.OpenAI, fake: FakeTriton, fields: dict, num_top: int
+) -> None:
+    fake.reset(Script([tokens("Hel"), tokens("lo", " w")]))
+    with client.responses.stream(model=MODEL, input="x", **fields) as stream:
+        pieces = [event for event in stream if event.type == "response.output_text.delta"]
+        streamed = stream.get_final_response()
+    whole = client.responses.create(model=MODEL, input="x", **fields)
+    for answer in (streamed, whole):
+        told = answer.output[0].content[0].logprobs
+        assert [(token.token, token.logprob) for token in told] == [("Hel", -0.5), ("lo", -1.0), (" w", -1.5)]
+        assert [len(token.top_logprobs) for token in told] == [num_top] * 3
+        assert answer.top_logprobs == num_top
+    assert ["".join(token.token for token in piece.logprobs) for piece in pieces] == ["Hel", "lo w"]
+
+
+def test_no_log_probs_unless_asked_for(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("Hel")]))
+    assert client.responses.create(model=MODEL, input="x").output[0].content[0].logprobs == []
+    assert "return_log_probs" not in fake.inputs()

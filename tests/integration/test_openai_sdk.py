@@ -2,6 +2,7 @@
 
 import asyncio
 
+import anthropic
 import openai
 import pytest
 
@@ -33,6 +34,52 @@ def test_the_model_knows_something(client: openai.OpenAI, live_stack: LiveStack)
         model=live_stack.model, messages=MESSAGES, temperature=0, max_tokens=40
     )
     assert "Rome" in answer.choices[0].message.content
+
+
+def test_completion_whole_and_streamed_are_the_same_text(
+    client: openai.OpenAI, live_stack: LiveStack
+) -> None:
+    request = {"model": live_stack.model, "prompt": "Computers are", "temperature": 0, "max_tokens": 40}
+    whole = client.completions.create(**request).choices[0]
+    choices = [chunk.choices[0] for chunk in client.completions.create(**request, stream=True)]
+    assert "".join(choice.text for choice in choices) == whole.text != ""
+    assert choices[-1].finish_reason == whole.finish_reason
+
+
+def test_response_whole_and_streamed_are_the_same_text(client: openai.OpenAI, live_stack: LiveStack) -> None:
+    request = {
+        "model": live_stack.model,
+        "input": MESSAGES[0]["content"],
+        "temperature": 0,
+        "max_output_tokens": 40,
+    }
+    whole = client.responses.create(**request)
+    with client.responses.stream(**request) as stream:
+        pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(pieces) == final.output_text == whole.output_text != ""
+    assert (final.status, final.usage.output_tokens) == (whole.status, whole.usage.output_tokens)
+
+
+def test_message_whole_and_streamed_are_the_same_text(live_stack: LiveStack) -> None:
+    request = {
+        "model": live_stack.model,
+        "messages": MESSAGES,
+        "max_tokens": 40,
+        # The SDK knows it no longer.
+        "extra_body": {"temperature": 0},
+    }
+    with anthropic.Anthropic(base_url=live_stack.url, api_key=API_KEY, max_retries=0) as client:
+        whole = client.messages.create(**request)
+        with client.messages.stream(**request) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        long = [{"role": "user", "content": "word " * 9000}]
+        counted = client.messages.count_tokens(model=live_stack.model, messages=long)
+    assert text == final.content[0].text == whole.content[0].text != ""
+    assert (final.stop_reason, final.usage.output_tokens) == (whole.stop_reason, whole.usage.output_tokens)
+    # More than the context window holds is counted all the same.
+    assert counted.input_tokens > 9000
 
 
 def test_natural_end_is_stop_and_counts_the_end_token(client: openai.OpenAI, live_stack: LiveStack) -> None:

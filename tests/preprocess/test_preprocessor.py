@@ -215,3 +215,10 @@ def test_a_missing_parameter_stops_the_load(
 def test_no_stop_ids_are_an_empty_list(tiny_parameters: dict[str, str], tmp_path: Path) -> None:
     tiny = load_preprocessor(tiny_parameters | {"stop_ids": ""}, tmp_path)
     assert ask(tiny, text_input="a")["stop_words_list"].tolist() == [[[], []]]
+
+
+def test_a_prompt_that_is_only_counted_may_pass_the_window(tiny: Preprocessor) -> None:
+    window = len(prompt_ids(tiny, text_input="hello")) + 63
+    assert len(prompt_ids(tiny, text_input="hello " * 10 * window, tokenize_only=True)) > window
+    with pytest.raises(ClientError, match="maximum context length"):
+        ask(tiny, text_input="hello " * 100 * window, tokenize_only=True)

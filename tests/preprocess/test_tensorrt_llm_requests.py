@@ -1,4 +1,4 @@
-"""What reaches the `tensorrt_llm` model of a compiled engine, whatever a client may ask for: the inputs of the
+"""What reaches the `tensorrt_llm` model of a compiled engine, whatever a client may ask for: inputs of the
 frontend, mapped by the ensemble and prepared by preprocess, never hold what TensorRT-LLM 1.2.1 is known to
 crash on, to fail without a sentence, or to misread."""
 

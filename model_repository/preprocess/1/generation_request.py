@@ -20,6 +20,7 @@ class GenerationRequest:
     prompt_ids: list[int] | None
     add_generation_prompt: bool | None
     continue_final_message: bool
+    tokenize_only: bool
     max_tokens: int | None
     end_id: int | None
     pad_id: int | None
@@ -45,6 +46,7 @@ def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
         prompt_ids=values.get("prompt_ids"),
         add_generation_prompt=_scalar(values, "add_generation_prompt"),
         continue_final_message=bool(_scalar(values, "continue_final_message")),
+        tokenize_only=bool(_scalar(values, "tokenize_only")),
         max_tokens=_scalar(values, "max_tokens"),
         end_id=_scalar(values, "end_id"),
         pad_id=_scalar(values, "pad_id"),
