@@ -1,5 +1,6 @@
 """What is left of a key's limits, in the headers that OpenAI's and Anthropic's clients read."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
@@ -32,7 +33,8 @@ def _anthropic_headers(allowance: Allowance) -> dict[str, str]:
 
 def _duration(seconds: float) -> str:
     """As OpenAI writes it: 0s, 120ms, 8.64s, 1m0s."""
-    if 0 < seconds < 1:
-        return f"{max(1, round(seconds * 1000))}ms"
+    num_ms = math.ceil(seconds * 1000)
+    if 0 < num_ms < 1000:
+        return f"{num_ms}ms"
     minutes, rest = divmod(round(seconds, 2), 60)
     return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"

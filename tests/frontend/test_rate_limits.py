@@ -95,7 +95,15 @@ def test_a_limit_that_is_lowered_counts_at_once(limits: RateLimits) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.0004, "1ms"), (0.12, "120ms"), (8.64, "8.64s"), (60, "1m0s"), (90.5, "1m30.5s")],
+    [
+        (0, "0s"),
+        (0.0004, "1ms"),
+        (0.12, "120ms"),
+        (0.9999, "1s"),
+        (8.64, "8.64s"),
+        (60, "1m0s"),
+        (90.5, "1m30.5s"),
+    ],
 )
 def test_openai_headers(seconds: float, text: str) -> None:
     allowances = [Allowance("requests", 60, 59, seconds), Allowance("tokens", 1000, 3, 1)]
