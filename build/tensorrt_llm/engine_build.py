@@ -112,7 +112,7 @@ class _Build:
         engine = read_tensorrt_llm_engine(parts / ENGINE)
         with staged(job.folder) as partial:
             for name in (ENGINE, ADAPTERS, LOGS):
-                if (parts / name).is_dir():
+                if (parts / name).is_dir() and (name != ADAPTERS or job.adapters):
                     shutil.copytree(parts / name, partial / name, copy_function=link_or_copy)
             facts = write_tokenizer(job, partial / TOKENIZER)
             link_or_copy(guides, partial / TOKENIZER_INFO)

@@ -15,6 +15,9 @@ from build.progress import Reporter
 # Between two remarks on a step that is still running.
 REMARK_INTERVAL_S = 60.0
 
+# Python's output would reach the log in blocks of 8 KB.
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+
 _TERMINATE_S = 20.0
 _LAST_LINES = 15
 _TAIL_BYTES = 20_000
@@ -47,7 +50,12 @@ def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
     try:
         # A session of its own, so that all its workers can be ended together.
         return subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **UNBUFFERED},
+            start_new_session=True,
         )
     except OSError as error:
         raise BuildError(f"{command[0]} can't be started: {error.strerror}.") from error

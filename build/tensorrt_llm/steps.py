@@ -52,6 +52,7 @@ class Steps:
         self._source = source_sha256
         info = tools.tokenizer_info(job.source.path, work / GUIDES)
         self._step("Writing the tokenizer's table for guided decoding", GUIDES, info, check_guides)
+        self._remove_other_adapters()
         for number, adapter in enumerate(job.adapters, 1):
             folder = f"{ADAPTERS}/{number}"
             title = f"Converting the LoRA adapter {adapter.name}"
@@ -67,6 +68,13 @@ class Steps:
         ranks = f" of {job.recipe.world_size} ranks" if job.recipe.world_size > 1 else ""
         title = f"Compiling the engine{ranks}"
         self._step(title, ENGINE, engine, self._check_engine, checkpoint)
+
+    def _remove_other_adapters(self) -> None:
+        """Those that an earlier order had: the engine would load them all."""
+        wanted = {str(number) for number, _ in enumerate(self._job.adapters, 1)}
+        for folder in (self._job.work / ADAPTERS).glob("*"):
+            if folder.name not in wanted:
+                shutil.rmtree(folder)
 
     def _step(
         self,

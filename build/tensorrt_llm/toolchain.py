@@ -10,6 +10,7 @@ from typing import Protocol
 
 from build.errors import BuildError
 from build.tensorrt_llm.commands import Tools
+from build.tensorrt_llm.logged_command import UNBUFFERED
 from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION
 
 # TensorRT-LLM 1.2.1, TensorRT 10.14, CUDA 13.1: needs a driver of 590 or newer.
@@ -107,7 +108,7 @@ class Docker:
         mounts += [f"--volume={path}:{path}" for path in self.writes]
         # As the user, so that what is built is the user's; libraries ask for a name, which the image has not.
         user = [f"--user={os.getuid()}:{os.getgid()}", f"--env=HOME={self.home}", "--env=USER=builder"]
-        user.append("--env=LOGNAME=builder")
+        user += ["--env=LOGNAME=builder", *(f"--env={name}={value}" for name, value in UNBUFFERED.items())]
         passed = [f"--env={name}" for name in _PASSED_ON if name in os.environ]
         run = [self.program, "run", "--rm", "--init", f"--name={self._name}", "--gpus=all", *_LIMITS]
         return [*run, *user, *passed, *mounts, f"--workdir={self.home}", self.image, *words]

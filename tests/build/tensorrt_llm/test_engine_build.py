@@ -262,6 +262,18 @@ def test_changed_adapters_are_converted_again(workshop: Workshop) -> None:
     assert ran(workshop) == ["hf_lora_convert", "build"]
 
 
+def test_adapters_of_an_earlier_order_are_left_out(workshop: Workshop) -> None:
+    adapters = [
+        f"{name}={write_adapter(workshop.root / name, 'self_attn.q_proj')}" for name in ("sql", "law")
+    ]
+    workshop.tools.fail("build")
+    with pytest.raises(BuildError):
+        workshop.build(precision="fp8", adapters=tuple(adapters))
+    workshop.tools.fail(None)
+    workshop.build(precision="fp8", adapters=(adapters[0],))
+    assert [path.name for path in (workshop.engine / "lora").iterdir()] == ["1"]
+
+
 def test_another_version_is_refused(workshop: Workshop) -> None:
     workshop.tools.set_version("1.0.0")
     with pytest.raises(BuildError, match=r"is 1\.0\.0, and engines are built and served with 1\.2\.1"):

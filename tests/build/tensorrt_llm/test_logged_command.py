@@ -52,6 +52,12 @@ def test_failure_is_told(code: str, told: str, tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+def test_what_is_printed_is_in_the_log_at_once(tmp_path: Path) -> None:
+    code = "print('layer 3 of 9'); import os; os.kill(os.getpid(), 9)"
+    with pytest.raises(BuildError, match="layer 3 of 9"):
+        run_logged("Compiling", python(code), tmp_path / "log", reporter())
+
+
 def test_failed_step_is_not_called_done(tmp_path: Path) -> None:
     said = io.StringIO()
     with pytest.raises(BuildError):
