@@ -34,9 +34,9 @@ class Stack:
 
 
 @contextmanager
-def serving(**settings: object) -> Iterator[Stack]:
+def serving(ledger: SharedLedger | None = None, **settings: object) -> Iterator[Stack]:
     """A stack of its own, with these settings."""
-    fake, ledger = FakeTriton(), SharedLedger()
+    fake, ledger = FakeTriton(), ledger or SharedLedger()
     servers: list[uvicorn.Server] = []
     # Listening from the start: the first request waits in the backlog until the server is up.
     with socket.create_server(("127.0.0.1", 0)) as listener:

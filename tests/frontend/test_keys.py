@@ -1,5 +1,7 @@
 """Who gets in, what a key may use, and what is told and logged of it."""
 
+import concurrent.futures
+import copy
 import json
 import logging
 import os
@@ -18,6 +20,7 @@ from frontend.api_key import digest
 from frontend.app import create_app
 from frontend.auth import OPEN_PATHS
 from frontend.settings import Settings
+from frontend.shared_ledger import SharedLedger
 from frontend.triton import Triton
 from tests.fakes.triton_server import Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack, serving
@@ -150,6 +153,42 @@ def test_requests_per_minute(keyed: Stack) -> None:
     assert 0 < int(refused.headers["retry-after-ms"]) <= 30_000
     assert chat(keyed, "free").status_code == 200
     assert not [name for name in chat(keyed, "free").headers if "ratelimit" in name]
+
+
+def test_limits_and_counts_hold_for_all_workers_together(file: Path) -> None:
+    ledger = SharedLedger(num_workers=2)
+    # As after a fork: the same memory, another place in it.
+    other = copy.copy(ledger)
+    other.attach(1)
+    with (
+        serving(ledger, api_keys=(), api_keys_file=file, max_concurrent_requests=1) as first,
+        serving(other, api_keys=(), api_keys_file=file, max_concurrent_requests=1) as second,
+    ):
+        for stack in (first, second):
+            stack.fake.reset(HELLO)
+        statuses = [chat(stack, "twice").status_code for stack in (first, second, first, second)]
+        assert statuses == [200, 200, 429, 429]
+        first.fake.script = Script([tokens("a")], hangs_after=1)
+        headers, body = (
+            {"Authorization": "Bearer free-key"},
+            {"model": MODEL, "messages": USER, "stream": True},
+        )
+        path = "/v1/chat/completions"
+        with (
+            concurrent.futures.ThreadPoolExecutor() as pool,
+            ANYBODY.stream("POST", first.url + path, json=body, headers=headers) as running,
+        ):
+            received = running.iter_bytes()
+            next(received)
+            waiting = pool.submit(chat, second, "free")
+            deadline = time.monotonic() + 5
+            while ledger.load() != (1, 1):
+                assert time.monotonic() < deadline
+            assert not second.fake.requests[1:]
+            running.close()
+            assert waiting.result(10).status_code == 200
+        usage = ledger.usage_by_key()
+        assert (usage["twice"]["requests"], usage["twice"]["refused"]) == (2, 2)
 
 
 @pytest.mark.parametrize("stream", [False, True])
