@@ -35,7 +35,7 @@ $(error API_KEYS behind the target shows in the list of processes; export it, or
 endif
 
 VENV_PYTHON = .venv/bin/python
-MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py))
+MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py))
 
 .PHONY: help setup serve build-engines plan test check format perf bench keys docs lock clean
 .DEFAULT_GOAL := help

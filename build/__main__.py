@@ -12,10 +12,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from build.backend_choice import BACKENDS, CPU, choose_backend
+from build.backend_choice import BACKENDS, CPU, LLM_API, choose_backend
 from build.build_engine import Order, build_engine
 from build.errors import BuildError
 from build.gpus import detected_gpus
+from build.llm_api_build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
 from build.openvino_weights import PRECISIONS
 from build.progress import Reporter
 from build.tensorrt_llm import engine_build, order, recipe
@@ -69,6 +70,9 @@ def _build(values: argparse.Namespace, reporter: Reporter) -> None:
             reporter,
         )
         return
+    if backend == LLM_API:
+        build_llm_api(_llm_api_order(values), reporter)
+        return
     wanted = order.Order(
         model=values.model,
         name=values.name,
@@ -81,6 +85,31 @@ def _build(values: argparse.Namespace, reporter: Reporter) -> None:
         engines=values.engines_dir,
     )
     engine_build.build_tensorrt_llm(wanted, this_machine, reporter, os.environ)
+
+
+def _llm_api_order(values: argparse.Namespace) -> LlmApiOrder:
+    if values.recipe or values.set or values.precision:
+        raise BuildError(
+            "BACKEND=llmapi loads the checkpoint as it is: RECIPE, SET and PRECISION change nothing."
+        )
+    return LlmApiOrder(
+        model=values.model,
+        name=values.name,
+        served_model_name=values.served_model_name,
+        tensor_parallel=_count("TP", values.tp or "1"),
+        pipeline_parallel=_count("PP", values.pp or "1"),
+        max_model_len=_count("MAX_SEQ_LEN", values.max_seq_len) if values.max_seq_len else None,
+        max_num_seqs=_count("MAX_BATCH_SIZE", values.max_batch_size or str(MAX_NUM_SEQS)),
+        adapters=tuple(shlex.split(values.lora)),
+        serving=_serving(values.config),
+        engines=values.engines_dir,
+    )
+
+
+def _count(variable: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise BuildError(f"{variable} must be a whole number, 1 at least, not {text!r}.")
+    return int(text)
 
 
 def _settings(values: argparse.Namespace) -> tuple[str, ...]:

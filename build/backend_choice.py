@@ -11,8 +11,8 @@ from build.tensorrt_llm.checkpoint_files import read_model_config
 from build.tensorrt_llm.recipe import PRECISIONS as GPU_PRECISIONS
 from build.tensorrt_llm.recipe import choose_recipe
 
-CPU, TENSORRT_LLM = "cpu", "tensorrt_llm"
-BACKENDS = (CPU, TENSORRT_LLM)
+CPU, TENSORRT_LLM, LLM_API = "cpu", "tensorrt_llm", "llmapi"
+BACKENDS = (CPU, TENSORRT_LLM, LLM_API)
 
 
 def choose_backend(
@@ -25,7 +25,7 @@ def choose_backend(
     """The backend asked for, or the one that the rest implies; gpu_options: a recipe or a change of one."""
     if backend == CPU and gpu_options:
         raise BuildError("BACKEND=cpu has no recipes, adapters and parallelism; leave one of the two out.")
-    if backend == TENSORRT_LLM and model is None:
+    if backend in (TENSORRT_LLM, LLM_API) and model is None:
         raise BuildError(
             "MODEL: TensorRT-LLM needs a Hugging Face folder of Llama 3.1; the embedded model is for CPUs."
         )

@@ -19,7 +19,7 @@ ENGINE_MODEL = "tensorrt_llm"
 
 def render_repository(manifest: Manifest, target: Path, committed: Path = COMMITTED) -> None:
     """Copies the models and sets the parameters of this engine, each wherever a model declares it."""
-    _copy_models(parameters(manifest), tree_files(committed), target, committed)
+    copy_models(parameters(manifest), tree_files(committed), target, committed)
 
 
 def render_tensorrt_llm_repository(
@@ -44,7 +44,7 @@ def render_tensorrt_llm_repository(
     }
     own = committed / ENGINE_MODEL
     shared = [path for path in tree_files(committed) if own not in path.parents]
-    _copy_models(values, shared, target, committed)
+    copy_models(values, shared, target, committed)
     has_guides = (target.parent / TOKENIZER_INFO).is_file()
     text = render_config(engine, read_config(own / CONFIG), has_guides=has_guides, overrides=overrides)
     (target / ENGINE_MODEL / "1").mkdir(parents=True)
@@ -82,7 +82,8 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
         raise BuildError(f"{path} is not a model configuration: {error}.") from error
 
 
-def _copy_models(values: dict[str, str], files: Iterable[Path], target: Path, committed: Path) -> None:
+def copy_models(values: dict[str, str], files: Iterable[Path], target: Path, committed: Path) -> None:
+    """Copies files of models and sets each parameter wherever one of them declares it; raises BuildError."""
     missing = set(values)
     for path in files:
         copy = target / path.relative_to(committed)

@@ -1,9 +1,10 @@
-"""Engines that TensorRT-LLM compiled: which folders hold one, and whether this machine can serve it."""
+"""Engines of TensorRT-LLM, compiled or the LLM API's: which folders hold one, and can it be served here."""
 
 from pathlib import Path
 
 from build.errors import BuildError
 from build.gpus import Gpus
+from build.llm_api_repository import LlmApiServing, read_llm_api
 from build.repository import CONFIG, ENGINE_MODEL, read_config
 from build.tensorrt_llm_config import BACKEND, ENGINE
 from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine, read_tensorrt_llm_engine
@@ -13,10 +14,11 @@ REPOSITORY = "model_repository"
 
 
 def is_compiled(folder: Path) -> bool:
-    """Whether an engine folder's repository is for TensorRT-LLM's own backend."""
+    """Whether an engine folder's repository is for TensorRT-LLM: for its own backend, or for its LLM API."""
     config = folder / REPOSITORY / ENGINE_MODEL / CONFIG
     try:
-        return config.is_file() and read_config(config).backend == BACKEND
+        is_compiled = config.is_file() and read_config(config).backend == BACKEND
+        return is_compiled or read_llm_api(folder) is not None
     except BuildError as error:
         raise Failure(str(error)) from error
 
@@ -31,10 +33,13 @@ def compiled_folders(engines: Path) -> list[Path]:
 
 def require_servable(folder: Path, gpus: Gpus | None) -> None:
     """Fails with a sentence when the folder's engine would not load on these GPUs."""
-    engine = _read(folder)
     num_gpus = gpus.count if gpus else 0
     if not num_gpus:
         raise Failure(f"{folder} is a TensorRT-LLM engine, and no GPU is to be seen here (nvidia-smi)")
+    if llm_api := read_llm_api(folder):
+        _require_llm_api(folder, llm_api, num_gpus)
+        return
+    engine = _read(folder)
     if engine.version != TENSORRT_LLM_VERSION:
         raise Failure(
             f"{folder} was built by TensorRT-LLM {engine.version}, and {TENSORRT_LLM_VERSION} loads its own "
@@ -49,6 +54,16 @@ def require_servable(folder: Path, gpus: Gpus | None) -> None:
     if num_gpus < engine.world_size:
         raise Failure(
             f"{folder} needs {engine.world_size} GPUs ({layout}), and {num_gpus} are to be seen here"
+        )
+
+
+def _require_llm_api(folder: Path, llm_api: LlmApiServing, num_gpus: int) -> None:
+    if not llm_api.checkpoint.is_dir():
+        raise Failure(f"{folder} serves the checkpoint {llm_api.checkpoint}, which is not there")
+    if num_gpus < llm_api.world_size:
+        layout = f"TP={llm_api.tensor_parallel} PP={llm_api.pipeline_parallel}"
+        raise Failure(
+            f"{folder} needs {llm_api.world_size} GPUs ({layout}), and {num_gpus} are to be seen here"
         )
 
 

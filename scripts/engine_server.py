@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.gpus import VISIBLE
+from build.llm_api_repository import read_llm_api
 from build.tensorrt_llm.toolchain import IMAGE
 from scripts import tritonserver
 from scripts.failure import Failure
@@ -73,6 +74,7 @@ def _in_container(folder: Path, grpc_port: int, variables: Mapping[str, str]) ->
         *("--shm-size=2g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"),
         f"--publish={LOOPBACK}:{grpc_port}:{_PORT_INSIDE}",
         f"--volume={folder}:{_ENGINE_INSIDE}:ro",
+        *_checkpoint_volume(folder),
         *(f"--volume={ROOT / part}:{_PROJECT_INSIDE}/{part}:ro" for part in ("build", "scripts")),
         f"--workdir={_PROJECT_INSIDE}",
         image,
@@ -83,6 +85,12 @@ def _in_container(folder: Path, grpc_port: int, variables: Mapping[str, str]) ->
     removal = ["docker", "rm", "--force", name]
     preparation = [] if _is_here(image) else ["docker", "pull", image]
     return ServerLaunch(command, dict(variables), _grace_s(), preparation, removal)
+
+
+def _checkpoint_volume(folder: Path) -> list[str]:
+    """The LLM API loads the checkpoint from where it was when the engine folder was made."""
+    llm_api = read_llm_api(folder)
+    return [f"--volume={llm_api.checkpoint}:{llm_api.checkpoint}:ro"] if llm_api else []
 
 
 def _node(engine: str, address: str, port: int) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.errors import BuildError
+from build.llm_api_repository import read_llm_api
 from build.tensorrt_llm_engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
 from scripts import tritonserver
 from scripts.failure import Failure, run
@@ -42,9 +43,15 @@ def main() -> int:
     else:
         where = (order.address, order.port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
+        environment = server_environment(order.engine, os.environ)
         os.chdir(order.engine)
     print(" ".join(command), flush=True)
     os.execve(command[0], command, environment)  # noqa: S606
+
+
+def server_environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The LLM API's Python model needs the image's own packages: there is tensorrt_llm."""
+    return dict(variables) if read_llm_api(folder) else tritonserver.environment(variables)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> Order:

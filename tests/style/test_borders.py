@@ -15,7 +15,7 @@ FORBIDDEN = {
     "scripts": {"tests"},
 }
 # Folders of models, which load without the rest of the project.
-MODELS = ("model_repository/", "scripts/replay/tensorrt_llm/")
+MODELS = ("model_repository/", "scripts/replay/tensorrt_llm/", "build/llm_api_model/")
 
 
 def sources() -> list[str]:
