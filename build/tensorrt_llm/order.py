@@ -11,6 +11,7 @@ from build.tensorrt_llm.lora import Adapter, read_adapters, with_adapters
 from build.tensorrt_llm.recipe import Recipe, choose_recipe, find_recipe, overridden
 
 _META_FP8 = "fbgemm_fp8"
+_GATHERING = ("gather_context_logits", "gather_generation_logits", "gather_all_token_logits")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def settle(order: Order, config: Mapping[str, Any], shape: LlamaShape) -> tuple[
     """The recipe with everything that the order changes of it, and the adapters."""
     adapters = read_adapters(order.adapters)
     recipe = overridden(_recipe(order, config, shape), order.settings)
-    return with_adapters(_for_one_gpu(recipe, order.settings), adapters, order.settings), adapters
+    recipe = _with_wide_logits(_for_one_gpu(recipe, order.settings))
+    return with_adapters(recipe, adapters, order.settings), adapters
 
 
 def own_precision(config: Mapping[str, Any]) -> str:
@@ -58,6 +60,14 @@ def _recipe(order: Order, config: Mapping[str, Any], shape: LlamaShape) -> Recip
             "build/tensorrt_llm/recipes, or write one: RECIPE=file.toml."
         )
     return chosen
+
+
+def _with_wide_logits(recipe: Recipe) -> Recipe:
+    """Logits that leave the engine are FP32, as the served tensors; a quantized checkpoint may say FP16."""
+    gathers = any(recipe.build.get(name) for name in _GATHERING)
+    if not gathers or "logits_dtype" in recipe.build:
+        return recipe
+    return overridden(recipe, ["build.logits_dtype=float32"])
 
 
 def _for_one_gpu(recipe: Recipe, settings: tuple[str, ...]) -> Recipe:
