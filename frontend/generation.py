@@ -19,7 +19,14 @@ from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
-from frontend.tensors import add_input, read_byte_strings, read_floats, read_ids, read_outputs
+from frontend.tensors import (
+    add_input,
+    read_byte_strings,
+    read_floats,
+    read_ids,
+    read_outputs,
+    require_datatypes,
+)
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
 
@@ -72,7 +79,10 @@ async def generate(
         async with aclosing(triton.infer(request, conversation, is_streamed)) as responses:
             async for response in responses:
                 try:
-                    outputs = read_outputs(response, model.output_datatypes)
+                    if reader.is_first:
+                        # Once a stream: two microseconds that no token need pay.
+                        require_datatypes(response, model.output_datatypes)
+                    outputs = read_outputs(response)
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
                     scores = await read_prompt_scores(triton, outputs)
                     delta = reader.read(outputs, top, scores, is_final(response))
@@ -119,7 +129,7 @@ class _ResponseReader:
         if generation.ends_at_stop_ids:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
-        self._is_first = True
+        self.is_first = True
         self._num_prompt_tokens: int | None = None
 
     def read(
@@ -130,9 +140,9 @@ class _ResponseReader:
         is_last: bool,
     ) -> Delta:
         ids, pieces, logprobs, num_prompt_tokens = self._unpack(outputs)
-        if self._generation.scores_prompt and self._is_first and len(scores) != num_prompt_tokens - 1:
+        if self._generation.scores_prompt and self.is_first and len(scores) != num_prompt_tokens - 1:
             raise EngineFailed("The engine did not score the whole prompt.")
-        self._is_first = False
+        self.is_first = False
         self._num_tokens += len(ids)
         stop_id = ids[-1] if is_last and ids and ids[-1] in self._stop_ids else None
         if stop_id is not None:

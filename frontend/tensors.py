@@ -38,17 +38,17 @@ def add_input(
         request.raw_input_contents.append(np.asarray(values, _NUMPY_TYPES[data_type]).tobytes())
 
 
-def read_outputs(
-    response: service_pb2.ModelInferResponse, datatypes: Mapping[str, str] | None = None
-) -> Mapping[str, bytes]:
-    """Contents by name; raises ValueError for another datatype than the declared one."""
-    outputs = {}
-    for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
-        name = tensor.name
-        if datatypes is not None and tensor.datatype != datatypes[name]:
-            raise ValueError(f"{name} is {tensor.datatype}, not {datatypes[name]}")
-        outputs[name] = raw
-    return outputs
+def read_outputs(response: service_pb2.ModelInferResponse) -> Mapping[str, bytes]:
+    return {
+        tensor.name: raw for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
+
+
+def require_datatypes(response: service_pb2.ModelInferResponse, declared: Mapping[str, str]) -> None:
+    """Raises ValueError for an output that is not declared, or of another datatype."""
+    for tensor in response.outputs:
+        if tensor.datatype != declared.get(tensor.name):
+            raise ValueError(f"{tensor.name} is {tensor.datatype}, not {declared.get(tensor.name)}")
 
 
 def read_ids(raw: bytes) -> list[int]:

@@ -55,7 +55,11 @@ def test_malformed_answer(http: httpx.Client, fake: FakeTriton, name: str, strea
     assert answer.json()["error"]["message"] == "The engine answered with a malformed tensor."
 
 
-@pytest.mark.parametrize("name", [name for name in MALFORMED if name != "no tensor"])
+# An empty final response is none, and datatypes are looked at once a stream.
+FIRST_ONLY = {"no tensor", "ids are floats", "bytes are ints", "an undeclared tensor"}
+
+
+@pytest.mark.parametrize("name", [name for name in MALFORMED if name not in FIRST_ONLY])
 def test_malformed_answer_within_a_stream(http: httpx.Client, fake: FakeTriton, name: str) -> None:
     fake.reset(Script(answers=[(GOOD, False), (MALFORMED[name], False)], hangs_at_end=True))
     text = ask(http, stream=True).text
