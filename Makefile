@@ -6,6 +6,7 @@ API_KEYS ?=
 API_KEYS_FILE ?=
 PYTHON ?=
 CONCURRENCY ?= 8
+TODAY_DATE ?=
 # Not taken from the environment, where shells keep values of their own under these names.
 HOST = 127.0.0.1
 MODEL =
@@ -28,7 +29,7 @@ JITTER =
 TOKENS_PER_RESPONSE =
 ANSWER_LENGTH =
 export ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
-export PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
+export TODAY_DATE PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
 
 ifeq ($(origin API_KEYS),command line)
 $(error API_KEYS behind the target shows in the list of processes; export it, or set API_KEYS_FILE)
@@ -43,7 +44,7 @@ MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 	@echo "Settings of build-engines on GPUs: RECIPE TP PP MAX_SEQ_LEN MAX_BATCH_SIZE SET LORA CONFIG BACKEND"
-	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE CONCURRENCY PYTHON (README.md)"
+	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE TODAY_DATE CONCURRENCY PYTHON (README.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
 	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup

@@ -33,6 +33,12 @@ def answer(content: Any) -> dict[str, Any]:
     [
         ([USER], {}, HI + ASSISTANT),
         ([USER], {"add_generation_prompt": False}, HI),
+        ([{**USER, "name": "ann"}], {"add_generation_prompt": False}, HI.replace("Hi", "ann: Hi")),
+        (
+            [USER, {**answer("Yes "), "name": "<|eot_id|>"}],
+            {"continue_final_message": True},
+            HI + ASSISTANT + "<|eot_id|>: Yes",
+        ),
         ([USER, answer("Yes")], {"add_generation_prompt": False}, HI + ASSISTANT + "Yes<|eot_id|>"),
         ([USER, answer("Yes")], {"continue_final_message": True}, HI + ASSISTANT + "Yes"),
         ([USER, answer(" Yes, \n")], {"continue_final_message": True}, HI + ASSISTANT + "Yes,"),
@@ -144,6 +150,16 @@ def test_the_date_is_the_parameter_s(
     )
     rendered = template.render(SEED_CHAT, None, add_generation_prompt=True)
     assert year in rendered.split("Today Date: ")[1].split("\n")[0]
+
+
+def test_the_date_of_the_environment_goes_before_it(
+    llama_models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TODAY_DATE", "9 May 2025")
+    assert read_settings(LLAMA_PARAMETERS, llama_models_folder).today().year == 2025
+    monkeypatch.setenv("TODAY_DATE", "tomorrow")
+    with pytest.raises(ValueError, match="TODAY_DATE must be like 26 Jul 2024, or today, not 'tomorrow'"):
+        read_settings(LLAMA_PARAMETERS, llama_models_folder)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from chat_template import ChatTemplate, TemplateRefused
 from client_error import ClientError
 from client_json import parse_json
 from control_tokens import END_OF_CONTENT, ControlTokens
+from speaker_names import tell_names
 from tools_as_text import tell_of_tools
 
 
@@ -39,6 +40,8 @@ def render_chat(
         _check_continuable(checked[-1])
     if not template.takes_tools:
         checked, definitions = tell_of_tools(checked, definitions), None
+    if not template.takes_names:
+        checked = tell_names(checked)
     marked = [_mark(message, control) for message in checked]
     if options.continue_final_message:
         _mark_end(marked[-1])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -40,7 +40,9 @@ class ChatTemplate:
         self._today = today
         try:
             self._template = environment.from_string(source)
-            self.takes_tools = "tools" in find_undeclared_variables(environment.parse(source))
+            parsed = environment.parse(source)
+            self.takes_tools = "tools" in find_undeclared_variables(parsed)
+            self.takes_names = _reads_name_of_message(parsed)
         except TemplateError as error:
             raise TemplateRefused(f"it is not a valid template ({error}).") from error
 
@@ -63,6 +65,19 @@ class ChatTemplate:
             raise TemplateRefused(str(error)) from error
         except (TemplateError, *_EXPRESSION_ERRORS) as error:
             raise TemplateRefused(f"it can't render these messages ({type(error).__name__}).") from error
+
+
+def _reads_name_of_message(template: nodes.Template) -> bool:
+    """Whether it writes message.name or message['name'] anywhere."""
+    attributes = [(node.node, node.attr) for node in template.find_all(nodes.Getattr)]
+    attributes += [
+        (node.node, node.arg.value)
+        for node in template.find_all(nodes.Getitem)
+        if isinstance(node.arg, nodes.Const)
+    ]
+    return any(
+        isinstance(of, nodes.Name) and (of.name, name) == ("message", "name") for of, name in attributes
+    )
 
 
 def _to_json(value: object, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
