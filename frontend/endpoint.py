@@ -10,7 +10,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from frontend.deadlines import Deadlines, Sweeper
-from frontend.errors import ApiError, EngineOverloaded, EngineUnavailable
+from frontend.errors import ApiError, DeadlineExceeded, EngineOverloaded, EngineUnavailable
 from frontend.generation_stream import GenerationStream
 from frontend.served_model import ServedModel, ensemble_steps, served_model
 from frontend.stop_request import send_stop, stop_until_ended
@@ -25,6 +25,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 UNARY_TIMEOUT_S = 5.0
 # A megabyte of text keeps preprocess busy for about a second; what takes longer than this is no load.
 PROBE_TIMEOUT_S = 10.0
+# Probes without an answer in a row: one may be load.
+MAX_LATE = 2
 # The id of the requests that only ask whether a model still answers.
 PROBE_ID = "frontend-probe"
 
@@ -58,6 +60,7 @@ class Endpoint:
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._complaint: str | None = None
+        self._num_late = 0
 
     @property
     def num_running(self) -> int:
@@ -135,10 +138,15 @@ class Endpoint:
             self._serve(served)
         except EngineOverloaded:
             return
+        except DeadlineExceeded as error:
+            self._num_late += 1
+            if self._num_late >= MAX_LATE:
+                self.complain(error.message)
         except ApiError as error:
             self.complain(error.message)
 
     def _serve(self, served: ServedModel) -> None:
+        self._num_late = 0
         if self.served is None:
             self.served = self._admit(served)
             self._complaint = None
@@ -148,8 +156,10 @@ class Endpoint:
         # Not grpc.health.v1: tritonserver 2.51 answers Check the same for every name and has no Watch.
         request = service_pb2.ModelReadyRequest(name=self._model)
         try:
-            is_ready = (await self._stub.ModelReady(request, timeout=UNARY_TIMEOUT_S)).ready
+            is_ready = (await self._stub.ModelReady(request, timeout=PROBE_TIMEOUT_S)).ready
         except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise DeadlineExceeded("it does not answer in time.") from error
             raise EngineUnavailable(f"it can't be reached ({error.code().name}).") from error
         if not is_ready:
             raise EngineUnavailable("The model is not ready.")

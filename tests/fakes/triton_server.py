@@ -63,6 +63,7 @@ class Script:
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     script: Script = field(default_factory=Script)
     is_ready: bool = True
+    is_late: bool = False
     dead_model: str | None = None
     """A model whose process has died, of which Triton says so only when it is asked something."""
     num_running: int = 0
@@ -92,6 +93,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.released.clear()
 
     async def ModelReady(self, request, context):  # noqa: N802 - gRPC's name
+        if self.is_late:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "late")
         return service_pb2.ModelReadyResponse(ready=self.is_ready)
 
     async def ModelConfig(self, request, context):  # noqa: N802 - gRPC's name

@@ -280,6 +280,22 @@ def test_readiness_is_that_of_one() -> None:
     asyncio.run(run())
 
 
+def test_one_late_probe_may_be_load_and_two_are_not() -> None:
+    async def run() -> None:
+        fake = FakeTriton()
+        async with fake_servers(fake) as servers, connected(servers) as triton:
+            assert await triton.is_ready()
+            fake.is_late = True
+            assert await triton.is_ready()
+            assert not await triton.is_ready()
+            fake.is_late = False
+            assert await triton.is_ready()
+            fake.is_late = True
+            assert await triton.is_ready()
+
+    asyncio.run(run())
+
+
 def test_another_model_is_left_out_by_name(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         fakes = FakeTriton(Script(HELLO)), FakeTriton(Script(HELLO))
