@@ -138,7 +138,7 @@ def find_toolchain(
     if docker is None:
         raise BuildError(
             f"Neither trtllm-build nor docker is here; run this inside {IMAGE}, or install Docker and the "
-            "NVIDIA Container Toolkit."
+            "NVIDIA Container Toolkit; BACKEND=cpu builds for the CPU engine."
         )
     if not _answers([docker, "version", "--format={{.Server.Version}}"]):
         raise BuildError("Docker does not answer; start it, and let this user use it (group docker).")
