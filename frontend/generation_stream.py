@@ -9,15 +9,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from frontend.deadlines import Deadlines
 from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable
-from frontend.triton_errors import engine_error
+from frontend.triton_errors import engine_error, stream_error
 
 _Received: TypeAlias = "asyncio.Queue[service_pb2.ModelInferResponse | ApiError | None]"
 _Call: TypeAlias = (
     "grpc.aio.StreamStreamCall[service_pb2.ModelInferRequest, service_pb2.ModelStreamInferResponse]"
 )
 
-# Makes Triton end a failed stream with a gRPC status instead of a text (its inference_protocols.md).
-STATUS_METADATA = (("triton_grpc_error", "true"),)
 # What Triton may take to end a call whose final response it has sent.
 END_TIMEOUT_S = 5.0
 
@@ -87,7 +85,7 @@ class GenerationStream:
 
     async def _read(self) -> None:
         self.is_begun = True
-        call = self._stub.ModelStreamInfer(metadata=STATUS_METADATA)
+        call = self._stub.ModelStreamInfer()
         was_sent = False
         try:
             await call.write(self.request)
@@ -105,7 +103,7 @@ class GenerationStream:
             if self.has_ended:
                 continue
             if message.error_message:
-                self._end(engine_error(grpc.StatusCode.INTERNAL, message.error_message))
+                self._end(stream_error(message.error_message))
             else:
                 self.has_answered = True
                 self.expires_at = min(now() + self._token_s, self._last_moment)

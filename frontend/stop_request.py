@@ -10,10 +10,10 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from frontend.errors import ApiError
-from frontend.generation_stream import STATUS_METADATA, GenerationStream
+from frontend.generation_stream import GenerationStream
 from frontend.served_model import ENGINE_MODEL
 from frontend.tensors import add_input
-from frontend.triton_errors import engine_error
+from frontend.triton_errors import engine_error, stream_error
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,13 @@ async def send_stop(
     add_input(request, "input_lengths", 1, _INT32)
     add_input(request, "request_output_len", 1, _INT32)
     add_input(request, "stop", True, _BOOL)
-    call = stub.ModelStreamInfer(timeout=timeout_s, metadata=STATUS_METADATA)
+    call = stub.ModelStreamInfer(timeout=timeout_s)
     try:
         await call.write(request)
         await call.done_writing()
-        async for _ in call:
-            pass
+        async for message in call:
+            if message.error_message:
+                raise stream_error(message.error_message)
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
         raise engine_error(await call.code(), await call.details() or "") from error
 

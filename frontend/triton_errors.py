@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 # "Stub process 'preprocess_0_0' is not healthy", as an internal error: a Python model's process has died, and
 # Triton runs on without it.
 DEAD_MODEL = "Stub process"
+# Of a Triton that is about to end, or has no such model.
+_GONE = ("server is stopping", "is not ready", "is not found", "unavailable")
+_TOO_LATE = "timeout expired"
 
 
 def engine_error(code: grpc.StatusCode, details: str) -> ApiError:
@@ -36,6 +39,24 @@ def engine_error(code: grpc.StatusCode, details: str) -> ApiError:
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("The engine did not answer in time.")
     return EngineFailed("The engine failed to process the request.")
+
+
+def stream_error(text: str) -> ApiError:
+    """Of a message within a stream, which says what happened without a status.
+
+    With the metadata `triton_grpc_error` it would have one, and tritonserver 2.51 would die: it goes on with
+    a call that it has ended so, and requests whose 8 generations are refused at once end it by SIGSEGV or
+    SIGABRT within seconds.
+    """
+    if error := _own_error(text):
+        return error
+    return engine_error(_likely_status(text.lower()), text)
+
+
+def _likely_status(text: str) -> grpc.StatusCode:
+    if any(words in text for words in _GONE):
+        return grpc.StatusCode.UNAVAILABLE
+    return grpc.StatusCode.DEADLINE_EXCEEDED if _TOO_LATE in text else grpc.StatusCode.INTERNAL
 
 
 def _own_error(details: str) -> InvalidRequest | None:

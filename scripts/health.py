@@ -17,8 +17,6 @@ ENSEMBLE = "ensemble"
 TIMEOUT_S = 2.0
 # Also for the requests before it, when the engine is full.
 GENERATION_TIMEOUT_S = 60.0
-# Makes Triton end a failed stream with a gRPC status instead of a text.
-STATUS_METADATA = (("triton_grpc_error", "true"),)
 READY = 200
 # gRPC's own first pause between two attempts to connect is a second.
 RECONNECT = [
@@ -52,15 +50,14 @@ class TritonHealth:
 
         Triton 2.51 says that it is ready even when the process of one of its Python models has died.
         """
-        call = self._stub.ModelStreamInfer(
-            iter([_shortest_generation()]), timeout=GENERATION_TIMEOUT_S, metadata=STATUS_METADATA
-        )
         try:
-            return bool(list(call))
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.INTERNAL and "queue" not in (error.details() or ""):
-                raise Sick(error.details() or "an internal error") from error
+            answers = list(self._stub.ModelStreamInfer(iter([_shortest_generation()]), GENERATION_TIMEOUT_S))
+        except grpc.RpcError:
             return False
+        for answer in answers:
+            if answer.error_message and "queue" not in answer.error_message:
+                raise Sick(answer.error_message)
+        return bool(answers)
 
     def served_model_name(self) -> str:
         """The name that clients put into "model"."""

@@ -118,7 +118,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelStreamInfer(  # noqa: N802 - gRPC's name
         self, requests: AsyncIterator[service_pb2.ModelInferRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
-        request = await anext(requests)
+        try:
+            async for message in self._stream(await anext(requests), _StreamContext()):
+                yield message
+        except _Refused as refused:
+            yield service_pb2.ModelStreamInferResponse(error_message=str(refused))
+
+    async def _stream(
+        self, request: service_pb2.ModelInferRequest, context: "_StreamContext"
+    ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
         await self._fail_if_dead(request.model_name, context)
         # Triton reads to the client's end before it ends the call.
         async for _ in requests:
@@ -174,7 +182,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, details)
 
     async def _generate(
-        self, request: service_pb2.ModelInferRequest, context: grpc.aio.ServicerContext, stop: asyncio.Event
+        self, request: service_pb2.ModelInferRequest, context: "_StreamContext", stop: asyncio.Event
     ) -> AsyncIterator[service_pb2.ModelInferResponse]:
         script = self.script
         if script.answers is not None:
@@ -212,6 +220,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 return
         if script.fails_after == len(chunks):
             await context.abort(script.status, script.details)
+
+
+class _Refused(Exception):
+    pass
+
+
+class _StreamContext:
+    """Within a stream Triton says what is wrong in a message, without a status, and ends the call well."""
+
+    async def abort(self, _: grpc.StatusCode, details: str) -> None:
+        raise _Refused(details)
 
 
 def _decoded_inputs(request: service_pb2.ModelInferRequest) -> dict[str, object]:

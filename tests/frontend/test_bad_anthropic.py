@@ -19,9 +19,9 @@ def body(**fields: object) -> dict:
 
 FAILURES = [
     (grpc.StatusCode.INTERNAL, "Executor failed: /secret/path", 500, "api_error"),
-    (grpc.StatusCode.UNAVAILABLE, "gone", 503, "overloaded_error"),
+    (grpc.StatusCode.UNAVAILABLE, "Server is stopping", 503, "overloaded_error"),
     (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_error"),
-    (grpc.StatusCode.DEADLINE_EXCEEDED, "late", 504, "timeout_error"),
+    (grpc.StatusCode.DEADLINE_EXCEEDED, "Request timeout expired", 504, "timeout_error"),
     (
         grpc.StatusCode.INVALID_ARGUMENT,
         'in ensemble, {"message": "long", "param": "messages", "code": "context_length_exceeded"}',

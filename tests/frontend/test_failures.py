@@ -16,7 +16,7 @@ HELLO = [tokens("a"), tokens("b"), tokens("c")]
     ("status", "details", "expected_status", "code"),
     [
         (grpc.StatusCode.INTERNAL, "Executor failed: /secret/path", 500, "internal_error"),
-        (grpc.StatusCode.UNAVAILABLE, "gone", 503, "service_unavailable"),
+        (grpc.StatusCode.UNAVAILABLE, "Server is stopping", 503, "service_unavailable"),
         (
             grpc.StatusCode.INTERNAL,
             "in ensemble 'ensemble', Stub process 'preprocess_0_0' is not healthy.",
@@ -30,7 +30,7 @@ HELLO = [tokens("a"), tokens("b"), tokens("c")]
             429,
             "rate_limit_exceeded",
         ),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "late", 504, "timeout"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Request timeout expired", 504, "timeout"),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input", 500, "internal_error"),
         (
             grpc.StatusCode.INVALID_ARGUMENT,
