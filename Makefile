@@ -28,7 +28,8 @@ TOKENS_PER_SECOND =
 JITTER =
 TOKENS_PER_RESPONSE =
 ANSWER_LENGTH =
-export ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
+MINUTES =
+export MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export TODAY_DATE PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY HOST MODEL NAME PRECISION
 
 ifeq ($(origin API_KEYS),command line)
@@ -38,7 +39,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py))
 
-.PHONY: help setup serve build-engines plan test check format perf bench keys docs lock clean
+.PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -91,6 +92,9 @@ bench: setup ## Compare the whole stack with the engine alone; writes results/
 
 keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/keys.md)
 	@exec $(VENV_PYTHON) -m scripts.keys $(ARGS)
+
+soak: setup ## Load with random faults for MINUTES (10) and a verdict on what was lost or leaked
+	@exec $(VENV_PYTHON) -m scripts.soak
 
 docs: setup ## Write the tables of docs/api.md from the code
 	@exec $(VENV_PYTHON) -m scripts.api_table

@@ -23,6 +23,7 @@ from frontend.responses_routes import ResponsesRoutes
 from frontend.routes import OpenAiRoutes, health_routes
 from frontend.settings import Settings
 from frontend.shared_ledger import SharedLedger
+from frontend.state_report import state_reported
 from frontend.tokenize_routes import TokenizeRoutes
 from frontend.triton import Triton
 from frontend.version import version_routes
@@ -48,7 +49,8 @@ def create_app(
         triton.start()
         gate.open()
         following = asyncio.create_task(keys.keep_up_to_date())
-        yield
+        with state_reported(gate.ledger):
+            yield
         following.cancel()
         gate.close()
         await triton.close()

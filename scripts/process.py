@@ -39,6 +39,10 @@ class Process:
         self._popen = self._start([*launcher, *command], environment)
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
         return self._popen.poll()

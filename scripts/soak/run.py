@@ -1,0 +1,59 @@
+"""One soak: a warm-up, the load with its faults, and the counts before and after."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from scripts.soak.counters import Counts, leaks, settled
+from scripts.soak.scenarios import Soak, client
+
+NUM_CLIENTS = 24
+SETTLE_S = 60
+# Of the time; caches and pools reach their size in it.
+WARM_UP = 0.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    before: Counts
+    after: Counts
+    complaints: list[str]
+
+
+async def run(
+    soak: Soak,
+    read: Callable[[], Counts],
+    duration_s: float,
+    disturb: Callable[[], Awaitable[None]] | None = None,
+) -> Outcome:
+    """`disturb` runs beside the load, after the warm-up, and is cancelled at its end."""
+    await _load(soak, WARM_UP * duration_s)
+    before = await asyncio.to_thread(_quiet, read)
+    disturbing = asyncio.ensure_future(disturb()) if disturb is not None else None
+    await _load(soak, (1 - WARM_UP) * duration_s)
+    await _end(soak, disturbing)
+    after = await asyncio.to_thread(settled, read, before, SETTLE_S)
+    return Outcome(before, after, [*leaks(before, after), *soak.broken])
+
+
+async def _load(soak: Soak, duration_s: float) -> None:
+    until = asyncio.get_running_loop().time() + duration_s
+    await asyncio.gather(*(client(soak, until) for _ in range(NUM_CLIENTS)))
+
+
+def _quiet(read: Callable[[], Counts]) -> Counts:
+    """The counts once nothing runs any more."""
+    idle = {**read(), "running": 0, "waiting": 0, "calls": 0, "sequences": 0}
+    return settled(read, {name: count for name, count in idle.items() if name in read()}, SETTLE_S)
+
+
+async def _end(soak: Soak, disturbing: "asyncio.Future[None] | None") -> None:
+    if disturbing is None:
+        return
+    over = asyncio.ensure_future(soak.outages.wait_until_over())
+    await asyncio.wait({disturbing, over}, return_when=asyncio.FIRST_COMPLETED)
+    over.cancel()
+    disturbing.cancel()
+    with suppress(asyncio.CancelledError):
+        await disturbing
