@@ -118,8 +118,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelStreamInfer(  # noqa: N802 - gRPC's name
         self, requests: AsyncIterator[service_pb2.ModelInferRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
+        request = await anext(requests)
+        # Triton reads to the client's end before it ends the call.
+        async for _ in requests:
+            pass
         try:
-            async for message in self._stream(await anext(requests), _StreamContext()):
+            async for message in self._stream(request, _StreamContext()):
                 yield message
         except _Refused as refused:
             yield service_pb2.ModelStreamInferResponse(error_message=str(refused))
@@ -128,9 +132,6 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self, request: service_pb2.ModelInferRequest, context: "_StreamContext"
     ) -> AsyncIterator[service_pb2.ModelStreamInferResponse]:
         await self._fail_if_dead(request.model_name, context)
-        # Triton reads to the client's end before it ends the call.
-        async for _ in requests:
-            pass
         if request.model_name == "tensorrt_llm":
             yield self._stop(request)
             return
