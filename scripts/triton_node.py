@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.errors import BuildError
-from build.llm_api_repository import read_llm_api
 from build.tensorrt_llm_engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
 from scripts import tritonserver
 from scripts.failure import Failure, run
@@ -21,6 +20,8 @@ from scripts.pod_group import PodGroup, placement, read_pod_group, sshd_command,
 # All of the container's own network: NetworkPolicy and compose's private network keep others out.
 _ADDRESS = "0.0.0.0"  # noqa: S104
 _PORT = 8001
+# By it an LLM API's engine folder is known without reading protobuf, which NVIDIA's image need not have.
+_LLM_API_MODULE = Path("model_repository") / "tensorrt_llm" / "1" / "llm_api_engine.py"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def main() -> int:
 
 def server_environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """The LLM API's Python model needs the image's own packages: there is tensorrt_llm."""
-    return dict(variables) if read_llm_api(folder) else tritonserver.environment(variables)
+    is_llm_api = (folder / _LLM_API_MODULE).is_file()
+    return dict(variables) if is_llm_api else tritonserver.environment(variables)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> Order:

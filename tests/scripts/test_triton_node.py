@@ -1,14 +1,19 @@
 """Only the command lines are looked at: nothing is started."""
 
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from build.llm_api_repository import MODEL
 from scripts import tritonserver
 from scripts.failure import Failure
-from scripts.triton_node import Order, read_order, server_command
+from scripts.paths import ROOT
+from scripts.triton_node import Order, read_order, server_command, server_environment
 from tests.build.compiled_engine import engine_config, write_compiled_engine
 
 
@@ -108,3 +113,17 @@ def test_the_command_line() -> None:
 def test_a_bad_command_line_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         read_order(arguments)
+
+
+def test_it_needs_the_standard_library_alone() -> None:
+    """`make serve` runs it with the Python of NVIDIA's image, which has none of this project's packages."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import scripts.triton_node"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
+def test_an_llm_api_engine_gets_the_images_own_python(folder: Path) -> None:
+    variables = {"PATH": "/usr/bin", "PYTHONPATH": "/opt/tensorrt_llm"}
+    assert "PYTHONPATH" not in server_environment(folder, variables)
+    # The module by which it is known, as build/ copies it.
+    shutil.copytree(MODEL / "1", folder / "model_repository" / "tensorrt_llm" / "1")
+    assert server_environment(folder, variables) == variables
