@@ -38,14 +38,16 @@ def render_tensorrt_llm_repository(
     """
     if adapters and not engine.has_lora:
         raise BuildError("LoRA adapters need an engine built with --lora_plugin.")
+    has_guides = (target.parent / TOKENIZER_INFO).is_file()
     values = parameters(manifest) | {
         "max_model_len": str(engine.max_seq_len),
         "lora_adapters": ",".join(f"{name}={task_id}" for name, task_id in adapters.items()),
+        # Part of every installation of TensorRT-LLM, in the version of its engines.
+        "guide_check": "xgrammar" if has_guides else "engine",
     }
     own = committed / ENGINE_MODEL
     shared = [path for path in tree_files(committed) if own not in path.parents]
     copy_models(values, shared, target, committed)
-    has_guides = (target.parent / TOKENIZER_INFO).is_file()
     text = render_config(engine, read_config(own / CONFIG), has_guides=has_guides, overrides=overrides)
     (target / ENGINE_MODEL / "1").mkdir(parents=True)
     (target / ENGINE_MODEL / CONFIG).write_text(text, encoding="utf-8")

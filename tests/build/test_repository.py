@@ -121,8 +121,11 @@ def test_compiled_engine_sets_the_window_everywhere(tmp_path: Path) -> None:
 def test_guides_are_on_when_the_tokenizer_info_is_there(tmp_path: Path) -> None:
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / TOKENIZER_INFO).touch()
-    config = read_config(render_compiled(tmp_path) / "tensorrt_llm" / CONFIG)
+    target = render_compiled(tmp_path)
+    config = read_config(target / "tensorrt_llm" / CONFIG)
     assert config.parameters["guided_decoding_backend"].string_value == "xgrammar"
+    preprocess = read_config(target / "preprocess" / CONFIG)
+    assert preprocess.parameters["guide_check"].string_value == "xgrammar"
 
 
 def test_adapters_are_named_by_the_ensemble_and_loaded_by_the_engine(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ LLAMA_PARAMETERS = {
     "end_id": "128009",
     "stop_ids": "128001,128008",
     "today_date": "26 Jul 2024",
+    "guide_check": "engine",
 }
 
 
@@ -30,6 +31,7 @@ def tiny_parameters(tmp_path: Path) -> dict[str, str]:
         "end_id": str(END_ID),
         "stop_ids": "0",
         "today_date": "26 Jul 2024",
+        "guide_check": "engine",
     }
 
 

@@ -31,6 +31,8 @@ class GenerationRequest:
     bias_weights: list[float]
     logit_bias_ids: list[int]
     logit_bias_values: list[float]
+    guide_type: str | None
+    guide: str | None
 
 
 def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
@@ -57,6 +59,8 @@ def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
         bias_weights=values.get("embedding_bias_weights", []),
         logit_bias_ids=values.get("logit_bias_ids", []),
         logit_bias_values=values.get("logit_bias_values", []),
+        guide_type=_text(values, "guided_decoding_guide_type", "guided_decoding_guide_type"),
+        guide=_text(values, "guided_decoding_guide", "guided_decoding_guide"),
     )
     _check(request)
     return request

@@ -18,6 +18,7 @@ class PreprocessSettings:
     end_id: int
     stop_ids: tuple[int, ...]
     today: Callable[[], datetime]
+    guide_check: str
 
 
 def read_settings(parameters: Mapping[str, str], models_folder: Path) -> PreprocessSettings:
@@ -28,6 +29,7 @@ def read_settings(parameters: Mapping[str, str], models_folder: Path) -> Preproc
         end_id=_whole_number("end_id", _required(parameters, "end_id"), least=0),
         stop_ids=_whole_numbers("stop_ids", _required(parameters, "stop_ids")),
         today=_today(parameters),
+        guide_check=_required(parameters, "guide_check"),
     )
 
 

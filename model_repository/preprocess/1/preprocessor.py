@@ -10,6 +10,7 @@ from chat_template import ChatTemplate
 from client_error import ClientError
 from context_window import ContextWindow
 from generation_request import GenerationRequest, read_request
+from guide_check import load_guide_check
 from numpy.typing import NDArray
 from preprocess_settings import PreprocessSettings, read_settings
 from prompt_tokenizer import PromptTokenizer
@@ -29,6 +30,7 @@ class Preprocessor:
         self._settings = settings
         self._window = ContextWindow(settings.max_model_len)
         self._counting_window = ContextWindow(_COUNTED_WINDOWS * settings.max_model_len)
+        self._guides = load_guide_check(settings.guide_check)
         self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
         self._template = ChatTemplate((folder / "chat_template.jinja").read_text("utf-8"), settings.today)
         for index in (settings.end_id, *settings.stop_ids):
@@ -38,6 +40,7 @@ class Preprocessor:
     def prepare(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Inputs by name to outputs by name, both with a leading batch dimension of 1; raises ClientError."""
         request = read_request(tensors)
+        self._guides.check(request.guide_type or "", request.guide or "")
         param = "prompt" if request.messages is None else "messages"
         ids = self._prompt_ids(request, param)
         if not ids:
