@@ -1,8 +1,8 @@
 """Commands of a machine with two GPUs and Docker, for the PATH: what stands in for what can't run here.
 
-nvidia-smi lists the GPUs. docker runs its command without a container, in a copy of the engine folder where the
-replay engine has the place of the compiled one. mpirun starts ranks as Open MPI does, and sends the others home
-when rank 0 has left, which on GPUs that rank's executor does.
+nvidia-smi lists the GPUs. docker runs its command without a container, in a copy of the engine folder where
+the replay engine has the place of the compiled one. mpirun starts ranks as Open MPI does, and sends the
+others home when rank 0 has left, which on GPUs that rank's executor does.
 """
 
 import sys
