@@ -10,7 +10,10 @@ COPY scripts scripts
 RUN make setup && rm -rf /root/.cache
 COPY build build
 COPY model_repository model_repository
-RUN make build-engines && install -d -o 1000 -g 1000 .cache && chown -R 1000:1000 .cache
+RUN make build-engines
+# tritonserver is put together out of its wheel here: later the file system is read-only.
+RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; t.command(Path('/'), 8001)" \
+    && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000
 EXPOSE 8001
 ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]

@@ -46,7 +46,8 @@ def main() -> int:
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
         environment = server_environment(order.engine, os.environ)
         os.chdir(order.engine)
-    print(" ".join(command), flush=True)
+    # All but the option with a secret, which is random at each start.
+    print(*(part for part in command if not part.startswith("--grpc-restricted-protocol")), flush=True)
     os.execve(command[0], command, environment)  # noqa: S606
 
 
