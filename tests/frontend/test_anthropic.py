@@ -274,6 +274,7 @@ def test_count_tokens(client: anthropic.Anthropic, fake: FakeTriton) -> None:
     assert counted.input_tokens == 46
     assert [request.model_name for request in fake.requests] == ["preprocess"]
     counted_inputs = fake.inputs()
+    assert counted_inputs.pop("tokenize_only") == [True]
     fake.reset(Script(HELLO))
     answer_of(client, False, system="x", tools=TOOLS)
     sent = fake.inputs()
