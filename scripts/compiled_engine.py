@@ -1,9 +1,10 @@
 """Engines of TensorRT-LLM, compiled or the LLM API's: which folders hold one, and can it be served here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from build.errors import BuildError
-from build.gpus import Gpus
+from build.gpus import Gpus, detected_gpus
 from build.llm_api_repository import LlmApiServing, read_llm_api
 from build.repository import CONFIG, ENGINE_MODEL, read_config
 from build.tensorrt_llm_config import BACKEND, ENGINE
@@ -29,6 +30,14 @@ def compiled_folders(engines: Path) -> list[Path]:
         return []
     folders = (folder for folder in engines.iterdir() if not folder.name.startswith("."))
     return sorted(folder for folder in folders if is_compiled(folder))
+
+
+def visible_gpus(find: Callable[[], Gpus | None] = detected_gpus) -> Gpus | None:
+    """This machine's GPUs; fails with a sentence when they are of several kinds."""
+    try:
+        return find()
+    except BuildError as error:
+        raise Failure(str(error)) from error
 
 
 def require_servable(folder: Path, gpus: Gpus | None) -> None:

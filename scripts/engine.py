@@ -7,10 +7,10 @@ from pathlib import Path
 
 from build.engine_folder import engine_folder
 from build.errors import BuildError
-from build.gpus import Gpus, detected_gpus
+from build.gpus import Gpus
 from build.manifest import Manifest, read_manifest
 from build.source import EMBEDDED_NAME, find_source
-from scripts.compiled_engine import REPOSITORY, compiled_folders, is_compiled, require_servable
+from scripts.compiled_engine import REPOSITORY, compiled_folders, is_compiled, require_servable, visible_gpus
 from scripts.failure import Failure
 from scripts.paths import ENGINES
 
@@ -32,7 +32,7 @@ class Engine:
 def choose(
     variables: Mapping[str, str],
     engines: Path = ENGINES,
-    find_gpus: Callable[[], Gpus | None] = detected_gpus,
+    find_gpus: Callable[[], Gpus | None] = visible_gpus,
 ) -> Engine:
     """The engine that NAME, MODEL and PRECISION ask for; what they leave open stays as it was built.
 

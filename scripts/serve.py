@@ -7,9 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from build.gpus import detected_gpus
 from scripts import engine, serve_settings, tritonserver
-from scripts.compiled_engine import is_compiled, require_servable
+from scripts.compiled_engine import is_compiled, require_servable, visible_gpus
 from scripts.engine_server import STOP_MARGIN_S, ServerLaunch, compiled_launch, embedded_launch
 from scripts.failure import run
 from scripts.health import TritonHealth, frontend_answers
@@ -50,7 +49,7 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     else:
         supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
     if is_compiled(chosen.folder):
-        require_servable(chosen.folder, detected_gpus())
+        require_servable(chosen.folder, visible_gpus())
         return compiled_launch(chosen.folder, settings.grpc_port, without_keys(os.environ))
     repository = chosen_repository(chosen.folder, chosen.repository, os.environ)
     return embedded_launch(repository, settings.grpc_port, without_keys(os.environ))

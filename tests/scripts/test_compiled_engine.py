@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from build.gpus import GPUS, Gpus
+from build.gpus import GPUS, Gpus, detected_gpus
 from build.repository import render_repository
-from scripts.compiled_engine import compiled_folders, is_compiled, require_servable
+from scripts.compiled_engine import compiled_folders, is_compiled, require_servable, visible_gpus
 from scripts.failure import Failure
 from tests.build.compiled_engine import engine_config
 from tests.build.test_manifest import MANIFEST
@@ -72,3 +72,9 @@ def test_an_engine_without_all_its_ranks_is_told(tmp_path: Path) -> None:
     (folder / "engine" / "rank1.engine").unlink()
     with pytest.raises(Failure, match=r"lacks rank1\.engine"):
         require_servable(folder, gpus(2))
+
+
+def test_different_gpus_are_a_sentence() -> None:
+    text = "0, GPU-1, NVIDIA L4, 23034, 8.9\n1, GPU-2, NVIDIA A10G, 23028, 8.6\n"
+    with pytest.raises(Failure, match="different GPUs"):
+        visible_gpus(lambda: detected_gpus(lambda: text, {}))
