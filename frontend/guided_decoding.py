@@ -12,8 +12,8 @@ from frontend.json_depth import json_depth
 from frontend.requests import GenerationParameters, JsonObjectFormat, JsonSchemaFormat
 from frontend.tensors import TensorValue
 
-# The names of TensorRT-LLM's backend, which ignores any other silently.
-GuideType = Literal["json", "json_schema", "regex", "ebnf_grammar"]
+# The names of TensorRT-LLM's backend, which ignores any other silently; the last is for engines that name it.
+GuideType = Literal["json", "json_schema", "regex", "ebnf_grammar", "text_or_json_schema"]
 
 # The fields that ask for a guide.
 GUIDE_FIELDS = (
@@ -109,11 +109,15 @@ def json_guide(param: str) -> Guide:
     return Guide("json", "", param)
 
 
-def schema_guide(schema: dict[str, Any], param: str) -> Guide:
+def schema_guide(
+    schema: dict[str, Any],
+    param: str,
+    guide_type: Literal["json_schema", "text_or_json_schema"] = "json_schema",
+) -> Guide:
     """Raises InvalidRequest when the schema is too large or too deep to compile within a second."""
     if json_depth(schema) > MAX_GUIDE_DEPTH:
         raise InvalidRequest(f"{param}: the schema is nested deeper than {MAX_GUIDE_DEPTH} levels.", param)
-    return _bounded(Guide("json_schema", json.dumps(schema, ensure_ascii=False), param))
+    return _bounded(Guide(guide_type, json.dumps(schema, ensure_ascii=False), param))
 
 
 def regex_guide(regex: str, param: str) -> Guide:

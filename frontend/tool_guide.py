@@ -1,7 +1,7 @@
 """What a chat's tools and its response format ask of the output together -> one guide for the engine."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence, Set
+from typing import Any, Final
 
 from frontend.errors import InvalidRequest
 from frontend.guided_decoding import Guide, requested_guide, schema_guide
@@ -10,8 +10,11 @@ from frontend.tools import Tool
 
 Schema = dict[str, Any]
 
+# Text, or calls that obey their schemas.
+FREE_OR_CALL: Final = "text_or_json_schema"
 
-def chat_guide(chat: ChatRequest) -> Guide | None:
+
+def chat_guide(chat: ChatRequest, engine_guide_types: Set[str]) -> Guide | None:
     """A response format is about what is said: a forced call goes before it, a possible one beside it."""
     guide = requested_guide(chat)
     if chat.must_call_tool:
@@ -21,12 +24,17 @@ def chat_guide(chat: ChatRequest) -> Guide | None:
     if guide is not None and chat.callable_tools and isinstance(chat.response_format, JsonSchemaFormat):
         answer = chat.response_format.json_schema.schema_
         return schema_guide(_schema(chat.callable_tools, answer), "response_format")
+    is_strict = any(tool.function.strict for tool in chat.callable_tools)
+    if guide is None and is_strict and FREE_OR_CALL in engine_guide_types:
+        return schema_guide(_schema(chat.callable_tools, None, _strict_parameters), "tools", FREE_OR_CALL)
     return guide
 
 
-def _schema(tools: Sequence[Tool], answer: Schema | None) -> Schema:
+def _schema(
+    tools: Sequence[Tool], answer: Schema | None, parameters: Callable[[Tool], Schema] | None = None
+) -> Schema:
     """One call of any of the tools, or the answer if there is one."""
-    definitions: Schema = {tool.name: _parameters(tool) for tool in tools}
+    definitions: Schema = {tool.name: (parameters or _parameters)(tool) for tool in tools}
     schema: Schema = {"anyOf": [_call(tool) for tool in tools], "$defs": {"tools": definitions}}
     if answer is not None:
         schema["anyOf"].append({"$ref": "#/$defs/answer"})
@@ -44,6 +52,11 @@ def _call(tool: Tool) -> Schema:
         "required": ["name", "parameters"],
         "additionalProperties": False,
     }
+
+
+def _strict_parameters(tool: Tool) -> Schema:
+    """Where the model is free to call, only a schema that is meant strictly binds it."""
+    return _parameters(tool) if tool.function.strict else {"type": "object"}
 
 
 def _parameters(tool: Tool) -> Schema:

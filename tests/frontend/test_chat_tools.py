@@ -141,7 +141,6 @@ def test_tools_reach_the_prompt_as_they_were_written(client: openai.OpenAI, fake
     fake.reset(Script(chunks("ok")))
     ask(client, tools=[tool("f", parameters=parameters, strict=True), TIME])
     assert json.loads(fake.inputs()["tools"][0]) == [tool("f", parameters=parameters), TIME]
-    assert "guided_decoding_guide" not in fake.inputs()
 
 
 def test_only_allowed_tools_are_called(client: openai.OpenAI, fake: FakeTriton) -> None:

@@ -2,10 +2,11 @@
 
 import json
 
+import httpx2 as httpx
 import openai
 import pytest
 
-from tests.integration.live_stack import LiveStack
+from tests.integration.live_stack import API_KEY, LiveStack
 
 pytestmark = pytest.mark.engines("cpu", "double")
 
@@ -166,3 +167,28 @@ def test_forced_tool_calls(
     assert call.function.name == "get_weather"
     assert json.loads(call.function.arguments)["city"] in ("Rome", "Paris")
     assert answer.choices[0].finish_reason == finish_reason
+
+
+@pytest.mark.engines("cpu")
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_a_strict_tool_binds_a_call_that_nobody_forced(
+    client: openai.OpenAI, live_stack: LiveStack, is_strict: bool
+) -> None:
+    """The model is pushed into beginning with JSON; a small one goes on with something else, unless held."""
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    asked = {"model": live_stack.model, "prompt": '{"'}
+    answer = httpx.post(f"{live_stack.url}/tokenize", headers=headers, json=asked)
+    [brace] = answer.json()["tokens"]
+    tool = {**TOOL, "function": {**TOOL["function"], "strict": is_strict}}
+    answer = client.chat.completions.create(
+        model=live_stack.model,
+        messages=MESSAGES,
+        tools=[tool],
+        parallel_tool_calls=False,
+        temperature=0,
+        max_tokens=40,
+        logit_bias={str(brace): 30},
+    )
+    calls = answer.choices[0].message.tool_calls
+    assert len(calls) == is_strict
+    assert all(json.loads(call.function.arguments)["city"] in ("Rome", "Paris") for call in calls)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answer_guide import Guide, GuideCompiler, read_guide
+from answer_guide import GUIDE_TYPES, Guide, GuideCompiler, read_guide
 from engine_errors import InvalidInput
 from logit_edits import LogitEdit
 from numpy.typing import NDArray
@@ -233,3 +233,58 @@ def test_unreadable_guides(guide_type: bytes | None, guide: bytes | None, param:
     with pytest.raises(InvalidInput) as refusal:
         read_guide(tensors(guide_type, guide))
     assert refusal.value.param == param
+
+
+def reads(compiler: GuideCompiler, tokenizer: Tokenizer, guide: Guide, text: str) -> bool:
+    """Whether the text may be written, and may end there."""
+    edit = compiler.compile(guide, [END_ID])
+    for token_id in tokenizer.encode(text, add_special_tokens=False).ids:
+        if token_id not in allowed(edit):
+            return False
+        edit.note(token_id)
+    return END_ID in allowed(edit)
+
+
+CALL_OF_ADD = {
+    "type": "object",
+    "properties": {
+        "name": {"const": "add"},
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+    },
+    "required": ["name", "parameters"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_allowed"),
+    [
+        ("", True),
+        ("Hello {there}, x < 3 [1].", True),
+        ('Write {"a": 1} here.', True),
+        ('{"name": "add", "parameters": {"a": 1}}', True),
+        ('{"name": "add", "parameters": {"a": 1}}; {"name": "add", "parameters": {"a": 2}}', True),
+        ('{"name": "add", "parameters": {"a": "x"}}', False),
+        ('{"name": "other", "parameters": {"a": 1}}', False),
+        ('{"name": "add", "parameters": {"a": 1}} and more', False),
+        ('Well: {"name": "add", "parameters": {"a": "x"}}', False),
+        ('Well: {\n "parameters": {}}', False),
+        ("Well: <function=add>{}", False),
+        ('[{"name": "add", "parameters": {"a": "x"}}]', False),
+    ],
+)
+def test_text_or_calls(compiler: GuideCompiler, tokenizer: Tokenizer, text: str, is_allowed: bool) -> None:
+    guide = Guide("text_or_json_schema", json.dumps(CALL_OF_ADD))
+    assert reads(compiler, tokenizer, guide, text) is is_allowed
+
+
+@pytest.mark.parametrize("schema", ["[]", "{", '{"type": "nope"}'])
+def test_text_or_a_broken_schema(compiler: GuideCompiler, schema: str) -> None:
+    with pytest.raises(InvalidInput, match="can't be compiled"):
+        compiler.compile(Guide("text_or_json_schema", schema), [END_ID])
+
+
+def test_the_configuration_names_the_guides() -> None:
+    config = Path(__file__).parents[2] / "model_repository" / "tensorrt_llm" / "config.pbtxt"
+    [line] = [line for line in config.read_text().splitlines() if '"guide_types"' in line]
+    assert set(re.findall(r'string_value: "(.*)"', line)[0].split(",")) == GUIDE_TYPES

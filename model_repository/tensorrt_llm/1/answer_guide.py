@@ -12,6 +12,7 @@ import numpy as np
 from ebnf_grammar import ebnf_to_lark
 from engine_errors import InvalidInput
 from engine_tensors import Tensors, read_text
+from free_or_json import free_or_json
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from logit_edits import LogitEdit
@@ -33,7 +34,7 @@ _log = logging.getLogger("tensorrt_llm")
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """type is one of TensorRT-LLM's names: json, json_schema, regex or ebnf_grammar."""
+    """type is one of TensorRT-LLM's, json, json_schema, regex or ebnf_grammar, or text_or_json_schema."""
 
     type: str
     text: str
@@ -125,12 +126,18 @@ def _ebnf(text: str) -> str:
     return LLMatcher.grammar_from_lark(ebnf_to_lark(text))
 
 
+def _text_or_json_schema(text: str) -> str:
+    return LLMatcher.grammar_from_lark(free_or_json(text, _BLANK))
+
+
 _GRAMMARS: Mapping[str, Callable[[str], str]] = {
     "json": _any_object,
     "json_schema": _json_schema,
     "regex": LLMatcher.grammar_from_regex,
     "ebnf_grammar": _ebnf,
+    "text_or_json_schema": _text_or_json_schema,
 }
+GUIDE_TYPES = frozenset(_GRAMMARS)
 
 
 def _special_id(tokenizer_json: Path) -> int:
