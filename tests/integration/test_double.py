@@ -108,12 +108,12 @@ class TestText:
 
         async def all_of_them() -> list[str]:
             async with openai.AsyncOpenAI(base_url=f"{live_stack.url}/v1", api_key=API_KEY) as api:
-                return await asyncio.gather(*(one(api, number) for number in range(64)))
+                return await asyncio.gather(*(one(api, number) for number in range(32)))
 
         words = words_of(live_stack.log.parent)
         texts = asyncio.run(all_of_them())
         assert all(words.is_unbroken(text) and len(text.split()) == 50 for text in texts)
-        assert len(set(texts)) == 64
+        assert len(set(texts)) == 32
 
 
 class TestToolCalls:
@@ -193,9 +193,7 @@ class TestFaults:
             )
         assert caught.value.code == "internal_error"
 
-    @pytest.mark.parametrize(
-        "fault", ["error", "no_response", "wrong_dtype", "wrong_shape", "missing_tensor"]
-    )
+    @pytest.mark.parametrize("fault", ["error", "wrong_dtype", "wrong_shape", "missing_tensor"])
     def test_within_a_stream(self, client: openai.OpenAI, live_stack: LiveStack, fault: str) -> None:
         stream = client.chat.completions.create(
             model=live_stack.model, messages=told(fault=fault, after=3), max_tokens=8, stream=True
