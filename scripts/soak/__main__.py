@@ -21,7 +21,7 @@ from scripts.soak.killer import kill_now_and_then
 from scripts.soak.process_tree import children
 from scripts.soak.run import NUM_CLIENTS, Outcome
 from scripts.soak.run import run as soak_for
-from scripts.soak.scenarios import Soak
+from scripts.soak.scenarios import SCENARIOS, Soak
 from scripts.supervisor import Supervisor
 
 LOG = LOGS / "soak.log"
@@ -77,6 +77,7 @@ async def _soak(url: str, grpc_port: int, key: str, serve: int, duration_s: floa
             TritonHealth(address).served_model_name(),
             words_of(_engine_folder(os.environ)),
             MAX_TOKENS,
+            SCENARIOS,
         )
         outcome = await soak_for(
             soak, read, duration_s, lambda: kill_now_and_then(soak.outages, http, serve, KILL_EVERY_S)

@@ -16,6 +16,8 @@ from scripts.failure import Failure
 Counts: TypeAlias = Mapping[str, int]
 
 MEMORY = "memory in MiB"
+ENGINE_TOKENS = "tokens in a second"
+IN_FLIGHT = ("running", "waiting", "calls", ENGINE_TOKENS)
 # Python's allocator keeps what a burst needed; a leak of 2 KiB a request is more than this after 10,000.
 MAX_GROWTH_MIB = 20
 STATE = re.compile(r"\bstate (\{.*\})")
@@ -49,18 +51,20 @@ class FrontendCounters:
 
 
 class EngineCounters:
-    """Generations that have passed preprocess and have not ended, by Triton's own statistics."""
+    """Tokens that the engine still makes, which all pass postprocess, by Triton's own statistics."""
 
     def __init__(self, address: str) -> None:
         self._address = address
 
     def read(self) -> Counts:
+        before = self._num_postprocessed()
+        time.sleep(1)
+        return {ENGINE_TOKENS: self._num_postprocessed() - before}
+
+    def _num_postprocessed(self) -> int:
         with triton.InferenceServerClient(self._address) as client:
-            models = client.get_inference_statistics().model_stats
-        stats = {model.name: model.inference_stats for model in models}
-        begun = stats["preprocess"].success.count
-        failed = stats["ensemble"].fail.count - stats["preprocess"].fail.count
-        return {"sequences": begun - stats["ensemble"].success.count - failed}
+            (postprocess,) = client.get_inference_statistics("postprocess").model_stats
+        return int(postprocess.inference_count)
 
 
 def leaks(before: Counts, after: Counts) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from scripts.soak.counters import Counts, leaks, settled
+from scripts.soak.counters import IN_FLIGHT, Counts, leaks, settled
 from scripts.soak.scenarios import Soak, client
 
 NUM_CLIENTS = 24
@@ -26,14 +26,15 @@ async def run(
     read: Callable[[], Counts],
     duration_s: float,
     disturb: Callable[[], Awaitable[None]] | None = None,
+    settle_s: float = SETTLE_S,
 ) -> Outcome:
     """`disturb` runs beside the load, after the warm-up, and is cancelled at its end."""
     await _load(soak, WARM_UP * duration_s)
-    before = await asyncio.to_thread(_quiet, read)
+    before = await asyncio.to_thread(_quiet, read, settle_s)
     disturbing = asyncio.ensure_future(disturb()) if disturb is not None else None
     await _load(soak, (1 - WARM_UP) * duration_s)
     await _end(soak, disturbing)
-    after = await asyncio.to_thread(settled, read, before, SETTLE_S)
+    after = await asyncio.to_thread(settled, read, before, settle_s)
     return Outcome(before, after, [*leaks(before, after), *soak.broken])
 
 
@@ -42,10 +43,10 @@ async def _load(soak: Soak, duration_s: float) -> None:
     await asyncio.gather(*(client(soak, until) for _ in range(NUM_CLIENTS)))
 
 
-def _quiet(read: Callable[[], Counts]) -> Counts:
+def _quiet(read: Callable[[], Counts], settle_s: float) -> Counts:
     """The counts once nothing runs any more."""
-    idle = {**read(), "running": 0, "waiting": 0, "calls": 0, "sequences": 0}
-    return settled(read, {name: count for name, count in idle.items() if name in read()}, SETTLE_S)
+    idle = {name: 0 if name in IN_FLIGHT else count for name, count in read().items()}
+    return settled(read, idle, settle_s)
 
 
 async def _end(soak: Soak, disturbing: "asyncio.Future[None] | None") -> None:

@@ -118,6 +118,7 @@ def file_named(name: str) -> Callable[[Path], Path]:
     return make
 
 
+@pytest.mark.row(54)
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,9 @@ def served_fake(fake: FakeTriton) -> Iterator[int]:
 
 
 @contextmanager
-def frontend_process(log: Path, **settings: object) -> Iterator[Frontend]:
+def frontend_process(
+    log: Path, command: Sequence[str] = ("-m", "frontend"), **settings: object
+) -> Iterator[Frontend]:
     """A frontend that answers, with these settings; it is ended by SIGKILL if it still runs."""
     fake = FakeTriton()
     with served_fake(fake) as grpc_port:
@@ -81,7 +83,7 @@ def frontend_process(log: Path, **settings: object) -> Iterator[Frontend]:
         environment = os.environ | {name: str(value) for name, value in variables.items()}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "frontend"], cwd=ROOT, env=environment, stdout=output, stderr=output
+                [sys.executable, *command], cwd=ROOT, env=environment, stdout=output, stderr=output
             )
         try:
             frontend = Frontend(("127.0.0.1", port), fake, process, log)

@@ -115,6 +115,7 @@ BAD_BODIES = [
 ]
 
 
+@pytest.mark.row(1, 2, 3, 4, 16, 17, 18, 19, 23, 24, 25, 27, 28, 29, 30, 31, 33, 35)
 @pytest.mark.parametrize(("path", "body", "status", "param"), BAD_BODIES, ids=range(len(BAD_BODIES)))
 def test_bad_body(
     http: httpx.Client, fake: FakeTriton, path: str, body: bytes, status: int, param: str | None
@@ -135,6 +136,7 @@ def test_good_request_is_answered_after_bad_ones(http: httpx.Client, fake: FakeT
     assert answer.json()["choices"][0]["message"]["content"] == "ok"
 
 
+@pytest.mark.row(5, 6)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -149,6 +151,7 @@ def test_other_media_types_are_refused(http: httpx.Client, headers: dict[str, st
     assert answer.json()["error"]["code"] == "unsupported_media_type"
 
 
+@pytest.mark.row(7)
 def test_body_over_the_limit(http: httpx.Client) -> None:
     data = b"x" * (16 * 1024 * 1024 + 1)
     headers = {"Content-Type": "application/json"}
@@ -170,6 +173,7 @@ def test_key_is_required(stack: Stack, method: str, path: str, authorization: st
     assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
+@pytest.mark.row(15)
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

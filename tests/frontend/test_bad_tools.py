@@ -76,6 +76,7 @@ BAD = [
 ]
 
 
+@pytest.mark.row(4)
 @pytest.mark.parametrize(("fields", "param"), BAD, ids=range(len(BAD)))
 def test_bad_tools(http: httpx.Client, fake: FakeTriton, fields: dict, param: str) -> None:
     assert refused_param(http, {"messages": USER, **fields}) == param
@@ -99,6 +100,7 @@ BAD_CALLS = [
 ]
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize(("function", "param"), BAD_CALLS, ids=range(len(BAD_CALLS)))
 def test_bad_call_in_the_history(http: httpx.Client, function: dict, param: str) -> None:
     bad = {"id": "b", "type": "function", "function": {"name": "f", **function}}

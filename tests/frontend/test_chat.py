@@ -66,6 +66,7 @@ def test_usage_chunk_comes_last(http: httpx.Client, fake: FakeTriton) -> None:
     assert chunks[-1]["usage"] == {"prompt_tokens": 5, "total_tokens": 10, "completion_tokens": 5}
 
 
+@pytest.mark.row(51)
 def test_length_is_told_from_stop(http: httpx.Client, fake: FakeTriton) -> None:
     fake.reset(Script(HELLO, ends_by_end_id=False))
     body = http.post("/v1/chat/completions", json={"model": MODEL, "messages": USER, "max_tokens": 4}).json()
@@ -103,6 +104,7 @@ def test_special_tokens_are_left_out_unless_asked_for(client: openai.OpenAI, fak
     assert answer.choices[0].message.content == "a<reponame>b"
 
 
+@pytest.mark.row(50)
 def test_stop_string_over_chunks_ends_the_engine(client: openai.OpenAI, fake: FakeTriton) -> None:
     fake.reset(Script([tokens("one"), tokens(" ST"), tokens("OP"), tokens("never")], hangs_after=3))
     answer = client.chat.completions.create(model=MODEL, messages=USER, stop=["STOP"], stream=True)
@@ -127,6 +129,7 @@ def test_log_probs_are_those_of_each_token(client: openai.OpenAI, fake: FakeTrit
     assert content[0].bytes == list(b"Hel")
 
 
+@pytest.mark.row(28)
 def test_choices_have_seeds_of_their_own(client: openai.OpenAI, fake: FakeTriton) -> None:
     fake.reset(Script(HELLO))
     answer = client.chat.completions.create(model=MODEL, messages=USER, n=3, seed=7)
@@ -137,6 +140,7 @@ def test_choices_have_seeds_of_their_own(client: openai.OpenAI, fake: FakeTriton
     assert answer.usage.completion_tokens == 15
 
 
+@pytest.mark.row(26)
 @pytest.mark.parametrize(
     ("parameters", "inputs"),
     [

@@ -43,6 +43,7 @@ def ask(script: Script, stream: bool, **settings: float) -> tuple[httpx.Response
     return asyncio.run(run())
 
 
+@pytest.mark.row(43)
 def test_no_first_token() -> None:
     answer, fake = ask(Script([tokens("a")], hangs_after=0), stream=True, first_token_timeout_s=SHORT_S)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
@@ -57,6 +58,7 @@ def test_no_first_token_after_a_comment() -> None:
     assert '"code": "timeout"' in answer.text.split("\n\n")[-2]
 
 
+@pytest.mark.row(43)
 def test_silence_between_tokens() -> None:
     answer, fake = ask(Script([tokens("a")] * 3, hangs_after=1), stream=True, token_timeout_s=SHORT_S)
     assert answer.status_code == 200
@@ -66,6 +68,7 @@ def test_silence_between_tokens() -> None:
     assert set(fake.stopped_ids) == {fake.requests[0].id}
 
 
+@pytest.mark.row(43)
 def test_an_answer_without_end() -> None:
     answer, _ = ask(ENDLESS, stream=True, request_timeout_s=SHORT_S)
     assert answer.status_code == 200
@@ -91,6 +94,7 @@ def test_a_steady_stream_may_last_longer_than_its_pauses_may() -> None:
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.row(44)
 def test_a_final_response_that_never_comes() -> None:
     answer, _ = ask(Script(answers=[], hangs_at_end=True), stream=True, first_token_timeout_s=SHORT_S)
     assert answer.status_code == 504

@@ -43,6 +43,7 @@ def num_generations(frontend: ServedFrontend) -> int:
     return sum(endpoint.num_running for endpoint in frontend.triton._endpoints.usable)
 
 
+@pytest.mark.row(46)
 @pytest.mark.parametrize("fields", [{"stream": True}, {"stream": False}, {"stream": True, "n": 3}])
 @pytest.mark.parametrize("hangs_after", [0, 1, 9])
 def test_leaving_stops_the_engine(fields: dict[str, Any], hangs_after: int) -> None:

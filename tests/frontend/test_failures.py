@@ -12,6 +12,7 @@ USER = [{"role": "user", "content": "hi"}]
 HELLO = [tokens("a"), tokens("b"), tokens("c")]
 
 
+@pytest.mark.row(40, 42)
 @pytest.mark.parametrize(
     ("status", "details", "expected_status", "code"),
     [
@@ -67,6 +68,7 @@ def test_failure_within_a_stream_is_an_error_frame(client: openai.OpenAI, fake: 
     assert caught.value.code == "internal_error"
 
 
+@pytest.mark.row(41)
 def test_failed_stream_has_no_done(http: httpx.Client, fake: FakeTriton) -> None:
     fake.reset(Script(HELLO, fails_after=2))
     text = http.post("/v1/chat/completions", json={"model": MODEL, "messages": USER, "stream": True}).text
@@ -95,6 +97,7 @@ def test_one_failed_choice_stops_the_others(client: openai.OpenAI, fake: FakeTri
         client.chat.completions.create(model=MODEL, messages=USER, n=3)
 
 
+@pytest.mark.row(39)
 def test_health(http: httpx.Client, fake: FakeTriton) -> None:
     assert http.get("/health/live").status_code == 200
     assert http.get("/health/ready").status_code == 200

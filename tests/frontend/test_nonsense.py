@@ -46,6 +46,7 @@ def ask(http: httpx.Client, stream: bool) -> httpx.Response:
     return http.post("/v1/chat/completions", json={"model": MODEL, "messages": USER, "stream": stream})
 
 
+@pytest.mark.row(45)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_answer(http: httpx.Client, fake: FakeTriton, name: str, stream: bool) -> None:
@@ -70,6 +71,7 @@ def test_malformed_answer_within_a_stream(http: httpx.Client, fake: FakeTriton, 
     assert fake.stop_ended.wait(5)
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("answers", [[], [(GOOD, False)]])
 def test_end_without_a_final_response(
@@ -83,6 +85,7 @@ def test_end_without_a_final_response(
     assert "[DONE]" not in answer.text
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "answers",
@@ -110,6 +113,7 @@ def test_what_follows_the_final_response_is_ignored(
         assert answer.json()["usage"]["completion_tokens"] == 2
 
 
+@pytest.mark.row(45)
 @pytest.mark.parametrize("stream", [False, True])
 def test_bytes_that_are_no_utf8_are_replaced(http: httpx.Client, fake: FakeTriton, stream: bool) -> None:
     broken = GOOD | {"output_bytes": data(b"\xff\xfea\xf0\x9f")}

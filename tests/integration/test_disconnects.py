@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import httpx2 as httpx
+import pytest
 
 from tests.integration.live_stack import API_KEY, LiveStack
 
@@ -44,6 +45,7 @@ async def crowd(stack: LiveStack) -> None:
     await asyncio.gather(*(ask_and_leave(stack, index / MAX_NUM_SEQS * 2) for index in range(MAX_NUM_SEQS)))
 
 
+@pytest.mark.row(46, 48)
 def test_the_engine_is_free_again_when_its_clients_have_left(
     live_stack: LiveStack, http: httpx.Client
 ) -> None:

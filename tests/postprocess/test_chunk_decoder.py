@@ -59,6 +59,7 @@ def test_every_token_of_the_vocabulary_has_the_bytes_that_meta_gives_it(
     assert pieces == [reference.tokenizer.model.decode_single_token_bytes(index) for index in range(128000)]
 
 
+@pytest.mark.row(50)
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(chunks=ids_with_cuts)
 def test_text_output_is_always_valid_utf_8(chunks: list[list[int]], decoder: ChunkDecoder) -> None:

@@ -28,6 +28,7 @@ def test_renders_as_hugging_face_does(source: str, expected: str) -> None:
     assert render(source) == expected
 
 
+@pytest.mark.row(54)
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -55,6 +55,7 @@ def control_ids(ids: list[int]) -> list[int]:
     return [index for index in ids if index >= FIRST_CONTROL_ID]
 
 
+@pytest.mark.row(20)
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_attacks_in_any_field_change_no_control_id(data: st.DataObject, llama: Preprocessor) -> None:
@@ -78,6 +79,7 @@ def test_an_attack_is_the_same_text_as_any_other(text: str, llama: Preprocessor)
     assert ids[-5 - len(text_ids) : -5] == text_ids
 
 
+@pytest.mark.row(20)
 @pytest.mark.parametrize("cut", range(1, 10))
 def test_a_control_token_cut_over_two_parts_stays_text(llama: Preprocessor, cut: int) -> None:
     name = "<|eot_id|>"

@@ -90,6 +90,7 @@ def test_biases_are_dense(tiny: Preprocessor) -> None:
 LONG = "This model's maximum context length is 64 tokens. However, "
 
 
+@pytest.mark.row(25, 34)
 @pytest.mark.parametrize(
     ("inputs", "message", "param"),
     [
@@ -175,6 +176,7 @@ def test_several_prompts_in_one_request_are_refused(tiny: Preprocessor) -> None:
         tiny.prepare({"prompt_ids": two["input_ids"]})
 
 
+@pytest.mark.row(34)
 @pytest.mark.parametrize("text", ["a" * 8_000_000, " " * 20_000_000, "<" * 8_000_000, "é" * 4_000_000])
 def test_megabytes_are_refused_without_tokenizing(llama: Preprocessor, text: str) -> None:
     """A lower bound was not counted by the tokenizer, which takes a second per megabyte."""

@@ -177,6 +177,7 @@ def test_what_is_given_up_forbids_everything(
     assert "given up" in caplog.text
 
 
+@pytest.mark.row(32)
 @pytest.mark.parametrize(
     ("guide_type", "text", "complaint"),
     [

@@ -1,0 +1,73 @@
+"""The checks of `make soak` see what they are for: a frontend that leaks or lies on purpose."""
+
+import asyncio
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from scripts.soak.counters import MAX_GROWTH_MIB, MEMORY, FrontendCounters, leaks
+from scripts.soak.run import Outcome, run
+from scripts.soak.scenarios import Soak, leave, stream, whole
+from tests.fakes.triton_server import Script, tokens
+from tests.faults.frontend_process import API_KEY, Frontend, frontend_process
+from tests.frontend.conftest import MODEL
+
+NUM_WORDS = 20
+DURATION_S = 3
+SETTLE_S = 3
+
+
+class CountingWords:
+    """w0 w1 w2 ..., as the fake Triton says them."""
+
+    def is_unbroken(self, text: str) -> bool:
+        numbers = [int(word.removeprefix("w")) for word in text.split()]
+        return numbers == list(range(len(numbers)))
+
+
+async def soak_it(frontend: Frontend) -> Outcome:
+    counters = FrontendCounters(lambda: frontend.process.pid, frontend.log)
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=frontend.url, headers=headers, limits=limits, timeout=60) as http:
+        # A length of one is reached at once, so that the fake's end needs no end id.
+        soak = Soak(
+            http, frontend.address, API_KEY, MODEL, CountingWords(), 1, {stream: 4, whole: 1, leave: 1}
+        )
+        return await run(soak, counters.read, DURATION_S, settle_s=SETTLE_S)
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "complaint"),
+    [
+        ("memory", "memory in MiB: "),
+        ("tasks", "tasks: "),
+        ("descriptors", "descriptors: "),
+        ("running", "running: "),
+        ("lost", "stream: 20 tokens came as "),
+        ("doubled", "stream: 20 tokens came as "),
+        ("silent", "stream: a stream ended without a word after "),
+        ("nothing", None),
+    ],
+)
+def test_sabotage_is_seen(sabotage: str, complaint: str | None, tmp_path: Path) -> None:
+    command = ("-m", "tests.scripts.leaking_frontend", sabotage)
+    with frontend_process(tmp_path / "log", command, log_level="warning") as frontend:
+        frontend.fake.reset(
+            Script([tokens(f" w{number}") for number in range(NUM_WORDS)], ends_by_end_id=False)
+        )
+        complaints = asyncio.run(soak_it(frontend)).complaints
+    if complaint is None:
+        assert complaints == []
+    else:
+        assert [found for found in complaints if found.startswith(complaint)], complaints
+
+
+def test_memory_may_grow_a_little_and_nothing_else() -> None:
+    before = {MEMORY: 100, "tasks": 2}
+    assert leaks(before, {MEMORY: 100 + MAX_GROWTH_MIB, "tasks": 2}) == []
+    assert leaks(before, {MEMORY: 101 + MAX_GROWTH_MIB, "tasks": 2}) == [
+        "memory in MiB: 100 before, 121 after"
+    ]
+    assert leaks(before, {MEMORY: 90, "tasks": 3}) == ["tasks: 2 before, 3 after"]
