@@ -1,4 +1,4 @@
-"""`python -m frontend`: settings -> application -> uvicorn."""
+"""`python -m frontend`: settings -> workers, if there are several -> application -> uvicorn."""
 
 import sys
 
@@ -10,7 +10,9 @@ from frontend.drain import Drain
 from frontend.logs import configure_logging
 from frontend.server import create_server
 from frontend.settings import Settings, SettingsError, read_settings
+from frontend.shared_ledger import SharedLedger
 from frontend.triton import Triton
+from frontend.workers import Workers, listening_socket
 
 
 def main() -> None:
@@ -20,14 +22,23 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"error: {error}")
     configure_logging(settings.log_level)
-    _server(settings).run()
+    ledger = SharedLedger(settings.workers)
+    if settings.workers == 1:
+        _server(settings, ledger).run()
+        return
+    try:
+        listener = listening_socket(settings)
+    except OSError as error:
+        sys.exit(f"error: FRONTEND_HOST, FRONTEND_PORT: {error}")
+    with listener:
+        Workers(settings, ledger, lambda: _server(settings, ledger).run(sockets=[listener])).run()
 
 
-def _server(settings: Settings) -> uvicorn.Server:
+def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:
     def application(drain: Drain) -> FastAPI:
-        return create_app(settings, Triton(settings), drain)
+        return create_app(settings, Triton(settings), drain, ledger)
 
-    return create_server(settings, application)
+    return create_server(settings, application, ledger.show_life)
 
 
 if __name__ == "__main__":

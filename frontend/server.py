@@ -24,8 +24,11 @@ WITHOUT_QUERY = WithoutQuery()
 class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, grace_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, grace_s: float, show_life: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._show_life = show_life
         self._drain = drain
         self._grace_s = grace_s
         self._drain_ends = 0.0
@@ -41,6 +44,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down; asked ten times a second."""
+        self._show_life()
         if await super().on_tick(counter):
             return True
         if self._drain.is_begun and time.monotonic() >= self._drain_ends:
@@ -49,8 +53,12 @@ class Server(uvicorn.Server):
         return self._drain.is_begun and not self.server_state.tasks
 
 
-def create_server(settings: Settings, create_app: Callable[[Drain], FastAPI]) -> Server:
-    """A server of the application, which is created within its event loop."""
+def create_server(
+    settings: Settings,
+    create_app: Callable[[Drain], FastAPI],
+    show_life: Callable[[], None] = lambda: None,
+) -> Server:
+    """A server of the application, which is created within its event loop; that one then shows its life."""
     logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
     drain = Drain()
     deadlines = ConnectionDeadlines(settings.receive_timeout_s, settings.send_timeout_s)
@@ -72,4 +80,4 @@ def create_server(settings: Settings, create_app: Callable[[Drain], FastAPI]) ->
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return Server(config, drain, settings.shutdown_grace_s)
+    return Server(config, drain, settings.shutdown_grace_s, show_life)

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
 
     frontend_host: str = "127.0.0.1"
     frontend_port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=128)
+    worker_silence_s: float = Field(default=20, gt=1)
     triton_grpc_addresses: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     triton_model: str = "ensemble"
 

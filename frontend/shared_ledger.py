@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
@@ -51,6 +52,7 @@ class SharedLedger:
         self.usage: Counts = self._table(len(USAGE), np.int64)
         self.levels: Levels = self._table(2, np.float64)
         self.times: Levels = self._table(2, np.float64)
+        self._signs_of_life: Levels = np.frombuffer(mmap.mmap(-1, 8 * num_workers), np.float64)
         self._columns: dict[str, int] = {}
         self._doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(num_workers)]
         self.worker = 0
@@ -59,6 +61,14 @@ class SharedLedger:
         """Makes this process the worker of that index; to be called after the fork, before any request."""
         self.worker = worker
         self.give_back(worker)
+
+    def show_life(self) -> None:
+        """Tells whoever watches the workers that this one's event loop runs."""
+        self._signs_of_life[self.worker] = time.monotonic()
+
+    def last_sign_of_life(self, worker: int) -> float:
+        """The time of the worker's last, by the monotonic clock; 0: there was none."""
+        return float(self._signs_of_life[worker])
 
     def give_back(self, worker: int) -> None:
         """Frees all that the worker held: for whoever sees that it has died."""

@@ -1,0 +1,186 @@
+"""Two real workers of one frontend: what they share, and what happens when one of them dies."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from frontend.api_key import digest
+from tests.fakes.triton_server import Script, tokens
+from tests.faults.frontend_process import API_KEY, Frontend, frontend_process
+from tests.faults.raw_client import Answer, chat_request, connect, exchange, head, read_answer
+
+DEADLINE_S = 30
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def worker_pids(frontend: Frontend) -> list[int]:
+    pid = frontend.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def two_workers(log: Path, **settings: object) -> Iterator[Frontend]:
+    with frontend_process(log, workers=2, **settings) as frontend:
+        # The port listens before there are workers.
+        wait_until(lambda: len(worker_pids(frontend)) == 2, "there are two")
+        for pid in worker_pids(frontend):
+            with only(frontend, pid):
+                assert exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status == 200
+        yield frontend
+
+
+@contextmanager
+def only(frontend: Frontend, pid: int) -> Iterator[None]:
+    """The other workers are stopped, so that this one takes what comes."""
+    others = [other for other in worker_pids(frontend) if other != pid]
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def ask(frontend: Frontend) -> Answer:
+    return exchange(frontend.address, chat_request())
+
+
+def begin(stack: ExitStack, frontend: Frontend) -> socket.socket:
+    client = stack.enter_context(connect(frontend.address))
+    client.sendall(chat_request(stream=True))
+    return client
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_slots_and_the_line_hold_for_both_together(log: Path) -> None:
+    with two_workers(log, max_concurrent_requests=4, max_queued_requests=2) as frontend, ExitStack() as stack:
+        first, second = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        with only(frontend, first):
+            running = [begin(stack, frontend) for _ in range(3)]
+            wait_until(lambda: len(frontend.fake.requests) == 3, "three run")
+        with only(frontend, second):
+            running.append(begin(stack, frontend))
+            wait_until(lambda: len(frontend.fake.requests) == 4, "four run")
+            waiting = [begin(stack, frontend) for _ in range(2)]
+            # Later connections are read later: when the last is refused, those before it are in line.
+            assert [ask(frontend).status for _ in range(3)] == [429] * 3
+        with only(frontend, first):
+            assert [ask(frontend).status for _ in range(3)] == [429] * 3
+        assert len(frontend.fake.requests) == 4
+        frontend.fake.released.set()
+        assert [read_answer(client).status for client in running + waiting] == [200] * 6
+
+
+def test_limits_of_a_key_hold_for_both_together(log: Path, tmp_path: Path) -> None:
+    entry = {"name": "team", "sha256": digest(API_KEY), "requests_per_minute": 5}
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [entry]}))
+    with two_workers(log, api_keys="", api_keys_file=file) as frontend:
+        statuses = []
+        for pid in worker_pids(frontend) * 2:
+            with only(frontend, pid):
+                statuses += [ask(frontend).status for _ in range(2)]
+        assert statuses == [200] * 5 + [429] * 3
+
+
+def test_a_worker_that_is_killed_gives_its_slots_back_and_comes_again(log: Path) -> None:
+    with two_workers(log, max_concurrent_requests=2, max_queued_requests=0) as frontend, ExitStack() as stack:
+        first, second = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        with only(frontend, first):
+            for _ in range(2):
+                begin(stack, frontend)
+            wait_until(lambda: len(frontend.fake.requests) == 2, "two run")
+        with only(frontend, second):
+            assert ask(frontend).status == 429
+        os.kill(first, signal.SIGKILL)
+        frontend.fake.reset(Script([tokens("ok")]))
+        wait_until(lambda: ask(frontend).status == 200, "slots are free again")
+        wait_until(lambda: len(worker_pids(frontend)) == 2, "another worker is there")
+        (third,) = set(worker_pids(frontend)) - {second}
+        with only(frontend, third):
+            assert ask(frontend).status == 200
+
+
+def test_a_worker_that_hangs_is_replaced(log: Path) -> None:
+    with two_workers(log, worker_silence_s=3) as frontend:
+        first, second = worker_pids(frontend)
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: is_gone(first), "the hanging worker is killed")
+        wait_until(lambda: len(worker_pids(frontend)) == 2, "another worker is there")
+        assert second in worker_pids(frontend)
+
+
+def test_streams_of_both_finish_after_sigterm(log: Path) -> None:
+    with two_workers(log, shutdown_grace_s=60) as frontend, ExitStack() as stack:
+        pids = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        clients = []
+        for num_running, pid in enumerate(pids, start=1):
+            with only(frontend, pid):
+                clients.append(begin(stack, frontend))
+                wait_until(lambda num=num_running: len(frontend.fake.requests) == num, "it runs")
+        frontend.process.terminate()
+        with connect(frontend.address) as late:
+            late.sendall(chat_request())
+            assert read_answer(late).status == 503
+        assert frontend.process.poll() is None
+        frontend.fake.released.set()
+        for client in clients:
+            assert read_answer(client).body.endswith(b"data: [DONE]\n\n")
+        assert frontend.process.wait(DEADLINE_S) == 0
+        assert all(is_gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_all_at_once(log: Path, second: signal.Signals) -> None:
+    with two_workers(log, shutdown_grace_s=600) as frontend, ExitStack() as stack:
+        pids = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        begin(stack, frontend)
+        wait_until(lambda: len(frontend.fake.requests) == 1, "it runs")
+        frontend.process.terminate()
+        time.sleep(0.5)
+        frontend.process.send_signal(second)
+        assert frontend.process.wait(DEADLINE_S) == -second
+        assert all(is_gone(pid) for pid in pids)
+
+
+def test_workers_do_not_outlive_their_parent(log: Path) -> None:
+    with two_workers(log) as frontend:
+        pids = worker_pids(frontend)
+        frontend.process.kill()
+        frontend.process.wait()
+        wait_until(lambda: all(is_gone(pid) for pid in pids), "no worker is left")
+
+
+def test_a_port_that_is_taken_stops_the_start(log: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(AssertionError, match="FRONTEND_PORT"),
+        frontend_process(log, workers=2, frontend_host="127.0.0.1", frontend_port=taken.getsockname()[1]),
+    ):
+        pass
