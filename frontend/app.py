@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from frontend.drain import Drain, RefuseWhileDraining
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.gate import Gate
 from frontend.key_ring import KeyRing
+from frontend.openapi import describe
 from frontend.request_id import RequestId
 from frontend.responses_routes import ResponsesRoutes
 from frontend.routes import OpenAiRoutes, health_routes
@@ -55,7 +57,10 @@ def create_app(
         gate.close()
         await triton.close()
 
-    app = FastAPI(title="Llama on Triton", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Llama on Triton", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+    )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
     for routes in (
         OpenAiRoutes(triton, settings, admission),

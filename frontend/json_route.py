@@ -17,4 +17,8 @@ def add_json_route(
 def _request_body(body: type[BaseModel] | None) -> dict[str, Any] | None:
     if body is None:
         return None
-    return {"requestBody": {"content": {"application/json": {"schema": body.model_json_schema()}}}}
+    # With names of their own, as several APIs have a Message, until frontend/openapi.py moves them.
+    schema = body.model_json_schema(ref_template=f"#/components/schemas/{body.__name__}.{{model}}")
+    definitions = schema.pop("$defs", {})
+    schema["$defs"] = {f"{body.__name__}.{name}": definition for name, definition in definitions.items()}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

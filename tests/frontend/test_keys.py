@@ -14,7 +14,7 @@ import anthropic
 import httpx2 as httpx
 import openai
 import pytest
-from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from frontend.api_key import digest
 from frontend.app import create_app
@@ -42,9 +42,9 @@ def routes() -> list[tuple[str, str]]:
     return [(method, re.sub(r"\{.*?\}", "x", path)) for method, path in sorted(found)]
 
 
-def api_routes(routes: Iterable[object]) -> Iterator[APIRoute]:
+def api_routes(routes: Iterable[object]) -> Iterator[Route]:
     for route in routes:
-        if isinstance(route, APIRoute):
+        if isinstance(route, Route):
             yield route
         else:
             # FastAPI keeps a router that was included as it is; what is none of both is not expected.
