@@ -74,7 +74,9 @@ def render_llm_api_repository(
             raise BuildError(f"{name} can't be set; one of {', '.join(sorted(OVERRIDABLE))} can.")
     own = committed / ENGINE_MODEL
     values = parameters(manifest) | {
-        "lora_adapters": ",".join(f"{name}={task_id}" for name, task_id in adapters.items())
+        "lora_adapters": ",".join(f"{name}={task_id}" for name, task_id in adapters.items()),
+        # Part of every installation of TensorRT-LLM, in the version of its engines.
+        "guide_check": "xgrammar",
     }
     copy_models(
         values, [path for path in tree_files(committed) if own not in path.parents], target, committed

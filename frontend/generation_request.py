@@ -60,7 +60,7 @@ def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
     return _generations(
         [chat_prompt(chat)],
         chat,
-        chat_guide(chat, model.guide_types),
+        chat_guide(chat),
         chat.max_new_tokens,
         chat.wants_logprobs,
         model,

@@ -48,7 +48,6 @@ class ServedModel:
     """LoRA adapters: what clients put into `model` -> the engine's task id."""
     created: int = field(compare=False)
     """Unix time at which the frontend first saw the model."""
-    guide_types: frozenset[str] = frozenset()
     """Guides that the engine has beyond those of TensorRT-LLM, or all where it names them."""
 
     @property
@@ -95,7 +94,6 @@ def served_model(
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,
-            guide_types=frozenset(steps[ENGINE_MODEL].parameters["guide_types"].string_value.split(",")),
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error

@@ -1,6 +1,6 @@
 """What a chat's tools and its response format ask of the output together -> one guide for the engine."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from frontend.errors import InvalidRequest
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 FREE_OR_CALL: Final = "text_or_json_schema"
 
 
-def chat_guide(chat: ChatRequest, engine_guide_types: Set[str]) -> Guide | None:
+def chat_guide(chat: ChatRequest) -> Guide | None:
     """A response format is about what is said: a forced call goes before it, a possible one beside it."""
     guide = requested_guide(chat)
     if chat.must_call_tool:
@@ -25,7 +25,7 @@ def chat_guide(chat: ChatRequest, engine_guide_types: Set[str]) -> Guide | None:
         answer = chat.response_format.json_schema.schema_
         return schema_guide(_schema(chat.callable_tools, answer), "response_format")
     is_strict = any(tool.function.strict for tool in chat.callable_tools)
-    if guide is None and is_strict and FREE_OR_CALL in engine_guide_types:
+    if guide is None and is_strict:
         return schema_guide(_schema(chat.callable_tools, None, _strict_parameters), "tools", FREE_OR_CALL)
     return guide
 

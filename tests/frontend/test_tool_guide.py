@@ -1,7 +1,6 @@
 """What tools and a response format ask of the engine's grammar."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,9 +80,8 @@ def strict(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_strict_tool_is_called_by_its_schema_or_not_at_all() -> None:
-    able = replace(model(), guide_types=frozenset({"text_or_json_schema"}))
     request = chat(tools=[strict(TOOLS[0]), TOOLS[1]])
-    [generation] = from_chat(request, able)
+    [generation] = from_chat(request, model())
     assert generation.inputs["guided_decoding_guide_type"] == "text_or_json_schema"
     assert json.loads(str(generation.inputs["guided_decoding_guide"])) == {
         "anyOf": [call_of("plant"), call_of("get_time")],
@@ -94,9 +92,8 @@ def test_a_strict_tool_is_called_by_its_schema_or_not_at_all() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"tool_choice": "none"}])
 def test_tools_are_free_unless_strict_and_offered(fields: dict[str, Any]) -> None:
-    able = replace(model(), guide_types=frozenset({"text_or_json_schema"}))
     tools = TOOLS if not fields else [strict(tool) for tool in TOOLS]
-    [generation] = from_chat(chat(tools=tools, **fields), able)
+    [generation] = from_chat(chat(tools=tools, **fields), model())
     assert not GUIDE_INPUTS & generation.inputs.keys()
 
 

@@ -108,7 +108,7 @@ def engine_tensors(repository: Path, llama: Preprocessor) -> Callable[[Mapping[s
         prepared = llama.prepare({name: as_array(value) for name, value in wanted.items()})
         tensors = {}
         for name, source in engine.input_map.items():
-            if source in produced:
+            if source in produced and produced[source] in prepared:
                 tensors[name] = prepared[produced[source]]
             elif source in inputs:
                 tensors[name] = inputs[source]
@@ -156,6 +156,10 @@ def inputs_of(make: Callable[[], list[Any]]) -> Iterator[Mapping[str, Any]]:
         yield from (generation.inputs for generation in make())
 
 
+def text(tensors: Tensors, name: str) -> str:
+    return str(tensors[name].item().decode())
+
+
 def words_are_well_formed(packed: np.ndarray[Any, Any]) -> bool:
     """Offsets strictly increasing and within the ids, nothing but -1 behind the first -1 (utils.cc)."""
     ids, offsets = packed[0]
@@ -197,8 +201,8 @@ RULES: dict[str, Callable[[Tensors], bool]] = {
     "a known guide": lambda t: (
         "guided_decoding_guide_type" not in t
         or (
-            t["guided_decoding_guide_type"] in GUIDE_TYPES
-            and (t["guided_decoding_guide_type"] == "json" or bool(t["guided_decoding_guide"]))
+            text(t, "guided_decoding_guide_type") in GUIDE_TYPES
+            and (text(t, "guided_decoding_guide_type") == "json" or bool(text(t, "guided_decoding_guide")))
         )
     ),
     "stop words": lambda t: words_are_well_formed(t["stop_words_list"]),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answer_guide import GUIDE_TYPES, Guide, GuideCompiler, read_guide
+from answer_guide import Guide, GuideCompiler, read_guide
 from engine_errors import InvalidInput
 from logit_edits import LogitEdit
 from numpy.typing import NDArray
@@ -283,9 +283,3 @@ def test_text_or_calls(compiler: GuideCompiler, tokenizer: Tokenizer, text: str,
 def test_text_or_a_broken_schema(compiler: GuideCompiler, schema: str) -> None:
     with pytest.raises(InvalidInput, match="can't be compiled"):
         compiler.compile(Guide("text_or_json_schema", schema), [END_ID])
-
-
-def test_the_configuration_names_the_guides() -> None:
-    config = Path(__file__).parents[2] / "model_repository" / "tensorrt_llm" / "config.pbtxt"
-    [line] = [line for line in config.read_text().splitlines() if '"guide_types"' in line]
-    assert set(re.findall(r'string_value: "(.*)"', line)[0].split(",")) == GUIDE_TYPES

@@ -9,8 +9,8 @@ from chat_prompt import read_options, render_chat
 from chat_template import ChatTemplate
 from client_error import ClientError
 from context_window import ContextWindow
+from engine_guides import load_engine_guides
 from generation_request import GenerationRequest, read_request
-from guide_check import load_guide_check
 from numpy.typing import NDArray
 from preprocess_settings import PreprocessSettings, read_settings
 from prompt_tokenizer import PromptTokenizer
@@ -30,7 +30,7 @@ class Preprocessor:
         self._settings = settings
         self._window = ContextWindow(settings.max_model_len)
         self._counting_window = ContextWindow(_COUNTED_WINDOWS * settings.max_model_len)
-        self._guides = load_guide_check(settings.guide_check)
+        self._guides = load_engine_guides(settings.guide_check)
         self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
         self._template = ChatTemplate((folder / "chat_template.jinja").read_text("utf-8"), settings.today)
         for index in (settings.end_id, *settings.stop_ids):
@@ -40,7 +40,7 @@ class Preprocessor:
     def prepare(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Inputs by name to outputs by name, both with a leading batch dimension of 1; raises ClientError."""
         request = read_request(tensors)
-        self._guides.check(request.guide_type or "", request.guide or "")
+        guide = self._guide(request)
         param = "prompt" if request.messages is None else "messages"
         ids = self._prompt_ids(request, param)
         if not ids:
@@ -52,8 +52,17 @@ class Preprocessor:
             "request_output_len": np.array([max_tokens], np.int32),
             **self._end(request),
             **self._words(request),
+            **guide,
         }
         return {name: value[np.newaxis] for name, value in outputs.items()}
+
+    def _guide(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
+        """Nothing, if the client sent none."""
+        if request.guide_type is None and request.guide is None:
+            return {}
+        guide = self._guides.read(request.guide_type or "", request.guide or "")
+        names = ("guided_decoding_guide_type", "guided_decoding_guide")
+        return {name: np.array([text.encode()], object) for name, text in zip(names, guide, strict=True)}
 
     def _prompt_ids(self, request: GenerationRequest, param: str) -> list[int]:
         if request.prompt_ids is not None:

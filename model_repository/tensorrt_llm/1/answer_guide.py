@@ -137,7 +137,6 @@ _GRAMMARS: Mapping[str, Callable[[str], str]] = {
     "ebnf_grammar": _ebnf,
     "text_or_json_schema": _text_or_json_schema,
 }
-GUIDE_TYPES = frozenset(_GRAMMARS)
 
 
 def _special_id(tokenizer_json: Path) -> int:

@@ -16,7 +16,8 @@ from replay_word_lists import read_word_list
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 Word: TypeAlias = tuple[int, ...]
 
-_GUIDE_TYPES = ("json", "json_schema", "regex", "ebnf_grammar")
+# The last is none of TensorRT-LLM's: before that engine preprocess makes it an ebnf_grammar.
+_GUIDE_TYPES = ("json", "json_schema", "regex", "ebnf_grammar", "text_or_json_schema")
 
 
 @dataclass(frozen=True, slots=True)

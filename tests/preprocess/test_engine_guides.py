@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from client_error import ClientError
-from guide_check import load_guide_check
+from engine_guides import load_engine_guides
 
 
 def reader(name: str) -> Any:
@@ -30,13 +30,18 @@ def missing(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("guide_type", "name"),
-    [("json_schema", "from_json_schema"), ("regex", "from_regex"), ("ebnf_grammar", "from_ebnf")],
+    [
+        ("text_or_json_schema", "from_json_schema"),
+        ("json_schema", "from_json_schema"),
+        ("regex", "from_regex"),
+        ("ebnf_grammar", "from_ebnf"),
+    ],
 )
 def test_bad_guides_are_refused_with_the_reason_alone(guide_type: str, name: str) -> None:
-    guides = load_guide_check("xgrammar", installed)
-    guides.check(guide_type, "good")
+    guides = load_engine_guides("xgrammar", installed)
+    guides.read(guide_type, "good")
     with pytest.raises(ClientError) as caught:
-        guides.check(guide_type, "bad")
+        guides.read(guide_type, "bad")
     assert caught.value.message == (
         f"guided_decoding_guide: can't be compiled: {name} at line 1: unexpected 'bad'."
     )
@@ -45,11 +50,11 @@ def test_bad_guides_are_refused_with_the_reason_alone(guide_type: str, name: str
 
 @pytest.mark.parametrize(("guide_type", "guide"), [("", ""), ("json", ""), ("xml", "bad")])
 def test_nothing_to_read(guide_type: str, guide: str) -> None:
-    load_guide_check("xgrammar", installed).check(guide_type, guide)
+    assert load_engine_guides("xgrammar", installed).read(guide_type, guide) == (guide_type, guide)
 
 
 def test_without_a_library_the_engine_decides() -> None:
-    load_guide_check("engine", missing).check("regex", "bad")
+    assert load_engine_guides("engine", missing).read("regex", "bad") == ("regex", "bad")
 
 
 @pytest.mark.parametrize(
@@ -58,4 +63,13 @@ def test_without_a_library_the_engine_decides() -> None:
 )
 def test_what_can_not_be_used_stops_the_load(library: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        load_guide_check(library, missing)
+        load_engine_guides(library, missing)
+
+
+def test_text_or_calls_become_a_grammar() -> None:
+    guides = load_engine_guides("xgrammar", installed)
+    assert guides.read("regex", "[a-z]") == ("regex", "[a-z]")
+    guide_type, grammar = guides.read("text_or_json_schema", 'root ::= "{" root_1 "root\\"root" [root] root')
+    assert guide_type == "ebnf_grammar"
+    assert grammar.startswith("root ::= free_text | calls\n")
+    assert grammar.endswith('\ncall ::= "{" root_1 "root\\"root" [root] call')
