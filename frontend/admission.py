@@ -48,7 +48,13 @@ class Admission:
         generations: Sequence[GenerationRequest],
     ) -> Slots:
         """What the generations need to run, to be entered before they do."""
-        work = Work(len(generations), parameters.num_candidates, _num_tokens(parameters, generations))
+        work = Work(
+            num_generations=len(generations),
+            num_candidates=parameters.num_candidates,
+            num_tokens=_num_tokens(parameters, generations),
+            is_streamed=bool(generations[0].inputs["stream"]),
+            max_tokens=generations[0].max_new_tokens,
+        )
         return Slots(self._gate, request, work, self._capacity(model))
 
     def _capacity(self, model: ServedModel) -> int:

@@ -18,7 +18,9 @@ from frontend.disconnect import ClientDisconnected
 from frontend.drain import Drain, RefuseWhileDraining
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.gate import Gate
+from frontend.http_metrics import HttpMetrics
 from frontend.key_ring import KeyRing
+from frontend.metrics_routes import metrics_routes
 from frontend.openapi import describe
 from frontend.request_id import RequestId
 from frontend.responses_routes import ResponsesRoutes
@@ -70,6 +72,7 @@ def create_app(
     ):
         app.include_router(routes.router)
     app.include_router(version_routes())
+    app.include_router(metrics_routes(gate.ledger, triton))
     app.include_router(health_routes(triton))
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
     app.state.sse_keep_alive_s = settings.sse_keep_alive_s
@@ -83,6 +86,7 @@ def create_app(
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(Authentication, keys=keys)
     app.add_middleware(RequestId)
+    app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
     return app
 
 

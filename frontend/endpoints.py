@@ -40,6 +40,10 @@ class Endpoints:
     def usable(self) -> list[Endpoint]:
         return [endpoint for endpoint in self._endpoints.values() if endpoint.served is not None]
 
+    def health(self) -> dict[str, bool]:
+        """Address -> whether it is usable."""
+        return {address: endpoint.served is not None for address, endpoint in self._endpoints.items()}
+
     async def require_usable(self) -> list[Endpoint]:
         """Asks all of them when none is known to work; raises EngineUnavailable."""
         if not self.usable:

@@ -8,11 +8,13 @@ from types import TracebackType
 from starlette.requests import Request
 
 from frontend.api_key import ApiKey
-from frontend.errors import ApiError, InvalidRequest, RateLimited
+from frontend.errors import ApiError, EngineOverloaded, InvalidRequest, RateLimited
 from frontend.fair_queue import FairQueue
 from frontend.generation import Delta
 from frontend.limit_headers import limit_headers
+from frontend.metric_layout import REFUSED_REQUESTS
 from frontend.rate_limits import RateLimits
+from frontend.request_metrics import RequestMetrics
 from frontend.settings import Settings
 from frontend.shared_ledger import COMPLETION_TOKENS, PROMPT_TOKENS, REFUSED, REQUESTS, SharedLedger
 from frontend.usage import Usage
@@ -28,6 +30,9 @@ class Work:
     num_candidates: int
     num_tokens: int
     """An estimate of prompts and answers together; 0 for what generates nothing."""
+    is_streamed: bool
+    """Whether the engine sends tokens as they come."""
+    max_tokens: int | None
 
 
 class Gate:
@@ -66,8 +71,10 @@ class Gate:
             self.queue.require_room(num_generations, capacity)
             self.limits.charge(key, column, num_tokens)
             self.ledger.usage[REQUESTS, column] += 1
-        except ApiError:
+        except ApiError as error:
             self.ledger.usage[REFUSED, column] += 1
+            reason = "line_full" if isinstance(error, EngineOverloaded) else "key_limit"
+            REFUSED_REQUESTS.add(self.ledger.metrics.row, 1, reason)
             raise
         finally:
             left = self.limits.allowances(key, column)
@@ -94,10 +101,12 @@ class Slots:
         self._capacity = capacity
         self._num_reserved = gate.limits.reservation(self._key, work.num_tokens)
         self._last: dict[int, Delta] = {}
+        self._metrics = RequestMetrics(gate.ledger.metrics.row, work.num_generations, work.is_streamed)
 
     def count(self, delta: Delta) -> None:
         """Every delta of the request: how many tokens were used."""
         self._last[delta.index] = delta
+        self._metrics.count(delta)
 
     async def __aenter__(self) -> "Slots":
         gate, work = self._gate, self._work
@@ -110,15 +119,22 @@ class Slots:
             self._turn = gate.queue.join(column, weight, self._capacity)
         try:
             await gate.queue.wait(self._turn, gate.queue_timeout_s)
-        except BaseException:
+        except EngineOverloaded:
+            REFUSED_REQUESTS.add(gate.ledger.metrics.row, 1, "waited_too_long")
+            self._leave()
+            raise
+        except BaseException as error:
+            self._metrics.leave(type(error))
             self._leave()
             raise
         self._begin = time.monotonic()
+        self._metrics.begin(work.max_tokens)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._metrics.leave(kind)
         self._leave()
 
     def _leave(self) -> None:

@@ -1,4 +1,4 @@
-"""What the workers of one frontend share: who runs and waits for how much, what is left of limits, and usage.
+"""What the workers of one frontend share: who runs, who waits, what is left of limits, usage, metrics.
 
 One block of memory, made before the workers are forked. A worker writes its own row of the per-worker
 tables, so that what it held is known and given back when it dies.
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frontend.errors import EngineOverloaded
+from frontend.shared_metrics import SharedMetrics
 
 MAX_KEYS = 1024
 MAX_NAME_BYTES = 64
@@ -53,6 +54,7 @@ class SharedLedger:
         self.levels: Levels = self._table(2, np.float64)
         self.times: Levels = self._table(2, np.float64)
         self._signs_of_life: Levels = np.frombuffer(mmap.mmap(-1, 8 * num_workers), np.float64)
+        self.metrics = SharedMetrics(num_workers)
         self._columns: dict[str, int] = {}
         self._doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(num_workers)]
         self.worker = 0
@@ -60,6 +62,7 @@ class SharedLedger:
     def attach(self, worker: int) -> None:
         """Makes this process the worker of that index; to be called after the fork, before any request."""
         self.worker = worker
+        self.metrics = self.metrics.of_worker(worker)
         self.give_back(worker)
 
     def show_life(self) -> None:

@@ -45,6 +45,10 @@ class Triton:
         """Those that work, of which there is one at least as long as requests are let in."""
         return max(1, len(self._endpoints.usable))
 
+    def health(self) -> dict[str, bool]:
+        """Address of each endpoint -> whether it works, as far as is known."""
+        return self._endpoints.health()
+
     async def is_ready(self) -> bool:
         """Whether one endpoint works, asked now."""
         return await self._endpoints.probe()

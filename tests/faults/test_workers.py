@@ -106,6 +106,27 @@ def test_limits_of_a_key_hold_for_both_together(log: Path, tmp_path: Path) -> No
         assert statuses == [200] * 5 + [429] * 3
 
 
+def test_each_worker_tells_the_metrics_of_both(log: Path) -> None:
+    with two_workers(log) as frontend:
+        frontend.fake.reset(Script([tokens("a"), tokens("b")]))
+        first, second = worker_pids(frontend)
+        for pid in (first, first, second):
+            with only(frontend, pid):
+                assert ask(frontend).status == 200
+        for pid in (first, second):
+            with only(frontend, pid):
+                assert finished_requests(frontend) == 3
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: is_gone(first) and len(worker_pids(frontend)) == 2, "another worker is there")
+        assert finished_requests(frontend) == 3
+
+
+def finished_requests(frontend: Frontend) -> float:
+    text = exchange(frontend.address, head("GET /metrics HTTP/1.1")).body.decode()
+    (line,) = [line for line in text.splitlines() if 'finished_reason="stop"' in line]
+    return float(line.rpartition(" ")[2])
+
+
 def test_a_worker_that_is_killed_gives_its_slots_back_and_comes_again(log: Path) -> None:
     with two_workers(log, max_concurrent_requests=2, max_queued_requests=0) as frontend, ExitStack() as stack:
         first, second = worker_pids(frontend)
