@@ -1,7 +1,9 @@
 """/metrics: what is counted, under which names, and what never shows."""
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -18,6 +20,9 @@ from tests.frontend.conftest import API_KEY, MODEL, Stack, serving
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 USER = [{"role": "user", "content": "a secret of the client"}]
+ROOT = Path(__file__).parents[2]
+# Without the suffix that Prometheus' text gives to the samples of counters and histograms.
+METRIC_NAME = re.compile(r"vllm:[a-z0-9_]+?(?=_total\b|_bucket\b|\b)")
 LABELS = {"model_name": MODEL, "engine": "0"}
 THREE = Script([tokens("a"), tokens("b", first_id=101), tokens("c", first_id=102)])
 
@@ -180,6 +185,16 @@ def test_every_route_has_a_place() -> None:
     settings = Settings()
     paths = create_app(settings, Triton(settings)).openapi()["paths"]
     assert {path.replace(":path", "") for path in paths} <= set(ROUTES) - {OTHER}
+
+
+def test_what_is_documented_and_what_the_chart_queries_is_there(stack: Stack) -> None:
+    exposed = {name for name in scrape(stack) if name.startswith("vllm:")}
+    assert (
+        set(METRIC_NAME.findall((ROOT / "docs/metrics.md").read_text())) - {"vllm:kv_cache_usage_perc"}
+        == exposed
+    )
+    for path in (ROOT / "deploy").rglob("*.yaml"):
+        assert set(METRIC_NAME.findall(path.read_text())) <= exposed
 
 
 def test_openmetrics_for_those_who_ask(http: httpx.Client) -> None:
