@@ -4,7 +4,7 @@ import codecs
 import logging
 import struct
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -16,17 +16,10 @@ from frontend.conversation import conversation_key
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.generation_stream import is_final
-from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
+from frontend.prompt_scores import PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
-from frontend.tensors import (
-    add_input,
-    read_byte_strings,
-    read_floats,
-    read_ids,
-    read_outputs,
-    require_datatypes,
-)
+from frontend.tensors import add_input, read_floats, read_ids, read_outputs, require_datatypes
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
 
@@ -83,9 +76,10 @@ async def generate(
                         # Once a stream: two microseconds that no token need pay.
                         require_datatypes(response, model.output_datatypes)
                     outputs = read_outputs(response)
+                    pieces = await triton.spell(reader.new_ids(outputs))
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
                     scores = await read_prompt_scores(triton, outputs)
-                    delta = reader.read(outputs, top, scores, is_final(response))
+                    delta = reader.read(outputs, pieces, top, scores, is_final(response))
                 except (LookupError, ValueError, struct.error) as error:
                     logger.exception("the engine's answer to %s is malformed", request.id)
                     raise EngineFailed("The engine answered with a malformed tensor.") from error
@@ -100,21 +94,10 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in generation.inputs.items():
         add_input(request, name, value, model.input_types[name])
-    for name in _wanted_outputs(model, generation):
+    postprocessed = TOP_OUTPUTS if generation.num_top_logprobs else ()
+    for name in (*model.engine_outputs, *postprocessed):
         request.outputs.add(name=name)
     return request
-
-
-def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
-    yield from ("output_ids", "output_bytes", "num_input_tokens")
-    if model.tokens_per_block is not None:
-        yield REUSED_BLOCKS
-    if generation.num_top_logprobs:
-        yield from TOP_OUTPUTS
-    elif generation.wants_logprobs:
-        yield "output_log_probs"
-    if generation.scores_prompt:
-        yield from PROMPT_OUTPUTS
 
 
 class _ResponseReader:
@@ -132,14 +115,23 @@ class _ResponseReader:
         self.is_first = True
         self._num_prompt_tokens: int | None = None
 
+    def new_ids(self, outputs: Mapping[str, bytes]) -> list[int]:
+        """Those of one response."""
+        if self._generation.max_new_tokens == 0 or not (outputs or self.is_first):
+            return []
+        return read_ids(outputs["output_ids"])
+
     def read(
         self,
         outputs: Mapping[str, bytes],
+        pieces: list[bytes],
         top: Sequence[tuple[TopToken, ...]],
         scores: tuple[PromptScore, ...],
         is_last: bool,
     ) -> Delta:
-        ids, pieces, logprobs, num_prompt_tokens = self._unpack(outputs)
+        """Takes the bytes of the new ids too."""
+        ids = self.new_ids(outputs)
+        logprobs, num_prompt_tokens = self._logprobs(outputs, len(ids)), self._read_num_prompt_tokens(outputs)
         if self._generation.scores_prompt and self.is_first and len(scores) != num_prompt_tokens - 1:
             raise EngineFailed("The engine did not score the whole prompt.")
         self.is_first = False
@@ -164,16 +156,11 @@ class _ResponseReader:
             stop_reason=self._stop_reason(stop_id),
         )
 
-    def _unpack(self, outputs: Mapping[str, bytes]) -> tuple[list[int], list[bytes], list[float], int]:
-        if not outputs and self._num_prompt_tokens is not None:
-            # Triton's own final response, of an engine that had sent its last tokens before.
-            return [], [], [], self._num_prompt_tokens
-        self._num_prompt_tokens = num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
-        if self._generation.max_new_tokens == 0:
-            return [], [], [], num_prompt_tokens
-        ids = read_ids(outputs["output_ids"])
-        pieces = read_byte_strings(outputs["output_bytes"])
-        return ids, pieces, self._logprobs(outputs, len(ids)), num_prompt_tokens
+    def _read_num_prompt_tokens(self, outputs: Mapping[str, bytes]) -> int:
+        # Triton's own final response, of an engine that had sent its last tokens before, is empty.
+        if outputs or self._num_prompt_tokens is None:
+            self._num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
+        return self._num_prompt_tokens
 
     def _logprobs(self, outputs: Mapping[str, bytes], num_ids: int) -> list[float]:
         if not self._generation.wants_logprobs or num_ids == 0:

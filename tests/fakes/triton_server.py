@@ -31,10 +31,21 @@ Token = tuple[int, bytes]
 Output = tuple[str, list[int], bytes]
 
 
-def tokens(*pieces: str | bytes, first_id: int = 100) -> list[Token]:
-    """Ordinary tokens with these bytes."""
+FIRST_TOKEN_ID = 1000
+# The vocabulary grows with what the tests let the engine say; an id never changes its bytes.
+_IDS: dict[bytes, int] = {}
+_PIECES: dict[int, bytes] = {}
+
+
+def tokens(*pieces: str | bytes) -> list[Token]:
+    """Ordinary tokens with these bytes, the same id for the same bytes."""
     data = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
-    return [(first_id + index, piece) for index, piece in enumerate(data)]
+    return [token(_IDS.setdefault(piece, FIRST_TOKEN_ID + len(_IDS)), piece) for piece in data]
+
+
+def token(token_id: int, piece: bytes) -> Token:
+    assert _PIECES.setdefault(token_id, piece) == piece, "an id has the same bytes for ever"
+    return token_id, piece
 
 
 @dataclass
@@ -255,13 +266,11 @@ def _response(request_id: str, outputs: dict[str, Output], is_final: bool) -> se
 
 
 def _outputs(chunk: Sequence[Token], num_tokens: int, script: Script) -> dict[str, Output]:
-    ids = np.array([token_id for token_id, _ in chunk], "<i4")
-    data = b"".join(struct.pack("<I", len(piece)) + piece for _, piece in chunk)
+    ids = np.array([token(*pair)[0] for pair in chunk], "<i4")
     # Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far.
     logprobs = -0.5 * np.arange(1, num_tokens + 1, dtype="<f4")
     return {
         "output_ids": ("INT32", [1, 1, len(chunk)], ids.tobytes()),
-        "output_bytes": ("BYTES", [1, len(chunk)], data),
         "num_input_tokens": ("INT32", [1, 1], np.array([script.num_prompt_tokens], "<i4").tobytes()),
         "output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes()),
         "kv_cache_reused_blocks": ("INT32", [1, 1], np.array([script.num_reused_blocks], "<i4").tobytes()),
@@ -296,9 +305,10 @@ def _prompt_outputs(num_scored: int, num_top: int) -> dict[str, Output]:
 
 
 def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
-    """Every id as its number in angle brackets."""
+    """What tests have not named: every id as its number in angle brackets."""
     assert list(request.inputs[0].shape) == [1, 1, len(request.raw_input_contents[0]) // 4]
-    pieces = [b"<%d>" % token_id for token_id in np.frombuffer(request.raw_input_contents[0], "<i4")]
+    ids = np.frombuffer(request.raw_input_contents[0], "<i4").tolist()
+    pieces = [_PIECES.get(token_id, b"<%d>" % token_id) for token_id in ids]
     response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
     response.outputs.add(name="output_bytes", datatype="BYTES", shape=[1, len(pieces)])
     response.raw_output_contents.append(b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces))

@@ -29,7 +29,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 def chunks(text: str, length: int = 5) -> list[list[Token]]:
-    return [tokens(text[at : at + length], first_id=100 + at) for at in range(0, len(text), length)]
+    return [tokens(text[at : at + length]) for at in range(0, len(text), length)]
 
 
 def ask(client: openai.OpenAI, **parameters: object) -> ChatCompletion:

@@ -323,7 +323,7 @@ def test_another_model_is_left_out_by_name(caplog: pytest.LogCaptureFixture) -> 
     ("model", "kind", "tensor"),
     [
         ("ensemble", "input", "messages"),
-        ("ensemble", "output", "output_bytes"),
+        ("ensemble", "output", "num_input_tokens"),
         ("tensorrt_llm", "input", "stop"),
     ],
 )

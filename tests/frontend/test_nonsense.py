@@ -6,7 +6,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
-from tests.fakes.triton_server import FakeTriton, Output, Script
+from tests.fakes.triton_server import FakeTriton, Output, Script, tokens
 from tests.frontend.conftest import MODEL
 
 USER = [{"role": "user", "content": "hi"}]
@@ -16,29 +16,19 @@ def ids(*values: int) -> Output:
     return "INT32", [1, 1, len(values)], np.array(values, "<i4").tobytes()
 
 
-def data(*pieces: bytes) -> Output:
-    raw = b"".join(len(piece).to_bytes(4, "little") + piece for piece in pieces)
-    return "BYTES", [1, len(pieces)], raw
-
-
 PROMPT = "INT32", [1, 1], np.array([5], "<i4").tobytes()
-GOOD: dict[str, Output] = {"output_ids": ids(100), "output_bytes": data(b"a"), "num_input_tokens": PROMPT}
-NOTHING: dict[str, Output] = {"output_ids": ids(), "output_bytes": data(), "num_input_tokens": PROMPT}
+GOOD: dict[str, Output] = {"output_ids": ids(tokens("a")[0][0]), "num_input_tokens": PROMPT}
+NOTHING: dict[str, Output] = {"output_ids": ids(), "num_input_tokens": PROMPT}
 
 MALFORMED: dict[str, dict[str, Output]] = {
     "no tensor": {},
     "no ids": {key: value for key, value in GOOD.items() if key != "output_ids"},
-    "no bytes": {key: value for key, value in GOOD.items() if key != "output_bytes"},
     "no count": {key: value for key, value in GOOD.items() if key != "num_input_tokens"},
     "ids are floats": GOOD | {"output_ids": ("FP32", [1, 1, 1], bytes(4))},
-    "bytes are ints": GOOD | {"output_bytes": ("INT32", [1, 1], bytes(4))},
     "an undeclared tensor": GOOD | {"secret_tensor": PROMPT},
     "ids cut short": GOOD | {"output_ids": ("INT32", [1, 1, 1], bytes(3))},
     "count is empty": GOOD | {"num_input_tokens": ("INT32", [1, 0], b"")},
-    "more bytes than ids": GOOD | {"output_bytes": data(b"a", b"b")},
     "two beams": GOOD | {"output_ids": ("INT32", [1, 2, 1], bytes(8))},
-    "a length cut short": GOOD | {"output_bytes": ("BYTES", [1, 1], bytes(3))},
-    "a length beyond the end": GOOD | {"output_bytes": ("BYTES", [1, 1], b"\xff\xff\xff\x7fa")},
 }
 
 
@@ -116,7 +106,7 @@ def test_what_follows_the_final_response_is_ignored(
 @pytest.mark.row(45)
 @pytest.mark.parametrize("stream", [False, True])
 def test_bytes_that_are_no_utf8_are_replaced(http: httpx.Client, fake: FakeTriton, stream: bool) -> None:
-    broken = GOOD | {"output_bytes": data(b"\xff\xfea\xf0\x9f")}
+    broken = GOOD | {"output_ids": ids(tokens(b"\xff\xfea\xf0\x9f")[0][0])}
     fake.reset(Script(answers=[(broken, False), (NOTHING, True)]))
     answer = ask(http, stream)
     if stream:

@@ -1,9 +1,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import pytest
-
-from frontend import token_spelling
 from frontend.token_spelling import TokenSpelling
 
 
@@ -30,23 +27,3 @@ def test_no_ids_ask_nothing() -> None:
     triton = CountingTriton()
     assert asyncio.run(TokenSpelling(triton).spell([])) == []
     assert triton.calls == []
-
-
-def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_spelling, "MAX_REMEMBERED", 2)
-    triton = CountingTriton()
-    spelling = TokenSpelling(triton)
-    for ids in ([1], [2], [3], [2, 3], [1]):
-        asyncio.run(spelling.spell(ids))
-    assert triton.calls == [[1], [2], [3], [1]]
-
-
-def test_answers_are_whole_when_others_make_it_forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_spelling, "MAX_REMEMBERED", 1)
-
-    async def spell_side_by_side() -> list[list[bytes]]:
-        spelling = TokenSpelling(CountingTriton())
-        await spelling.spell([1])
-        return await asyncio.gather(spelling.spell([1, 2]), spelling.spell([3, 4]))
-
-    assert asyncio.run(spell_side_by_side()) == [[b"1", b"2"], [b"3", b"4"]]
