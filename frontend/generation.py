@@ -4,7 +4,7 @@ import codecs
 import logging
 import struct
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ from frontend.conversation import conversation_key
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.generation_stream import is_final
-from frontend.prompt_scores import PromptScore, read_prompt_scores
+from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_floats, read_ids, read_outputs, require_datatypes
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 FinishReason = Literal["stop", "length"]
 
 REUSED_BLOCKS = "kv_cache_reused_blocks"
+# Asked for so that Triton leaves out postprocess but not the engine: docs/architecture.md, "Pruning".
+SPARING_OUTPUTS = ("num_output_tokens", "cum_log_probs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,21 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in generation.inputs.items():
         add_input(request, name, value, model.input_types[name])
-    postprocessed = TOP_OUTPUTS if generation.num_top_logprobs else ()
-    for name in (*model.engine_outputs, *postprocessed):
+    for name in _wanted_outputs(model, generation):
         request.outputs.add(name=name)
     return request
+
+
+def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
+    yield from ("output_ids", "num_input_tokens", *SPARING_OUTPUTS)
+    if model.tokens_per_block is not None:
+        yield REUSED_BLOCKS
+    if generation.num_top_logprobs:
+        yield from TOP_OUTPUTS
+    elif generation.wants_logprobs:
+        yield "output_log_probs"
+    if generation.scores_prompt:
+        yield from PROMPT_OUTPUTS
 
 
 class _ResponseReader:

@@ -15,9 +15,7 @@ _ENSEMBLE_INPUTS = (
     "messages", "text_input", "prompt_ids", "max_tokens", "seed", "stream",
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
-_ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens")
-# Each is a vocabulary of floats a token; postprocess reads them where they are wanted.
-_LOGITS = {"generation_logits", "context_logits"}
+_ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
 LORA_INPUT = "lora_task_id"
@@ -42,8 +40,6 @@ class ServedModel:
     """Input of the ensemble or of preprocess -> its type in model_config_pb2.DataType."""
     output_datatypes: Mapping[str, str]
     """Ensemble output -> its type as in gRPC messages."""
-    engine_outputs: tuple[str, ...]
-    """Ensemble outputs to ask for so that the engine runs and postprocess does not."""
     tokens_per_block: int | None
     """Of a block of the engine's KV cache; None: the engine does not tell what it reused."""
     engine_inputs: frozenset[str]
@@ -94,7 +90,6 @@ def served_model(
                 for config in (steps["preprocess"], ensemble)
                 for tensor in config.input
             },
-            engine_outputs=_engine_outputs(ensemble),
             tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
@@ -102,23 +97,6 @@ def served_model(
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error
-
-
-def _engine_outputs(ensemble: model_config_pb2.ModelConfig) -> tuple[str, ...]:
-    """All that the engine's step gives but logits; what a request does not turn on is not made.
-
-    Triton leaves out a step whose outputs nobody asks for. It counts an output of the engine as not asked for
-    when only a step that is left out reads it (tritonserver 2.51, ensemble_scheduler.cc), so that the engine
-    itself is left out when too few of its other outputs are asked for.
-    """
-    exposed = {tensor.name for tensor in ensemble.output}
-    return tuple(
-        tensor
-        for step in ensemble.ensemble_scheduling.step
-        if step.model_name == ENGINE_MODEL
-        for tensor in step.output_map.values()
-        if tensor in exposed - _LOGITS
-    )
 
 
 def _tokens_per_block(engine: model_config_pb2.ModelConfig, engine_inputs: frozenset[str]) -> int | None:
