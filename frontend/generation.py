@@ -19,7 +19,7 @@ from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
-from frontend.tensors import add_input, read_floats, read_ids, read_outputs, require_datatypes
+from frontend.tensors import add_input, read_floats, read_ids, read_outputs, require_datatypes, require_ids
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
 
@@ -77,6 +77,7 @@ async def generate(
                     if reader.is_first:
                         # Once a stream: two microseconds that no token need pay.
                         require_datatypes(response, model.output_datatypes)
+                    require_ids(response, "output_ids")
                     outputs = read_outputs(response)
                     pieces = await triton.spell(reader.new_ids(outputs))
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)

@@ -44,6 +44,13 @@ def read_outputs(response: service_pb2.ModelInferResponse) -> Mapping[str, bytes
     }
 
 
+def require_ids(response: service_pb2.ModelInferResponse, name: str) -> None:
+    """Raises ValueError unless the output, if it is there, holds the ids of one beam: int32 [1, 1, n]."""
+    for tensor in response.outputs:
+        if tensor.name == name and (tensor.datatype != "INT32" or tensor.shape[:-1] != [1, 1]):
+            raise ValueError(f"{name} is {tensor.datatype} {list(tensor.shape)}")
+
+
 def require_datatypes(response: service_pb2.ModelInferResponse, declared: Mapping[str, str]) -> None:
     """Raises ValueError for an output that is not declared, or of another datatype."""
     for tensor in response.outputs:

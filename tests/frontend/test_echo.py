@@ -30,7 +30,7 @@ def test_the_prompt_is_scored_before_the_answer(
     fake.reset(Script(ANSWER, num_prompt_tokens=3))
     choices = ask(client, stream, prompt="one two", logprobs=2)
     assert "".join(choice.text for choice in choices) == "one two<1>lo"
-    assert joined(choices, "tokens") == ["<0>", "<1>", "<2>", "<1>", "lo"]
+    assert joined(choices, "tokens") == ["<600>", "<601>", "<602>", "<1>", "lo"]
     assert joined(choices, "token_logprobs") == [None, -0.25, -0.5, -0.5, -1.0]
     first, second, *_, last = joined(choices, "top_logprobs")
     assert first is None

@@ -19,17 +19,17 @@ USER = [{"role": "user", "content": "hi"}]
 def test_tokenize(http: httpx.Client, fake: FakeTriton, body: dict, sent: dict) -> None:
     fake.reset(Script(num_prompt_tokens=3))
     answer = http.post("/tokenize", json={"model": MODEL, **body}).json()
-    assert answer == {"count": 3, "max_model_len": 8192, "tokens": [0, 1, 2], "token_strs": None}
+    assert answer == {"count": 3, "max_model_len": 8192, "tokens": [600, 601, 602], "token_strs": None}
     assert sent.items() <= fake.inputs().items()
 
 
 def test_tokens_are_spelled_on_request(http: httpx.Client, fake: FakeTriton) -> None:
     fake.reset(Script(num_prompt_tokens=3))
     answer = http.post("/tokenize", json={"model": MODEL, "prompt": "hi", "return_token_strs": True})
-    assert answer.json()["token_strs"] == ["<0>", "<1>", "<2>"]
+    assert answer.json()["token_strs"] == ["<600>", "<601>", "<602>"]
 
 
-@pytest.mark.parametrize(("tokens", "prompt"), [([5, 6], "<5><6>"), ([], "")])
+@pytest.mark.parametrize(("tokens", "prompt"), [([605, 606], "<605><606>"), ([], "")])
 def test_detokenize(http: httpx.Client, tokens: list[int], prompt: str) -> None:
     assert http.post("/detokenize", json={"model": MODEL, "tokens": tokens}).json() == {"prompt": prompt}
 

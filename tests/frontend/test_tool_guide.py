@@ -52,7 +52,6 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
         tokens_per_block=None,
         output_datatypes={},
-        engine_outputs=(),
         engine_inputs=engine_inputs,
         adapters={},
         created=0,

@@ -59,7 +59,7 @@ def test_silence_until_it_is_stopped(folder: Path, kind: str, num_ids: int) -> N
     [
         ("wrong_dtype", lambda tensors: tensors["output_ids"].dtype == "float32"),
         ("wrong_shape", lambda tensors: tensors["output_ids"].ndim == 1),
-        ("missing_tensor", lambda tensors: "sequence_length" not in tensors),
+        ("missing_tensor", lambda tensors: "output_ids" not in tensors),
     ],
 )
 def test_broken_tensors(folder: Path, kind: str, broken: Any, streaming: bool) -> None:

@@ -26,7 +26,7 @@ def _wrong_shape(tensors: Tensors) -> None:
 
 
 def _missing_tensor(tensors: Tensors) -> None:
-    del tensors["sequence_length"]
+    del tensors["output_ids"]
 
 
 # Done to every response from then on.
