@@ -35,7 +35,8 @@ Output = tuple[str, list[int], bytes]
 FIRST_TOKEN_ID = 1000
 # The vocabulary grows with what the tests let the engine say; an id never changes its bytes.
 _IDS: dict[bytes, int] = {}
-_PIECES: dict[int, bytes] = {}
+# As in the embedded model's vocabulary.
+_PIECES: dict[int, bytes] = {0: b"<|endoftext|>", 4: b"<reponame>"}
 
 
 def tokens(*pieces: str | bytes) -> list[Token]:
@@ -116,7 +117,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         await self._fail_if_dead(request.model_name, context)
         await self._refuse_unknown_inputs(request, context)
         if request.id != PROBE_ID:
-            # The bytes of new ids are asked for now and then, whatever the tests ask for.
+            # The bytes of ids are asked for now and then, whatever the tests ask for.
             if request.model_name != "postprocess":
                 self.requests.append(request)
             if self.script.fails_after == 0:

@@ -85,7 +85,7 @@ def test_stop_id_as_last_allowed_token_is_stop(http: httpx.Client, fake: FakeTri
 @pytest.mark.parametrize("stream", [False, True])
 def test_character_cut_by_chunks_is_whole(client: openai.OpenAI, fake: FakeTriton, stream: bool) -> None:
     data = "año 😀".encode()
-    fake.reset(Script([[(100 + i, bytes([byte]))] for i, byte in enumerate(data)]))
+    fake.reset(Script([tokens(bytes([byte])) for byte in data]))
     answer = client.chat.completions.create(model=MODEL, messages=USER, stream=stream)
     if stream:
         text = "".join(chunk.choices[0].delta.content or "" for chunk in answer)

@@ -34,7 +34,7 @@ def test_the_prompt_is_scored_before_the_answer(
     assert joined(choices, "token_logprobs") == [None, -0.25, -0.5, -0.5, -1.0]
     first, second, *_, last = joined(choices, "top_logprobs")
     assert first is None
-    assert second == {"<700>": -0.125, "<701>": -0.25, "<1>": -0.25}
+    assert second == {"<700>": -0.125, "<701>": -0.25, "<601>": -0.25}
     assert last == {"<501>": -0.125, "<502>": -0.25, "lo": -1.0}
 
 

@@ -14,13 +14,13 @@ class CountingTriton:
         return [b"%d" % token_id for token_id in ids]
 
 
-def test_only_new_ids_are_asked_for_and_each_once() -> None:
+def test_each_id_is_asked_for_once_with_those_below_it_in_its_block() -> None:
     triton = CountingTriton()
     spelling = TokenSpelling(triton)
     assert asyncio.run(spelling.spell([3, 1, 3])) == [b"3", b"1", b"3"]
-    assert asyncio.run(spelling.spell([1, 2, 3])) == [b"1", b"2", b"3"]
-    assert asyncio.run(spelling.spell([2, 1])) == [b"2", b"1"]
-    assert triton.calls == [[1, 3], [2]]
+    assert asyncio.run(spelling.spell([1, 2, 5])) == [b"1", b"2", b"5"]
+    assert asyncio.run(spelling.spell([4, 2050, 1])) == [b"4", b"2050", b"1"]
+    assert triton.calls == [[0, 1, 2, 3], [4, 5], [2048, 2049, 2050]]
 
 
 def test_no_ids_ask_nothing() -> None:
