@@ -30,7 +30,8 @@ JITTER =
 TOKENS_PER_RESPONSE =
 ANSWER_LENGTH =
 MINUTES =
-export MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
+PARTS =
+export PARTS MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export TODAY_DATE PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY WORKERS HOST MODEL NAME PRECISION
 
 ifeq ($(origin API_KEYS),command line)
@@ -88,7 +89,7 @@ format: setup ## Format the code and apply the linter's fixes
 perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 	@exec $(VENV_PYTHON) -m scripts.perf
 
-bench: setup ## Compare the whole stack with the engine alone; writes results/
+bench: setup ## Measure the stack: PARTS=engine,cost,delay,streams (all of them); writes results/
 	@exec $(VENV_PYTHON) -m scripts.bench
 
 bench-metrics: setup ## Measure what /metrics costs a streamed token

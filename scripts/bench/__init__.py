@@ -1,0 +1,1 @@
+"""Measurements of the stack, each a part of `make bench`."""

@@ -1,0 +1,96 @@
+"""`make bench`: what the stack costs and what it gives, part by part; writes results/."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from scripts.bench.engine_comparison import Comparison, compare_with_engine
+from scripts.bench.paced_streams import FULL_LOAD, HALF_LOAD, Steadiness, measure_steadiness
+from scripts.bench.process_cpu import STACK_KINDS
+from scripts.bench.token_cost import Cost, measure_costs
+from scripts.failure import Failure, run
+from scripts.paths import ROOT
+from scripts.stop_request import Stopped
+
+RESULTS = ROOT / "results"
+
+Row: TypeAlias = "Comparison | Cost | Steadiness"
+
+
+def main() -> int:
+    """Runs the chosen parts, or all, and prints each row as soon as it is measured."""
+    results: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for name in chosen_parts(os.environ):
+            heading, measure, line = PARTS[name]
+            print(f"\n{heading}", flush=True)
+            results[name] = []
+            for row in measure():
+                print(line(row), flush=True)
+                results[name].append(asdict(row))
+    except Stopped:
+        return 1
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.write_text(json.dumps(results, indent=1))
+    print(f"written to {path}")
+    return 0
+
+
+def chosen_parts(variables: Mapping[str, str]) -> list[str]:
+    """Of PARTS, comma separated; raises Failure for one that is not known."""
+    chosen = [name.strip() for name in variables.get("PARTS", "").split(",") if name.strip()]
+    for name in chosen:
+        if name not in PARTS:
+            raise Failure(f"PARTS may be {', '.join(PARTS)}, not {name!r}")
+    return chosen or list(PARTS)
+
+
+def _half_load() -> Iterator[Steadiness]:
+    yield measure_steadiness(*HALF_LOAD)
+
+
+def _full_load() -> Iterator[Steadiness]:
+    yield measure_steadiness(*FULL_LOAD)
+
+
+def _comparison_line(row: Comparison) -> str:
+    rates = f"{row.stack_tokens_per_s:11.0f}   {row.engine_tokens_per_s:12.0f}"
+    return f"{row.concurrency:10}   {rates}   {row.ratio:5.2f}"
+
+
+def _cost_line(row: Cost) -> str:
+    kinds = "".join(f"{row.by_kind[kind]:14.0f}" for kind in (*STACK_KINDS, "engine"))
+    way = "streamed" if row.is_stream else "whole"
+    return f"{row.num_concurrent:10}   {way:8}{row.total:7.0f}{row.spread:8.0f}{kinds}"
+
+
+def _steadiness_line(row: Steadiness) -> str:
+    delays = f"{row.delay_p50:9.1f}{row.delay_p99:9.1f}{row.gap_p99:9.1f}{row.gap_max:9.1f}"
+    memory = f"{row.memory[0]:7.0f} to {row.memory[-1]:.0f}"
+    return f"{row.num_streams:7}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
+
+
+_COST_HEADING = (
+    "CPU microseconds per token, flat out, of all but the engine\n"
+    "concurrent   answers   total  spread" + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
+)
+_PACED_HEADING = (
+    "Streams of 10 tokens/s: delay behind the engine's schedule and gaps in ms, memory in MiB\n"
+    "streams delay p50      p99  gap p99      max events/token  us/token   memory"
+)
+_ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
+
+# Name -> what its table says above, what measures its rows, how a row is printed.
+PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]]] = {
+    "engine": (_ENGINE_HEADING, compare_with_engine, _comparison_line),
+    "cost": (_COST_HEADING, measure_costs, _cost_line),
+    "delay": (_PACED_HEADING, _half_load, _steadiness_line),
+    "streams": (_PACED_HEADING, _full_load, _steadiness_line),
+}
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,101 @@
+"""Streams at a steady pace over the replay engine: how late tokens come, and whether memory stays."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.bench.process_cpu import STACK_KINDS
+from scripts.bench.raw_stream import RawStream
+from scripts.bench.replay_load import ReplayLoad
+from scripts.bench.stack import served
+
+TOKENS_PER_S = 10
+# Streams -> tokens of each. 500: half of what two cores carry at this pace.
+HALF_LOAD = (500, 300)
+FULL_LOAD = (1000, 3000)
+MEMORY_INTERVAL_S = 10
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """Milliseconds over all tokens of all streams but each one's first; memory in MiB."""
+
+    num_streams: int
+    num_tokens: int
+    delay_p50: float
+    """Behind the engine's schedule, whose beginning is the stream's most punctual token."""
+    delay_p99: float
+    gap_p99: float
+    """Between an event of a stream and the next."""
+    gap_max: float
+    events_per_token: float
+    """Below 1 where tokens that had to wait came together."""
+    cost: float
+    """Microseconds of CPU per token, of all but the engine."""
+    memory: tuple[float, ...]
+    """Of the stack and the engine, every ten seconds."""
+
+
+def measure_steadiness(num_streams: int, num_tokens: int) -> Steadiness:
+    """Raises Failure for a token that was lost or doubled."""
+    variables = {"TOKENS_PER_SECOND": str(TOKENS_PER_S), "MAX_CONCURRENT_REQUESTS": "1024"}
+    with served(ENGINE="replay", **variables) as stack:
+        load = ReplayLoad(stack)
+        load.stream(num_streams, 10)
+        before = stack.processes.cpu_seconds()
+        with _Sampler(stack.processes.memory_mib) as memory:
+            streams = load.stream(num_streams, num_tokens)
+        after = stack.processes.cpu_seconds()
+        seconds = sum(after[kind] - before[kind] for kind in STACK_KINDS)
+        return _steadiness(streams, num_tokens, seconds * 1e6 / num_streams / num_tokens, memory.samples)
+
+
+class _Sampler:
+    """Calls `read` at intervals, in a thread of its own."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self.samples = [read()]
+        self._read = read
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "_Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self.samples.append(self._read())
+
+    def _run(self) -> None:
+        while not self._is_over.wait(MEMORY_INTERVAL_S):
+            self.samples.append(self._read())
+
+
+def _steadiness(
+    streams: Sequence[RawStream], num_tokens: int, cost: float, memory: Sequence[float]
+) -> Steadiness:
+    delays = np.concatenate([_delays(stream) for stream in streams]) * 1e3
+    gaps = np.concatenate([np.diff(stream.arrivals) for stream in streams]) * 1e3
+    return Steadiness(
+        num_streams=len(streams),
+        num_tokens=num_tokens,
+        delay_p50=float(np.percentile(delays, 50)),
+        delay_p99=float(np.percentile(delays, 99)),
+        gap_p99=float(np.percentile(gaps, 99)),
+        gap_max=float(gaps.max()),
+        events_per_token=sum(len(stream.arrivals) for stream in streams) / len(streams) / num_tokens,
+        cost=cost,
+        memory=tuple(memory),
+    )
+
+
+def _delays(stream: RawStream) -> NDArray[np.float64]:
+    """Seconds by which each event is behind the schedule of the last token in it."""
+    lateness = np.asarray(stream.arrivals) - np.asarray(stream.num_words_by) / TOKENS_PER_S
+    behind: NDArray[np.float64] = lateness - lateness.min()
+    return behind
