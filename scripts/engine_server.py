@@ -24,6 +24,7 @@ _ENGINE_INSIDE = "/engine"
 _PROJECT_INSIDE = "/opt/triton-llama"
 # What Triton listens on within it; published at TRITON_GRPC_PORT of this machine's loopback alone.
 _PORT_INSIDE = 8001
+_METRICS_PORT_INSIDE = 8002
 
 
 @dataclass(frozen=True)
@@ -37,33 +38,43 @@ class ServerLaunch:
     clean_up: Sequence[str] = ()
 
 
-def embedded_launch(repository: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
+def embedded_launch(
+    repository: Path, grpc_port: int, variables: Mapping[str, str], metrics_port: int | None = None
+) -> ServerLaunch:
     """One tritonserver, whose models are all Python."""
-    command = tritonserver.command(repository, grpc_port)
+    command = tritonserver.command(repository, grpc_port, metrics_port=metrics_port)
     grace_s = tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S
     return ServerLaunch(command, tritonserver.environment(variables), grace_s)
 
 
 def compiled_launch(
-    folder: Path, grpc_port: int, variables: Mapping[str, str], backend: Path = BACKEND
+    folder: Path,
+    grpc_port: int,
+    variables: Mapping[str, str],
+    backend: Path = BACKEND,
+    metrics_port: int | None = None,
 ) -> ServerLaunch:
     """The ranks of a TensorRT-LLM engine; fails where neither its backend nor Docker is."""
     if backend.is_dir():
-        return _here(folder.resolve(), grpc_port, variables)
+        return _here(folder.resolve(), grpc_port, variables, metrics_port)
     if shutil.which("docker", path=variables.get("PATH")):
-        return _in_container(folder.resolve(), grpc_port, variables)
+        return _in_container(folder.resolve(), grpc_port, variables, metrics_port)
     raise Failure(
         f"{folder} needs the TensorRT-LLM backend ({backend}): run this inside {IMAGE}, or install Docker "
         "and the NVIDIA Container Toolkit"
     )
 
 
-def _here(folder: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
-    command = [sys.executable, *_node(str(folder), LOOPBACK, grpc_port)]
+def _here(
+    folder: Path, grpc_port: int, variables: Mapping[str, str], metrics_port: int | None
+) -> ServerLaunch:
+    command = [sys.executable, *_node(str(folder), LOOPBACK, grpc_port, metrics_port)]
     return ServerLaunch(command, dict(variables), _grace_s())
 
 
-def _in_container(folder: Path, grpc_port: int, variables: Mapping[str, str]) -> ServerLaunch:
+def _in_container(
+    folder: Path, grpc_port: int, variables: Mapping[str, str], metrics_port: int | None
+) -> ServerLaunch:
     image = variables.get("TENSORRT_LLM_IMAGE") or IMAGE
     name = f"triton-llama-{grpc_port}"
     gpus = variables.get(VISIBLE)
@@ -73,13 +84,19 @@ def _in_container(folder: Path, grpc_port: int, variables: Mapping[str, str]) ->
         f'--gpus="device={gpus}"' if gpus else "--gpus=all",
         *("--shm-size=2g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"),
         f"--publish={LOOPBACK}:{grpc_port}:{_PORT_INSIDE}",
+        *([f"--publish={LOOPBACK}:{metrics_port}:{_METRICS_PORT_INSIDE}"] if metrics_port else []),
         f"--volume={folder}:{_ENGINE_INSIDE}:ro",
         *_checkpoint_volume(folder),
         *(f"--volume={ROOT / part}:{_PROJECT_INSIDE}/{part}:ro" for part in ("build", "scripts")),
         f"--workdir={_PROJECT_INSIDE}",
         image,
         "python3",
-        *_node(_ENGINE_INSIDE, "0.0.0.0", _PORT_INSIDE),  # noqa: S104 - within the container
+        *_node(
+            _ENGINE_INSIDE,
+            "0.0.0.0",  # noqa: S104 - within the container
+            _PORT_INSIDE,
+            _METRICS_PORT_INSIDE if metrics_port else None,
+        ),
     ]
     # A container outlives a docker command that is killed, and with it the GPUs' memory stays taken.
     removal = ["docker", "rm", "--force", name]
@@ -93,8 +110,10 @@ def _checkpoint_volume(folder: Path) -> list[str]:
     return [f"--volume={llm_api.checkpoint}:{llm_api.checkpoint}:ro"] if llm_api else []
 
 
-def _node(engine: str, address: str, port: int) -> list[str]:
-    return ["-m", "scripts.triton_node", "--engine", engine, "--address", address, "--port", str(port)]
+def _node(engine: str, address: str, port: int, metrics_port: int | None) -> list[str]:
+    metrics = ["--metrics-port", str(metrics_port)] if metrics_port else []
+    where = ["--address", address, "--port", str(port), *metrics]
+    return ["-m", "scripts.triton_node", "--engine", engine, *where]
 
 
 def _grace_s() -> float:

@@ -13,8 +13,13 @@ LEADER = Path(__file__).with_name("rank_leader.py")
 UNLOADING_S = 20
 
 # What only the rank that serves is told.
-_OF_THE_LEADER = ("--grpc-", "--model-control-mode=")
-_OF_THE_OTHERS = ("--allow-grpc=false", "--model-control-mode=explicit", "--load-model=tensorrt_llm")
+_OF_THE_LEADER = ("--grpc-", "--model-control-mode=", "--allow-metrics=", "--metrics-")
+_OF_THE_OTHERS = (
+    "--allow-grpc=false",
+    "--allow-metrics=false",
+    "--model-control-mode=explicit",
+    "--load-model=tensorrt_llm",
+)
 
 
 def mpirun_command(

@@ -50,9 +50,13 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
         supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
     if is_compiled(chosen.folder):
         require_servable(chosen.folder, visible_gpus())
-        return compiled_launch(chosen.folder, settings.grpc_port, without_keys(os.environ))
+        return compiled_launch(
+            chosen.folder, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
+        )
     repository = chosen_repository(chosen.folder, chosen.repository, os.environ)
-    return embedded_launch(repository, settings.grpc_port, without_keys(os.environ))
+    return embedded_launch(
+        repository, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
+    )
 
 
 def start_tritonserver(

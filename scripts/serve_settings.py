@@ -27,6 +27,8 @@ class ServeSettings:
     has_tls: bool = False
     triton_silence_s: float = TRITON_SILENCE_S
     """Seconds without an answer after which tritonserver counts as hung."""
+    metrics_port: int | None = None
+    """Of Triton's own metrics; None: they are off."""
 
     @property
     def reachable_host(self) -> str:
@@ -49,6 +51,11 @@ class ServeSettings:
             raise Failure(f"PORT and TRITON_GRPC_PORT are both {self.port}; they must differ")
         ports.require_free("PORT", self.host, self.port)
         ports.require_free("TRITON_GRPC_PORT", LOOPBACK, self.grpc_port)
+        if self.metrics_port is None:
+            return
+        if self.metrics_port in (self.port, self.grpc_port):
+            raise Failure(f"TRITON_METRICS_PORT={self.metrics_port} is another server's port")
+        ports.require_free("TRITON_METRICS_PORT", LOOPBACK, self.metrics_port)
 
 
 def without_keys(variables: Mapping[str, str]) -> dict[str, str]:
@@ -61,6 +68,7 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
     host = variables.get("HOST") or LOOPBACK
     port = ports.parse("PORT", variables.get("PORT") or "8000")
     grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
+    metrics_port = variables.get("TRITON_METRICS_PORT")
     os.environ["FRONTEND_HOST"] = host
     os.environ["FRONTEND_PORT"] = str(port)
     os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
@@ -70,5 +78,11 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
     except SettingsError as error:
         raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error
     return ServeSettings(
-        host, port, grpc_port, frontend.has_keys, frontend.shutdown_grace_s, frontend.has_tls
+        host,
+        port,
+        grpc_port,
+        frontend.has_keys,
+        frontend.shutdown_grace_s,
+        frontend.has_tls,
+        metrics_port=ports.parse("TRITON_METRICS_PORT", metrics_port) if metrics_port else None,
     )

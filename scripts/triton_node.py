@@ -32,6 +32,7 @@ class Order:
     gpus_per_node: int
     address: str = _ADDRESS
     port: int = _PORT
+    metrics_port: int | None = None
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
-        where = (order.address, order.port)
+        where = (order.address, order.port, order.metrics_port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
         environment = server_environment(order.engine, os.environ)
         os.chdir(order.engine)
@@ -67,8 +68,9 @@ def read_order(arguments: Sequence[str] | None = None) -> Order:
     )
     parser.add_argument("--address", default=_ADDRESS, help="where to listen for gRPC (%(default)s)")
     parser.add_argument("--port", type=int, default=_PORT, help="at which port (%(default)s)")
+    parser.add_argument("--metrics-port", type=int, help="where Triton's metrics are; without it nowhere")
     values = parser.parse_args(arguments)
-    return Order(values.engine, values.gpus_per_node, values.address, values.port)
+    return Order(values.engine, values.gpus_per_node, values.address, values.port, values.metrics_port)
 
 
 def server_command(
@@ -76,14 +78,14 @@ def server_command(
     gpus_per_node: int,
     variables: Mapping[str, str],
     scratch: Path,
-    where: tuple[str, int] = (_ADDRESS, _PORT),
+    where: tuple[str, int, int | None] = (_ADDRESS, _PORT, None),
 ) -> list[str]:
     """The command line that serves the folder, on the nodes of the pod group if gpus_per_node is given."""
     repository = folder.resolve() / "model_repository"
     if not repository.is_dir():
         raise Failure(f"{folder} is no engine folder: it has no model_repository")
-    address, port = where
-    server = tritonserver.command(repository, port, address)
+    address, port, metrics_port = where
+    server = tritonserver.command(repository, port, address, metrics_port)
     engine = _compiled_engine(folder)
     if gpus_per_node:
         group = read_pod_group(variables)

@@ -26,8 +26,11 @@ MAX_POOLED_RESPONSES = 1024
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps it
 
 
-def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -> list[str]:
-    """The command line that serves the models of the repository on gRPC alone."""
+def command(
+    repository: Path, grpc_port: int, address: str = "127.0.0.1", metrics_port: int | None = None
+) -> list[str]:
+    """The command line that serves the models of the repository on gRPC, and metrics if they get a port."""
+    metrics = [f"--metrics-address={address}", f"--metrics-port={metrics_port}"] if metrics_port else []
     if SYSTEM_BINARY.exists():
         own = [f"--grpc-max-response-pool-size={MAX_POOLED_RESPONSES}"]
     else:
@@ -36,10 +39,11 @@ def command(repository: Path, grpc_port: int, grpc_address: str = "127.0.0.1") -
         str(SYSTEM_BINARY if SYSTEM_BINARY.exists() else _wheel() / "bin" / "tritonserver"),
         *own,
         f"--model-repository={repository}",
-        f"--grpc-address={grpc_address}",
+        f"--grpc-address={address}",
         f"--grpc-port={grpc_port}",
         "--allow-http=false",
-        "--allow-metrics=false",
+        f"--allow-metrics={'true' if metrics_port else 'false'}",
+        *metrics,
         "--model-control-mode=none",
         "--disable-auto-complete-config",
         "--strict-readiness=true",

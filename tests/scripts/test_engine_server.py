@@ -71,6 +71,19 @@ def test_docker_runs_nvidias_image_on_loopback_and_is_cleaned_up(
     assert launch.clean_up == ["docker", "rm", "--force", "triton-llama-9001"]
 
 
+def test_metrics_get_a_port_here_and_in_the_container(
+    tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", path_to(docker)["PATH"])
+    inside = compiled_launch(
+        tmp_path / "llama", 9001, dict(os.environ), tmp_path / "absent", metrics_port=9002
+    )
+    assert "--publish=127.0.0.1:9002:8002" in inside.command
+    assert inside.command[-2:] == ["--metrics-port", "8002"]
+    here = compiled_launch(tmp_path / "llama", 9001, {}, tmp_path, metrics_port=9002)
+    assert here.command[-2:] == ["--metrics-port", "9002"]
+
+
 def test_docker_gets_the_visible_gpus_alone(
     tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

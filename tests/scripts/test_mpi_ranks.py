@@ -12,6 +12,9 @@ SERVER = [
     "--grpc-address=0.0.0.0",
     "--grpc-port=8001",
     "--allow-http=false",
+    "--allow-metrics=true",
+    "--metrics-address=0.0.0.0",
+    "--metrics-port=8002",
     "--model-control-mode=none",
 ]
 
@@ -50,6 +53,7 @@ def test_rank_0_serves_and_the_others_load_the_engine_alone(mpirun: str) -> None
             "--model-repository=/engines/x/model_repository",
             "--allow-http=false",
             "--allow-grpc=false",
+            "--allow-metrics=false",
             "--model-control-mode=explicit",
             "--load-model=tensorrt_llm",
         ]

@@ -23,6 +23,14 @@ def test_defaults() -> None:
     assert serve_settings.read({}) == settings()
 
 
+def test_the_metrics_port_is_one_of_its_own() -> None:
+    given = serve_settings.read({"TRITON_GRPC_PORT": "9001", "TRITON_METRICS_PORT": "9001"})
+    assert given.metrics_port == 9001
+    free = settings(port=ports.free(), grpc_port=ports.free())
+    with pytest.raises(Failure, match=r"^TRITON_METRICS_PORT=.* is another server's"):
+        replace(free, metrics_port=free.grpc_port).require_free_ports()
+
+
 def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "a-key-of-16-chars,another-of-them-")
     given = serve_settings.read({"HOST": "0.0.0.0", "PORT": "9000", "TRITON_GRPC_PORT": "9001"})
@@ -34,6 +42,7 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"PORT": "x"}, "PORT=x"),
         ({"TRITON_GRPC_PORT": "0"}, "TRITON_GRPC_PORT=0"),
+        ({"TRITON_METRICS_PORT": "x"}, "TRITON_METRICS_PORT=x"),
         ({"HOST": "0.0.0.0"}, "HOST"),
     ],
 )

@@ -20,6 +20,12 @@ def test_only_grpc_is_served_and_only_on_loopback() -> None:
     } <= set(command)
 
 
+def test_metrics_are_served_where_they_get_a_port() -> None:
+    command = tritonserver.command(Path("/models"), 9001, metrics_port=9002)
+    wanted = {"--allow-metrics=true", "--metrics-address=127.0.0.1", "--metrics-port=9002"}
+    assert wanted <= set(command)
+
+
 def test_calls_that_nothing_needs_are_closed_by_a_word_that_nobody_can_guess() -> None:
     (closed,) = [part for part in tritonserver.command(Path("/models"), 9001) if "restricted" in part]
     calls, word = closed.split(":admin=")
