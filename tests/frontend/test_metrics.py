@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 # Without the suffix that Prometheus' text gives to the samples of counters and histograms.
 METRIC_NAME = re.compile(r"vllm:[a-z0-9_]+?(?=_total\b|_bucket\b|\b)")
 LABELS = {"model_name": MODEL, "engine": "0"}
-THREE = Script([tokens("a"), tokens("b", first_id=101), tokens("c", first_id=102)])
+THREE = Script([tokens("a"), tokens("b"), tokens("c")])
 
 
 def chat(stack: Stack, **fields: object) -> httpx.Response:
