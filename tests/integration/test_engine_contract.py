@@ -229,7 +229,8 @@ class TestSampling:
         "penalty", [{"repetition_penalty": 1.8}, {"presence_penalty": 2.0}, {"frequency_penalty": 2.0}]
     )
     def test_penalties(self, engine: EngineClient, penalty: dict[str, float]) -> None:
-        long: Tensors = {"input_ids": PROMPT, "request_output_len": 60, "exclude_input_in_output": True}
+        # Long enough for a greedy text to go round in circles.
+        long: Tensors = {"input_ids": PROMPT, "request_output_len": 250, "exclude_input_in_output": True}
         (without,) = engine.generate(**long)
         (response,) = engine.generate(**long, **penalty)
         assert len(set(response.ids)) > len(set(without.ids))
