@@ -32,7 +32,9 @@ TOKENS_PER_RESPONSE =
 ANSWER_LENGTH =
 MINUTES =
 PARTS =
-export PARTS MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
+PEERS =
+ROUNDS =
+export PARTS PEERS ROUNDS MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export TODAY_DATE PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY WORKERS TRITON_METRICS_PORT HOST MODEL NAME PRECISION
 
 ifeq ($(origin API_KEYS),command line)
@@ -90,7 +92,7 @@ format: setup ## Format the code and apply the linter's fixes
 perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 	@exec $(VENV_PYTHON) -m scripts.perf
 
-bench: setup ## Measure the stack: PARTS=engine,cost,delay,streams (all of them); writes results/
+bench: setup ## Measure PARTS=engine,prompts,cost,delay,streams (all), or PEERS=1 other servers; writes results/
 	@exec $(VENV_PYTHON) -m scripts.bench
 
 bench-metrics: setup ## Measure what /metrics costs a streamed token
@@ -109,6 +111,7 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet pyproject.toml --group dev -o scripts/requirements.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet deploy/frontend.in -c scripts/requirements.txt -o deploy/frontend.txt
 
 clean: ## Remove everything make has made, except engines/

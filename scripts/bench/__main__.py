@@ -9,15 +9,16 @@ from typing import Any, TypeAlias
 
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
 from scripts.bench.paced_streams import FULL_LOAD, HALF_LOAD, Steadiness, measure_steadiness
+from scripts.bench.peers.report import Summary
+from scripts.bench.peers.run import measure_peers
 from scripts.bench.process_cpu import STACK_KINDS
+from scripts.bench.prompts import PromptCost, measure_prompts
 from scripts.bench.token_cost import Cost, measure_costs
 from scripts.failure import Failure, run
-from scripts.paths import ROOT
+from scripts.paths import RESULTS
 from scripts.stop_request import Stopped
 
-RESULTS = ROOT / "results"
-
-Row: TypeAlias = "Comparison | Cost | Steadiness"
+Row: TypeAlias = "Comparison | Cost | PromptCost | Steadiness | Summary"
 
 
 def main() -> int:
@@ -41,12 +42,14 @@ def main() -> int:
 
 
 def chosen_parts(variables: Mapping[str, str]) -> list[str]:
-    """Of PARTS, comma separated; raises Failure for one that is not known."""
+    """Of PARTS, comma separated; else the peers with PEERS, all others without. Raises Failure."""
     chosen = [name.strip() for name in variables.get("PARTS", "").split(",") if name.strip()]
     for name in chosen:
         if name not in PARTS:
             raise Failure(f"PARTS may be {', '.join(PARTS)}, not {name!r}")
-    return chosen or list(PARTS)
+    if variables.get("PEERS"):
+        return chosen or ["peers"]
+    return chosen or [name for name in PARTS if name != "peers"]
 
 
 def _half_load() -> Iterator[Steadiness]:
@@ -74,6 +77,16 @@ def _steadiness_line(row: Steadiness) -> str:
     return f"{row.num_streams:7}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
 
 
+def _prompt_line(row: PromptCost) -> str:
+    turn = row.turn or "-"
+    return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{row.ttft_ms:10.0f}{row.tokens_per_s:13.0f}"
+
+
+def _peer_line(row: Summary) -> str:
+    rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
+    return f"{row.prompts:7}  {row.concurrency:7}  {row.server:13}{rates:26}{row.ttft_ms:8.0f}"
+
+
 _COST_HEADING = (
     "CPU microseconds per token, flat out, of all but the engine\n"
     "concurrent   answers   total  spread" + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
@@ -83,13 +96,20 @@ _PACED_HEADING = (
     "streams delay p50      p99  gap p99      max events/token  us/token   memory"
 )
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
+_PROMPT_HEADING = "Time to the first token\nturn   prompt tokens   cached   TTFT ms   new tok/s"
+_PEER_HEADING = (
+    "The same load on other servers, medians of the rounds\n"
+    "prompts  at once  server         tokens/s (least - most)   TTFT ms"
+)
 
 # Name -> what its table says above, what measures its rows, how a row is printed.
 PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]]] = {
     "engine": (_ENGINE_HEADING, compare_with_engine, _comparison_line),
+    "prompts": (_PROMPT_HEADING, measure_prompts, _prompt_line),
     "cost": (_COST_HEADING, measure_costs, _cost_line),
     "delay": (_PACED_HEADING, _half_load, _steadiness_line),
     "streams": (_PACED_HEADING, _full_load, _steadiness_line),
+    "peers": (_PEER_HEADING, measure_peers, _peer_line),
 }
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
+LOCKS = ["requirements.txt", "perf_analyzer.txt", "deploy_validators.txt", "bench/matplotlib.txt"]
 PINS = re.findall(
-    r'^\s*(?:perf = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
+    r'^\s*(?:(?:perf|plots) = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
     (ROOT / "pyproject.toml").read_text(),
     re.MULTILINE,
 )
@@ -20,11 +21,11 @@ def locked(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("package", "version"), PINS)
 def test_every_pin_is_locked(package: str, version: str) -> None:
-    everything = locked("requirements.txt") | locked("perf_analyzer.txt") | locked("deploy_validators.txt")
-    assert everything[package] == version
+    everything = {version for name in LOCKS for version in locked(name).items()}
+    assert (package, version) in everything
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "perf_analyzer.txt", "deploy_validators.txt"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / "scripts" / name).read_text()
     assert locked(name)

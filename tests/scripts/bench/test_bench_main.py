@@ -5,8 +5,13 @@ from scripts.failure import Failure
 
 
 def test_all_parts_unless_some_are_chosen() -> None:
-    assert chosen_parts({}) == list(PARTS)
+    assert chosen_parts({}) == [name for name in PARTS if name != "peers"]
     assert chosen_parts({"PARTS": "cost, delay"}) == ["cost", "delay"]
+
+
+def test_other_servers_are_measured_on_request_alone() -> None:
+    assert chosen_parts({"PEERS": "1"}) == ["peers"]
+    assert chosen_parts({"PEERS": "vllm", "PARTS": "engine,peers"}) == ["engine", "peers"]
 
 
 def test_an_unknown_part_is_named() -> None:

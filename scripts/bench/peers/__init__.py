@@ -1,0 +1,1 @@
+"""Other people's servers, installed on request, under the same load on the same cores."""

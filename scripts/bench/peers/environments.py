@@ -1,0 +1,51 @@
+"""A virtual environment for each peer under .cache, apart from the product's own."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scripts.failure import Failure
+from scripts.paths import CACHE
+
+LOCKS = Path(__file__).parent / "locks"
+# Not on PyPI, and the build with CUDA that is there wants gigabytes more; so it has no hash here.
+TORCH = "torch==2.13.0+cpu"
+
+
+def environment(peer: str, finish: Callable[[Path], None] = lambda _: None) -> Path:
+    """The folder of a virtual environment with what the peer's lock names; `finish` gets its site-packages.
+
+    Raises Failure with pip's reason.
+    """
+    lock = LOCKS / f"{peer}.txt"
+    folder = CACHE / "peers" / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if not (folder / "ready").exists():
+        print(f"installing {peer} into {folder}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        _install(folder, lock)
+        finish(next(folder.glob("lib/python3*/site-packages")))
+        (folder / "ready").touch()
+    return folder
+
+
+def _install(folder: Path, lock: Path) -> None:
+    if TORCH in lock.read_text():
+        _pip(folder, [TORCH])
+    _pip(folder, ["--require-hashes", "-r", str(lock)])
+
+
+def _pip(folder: Path, what: Sequence[str]) -> None:
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--no-input"]
+    done = subprocess.run(
+        [*pip, "--only-binary", ":all:", *what], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        hint = (
+            "; PIP_EXTRA_INDEX_URL must name an index with torch's builds for CPUs" if TORCH in what else ""
+        )
+        raise Failure(f"{what[-1]} could not be installed: {(errors or ['no reason given'])[-1]}{hint}")

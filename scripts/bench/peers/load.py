@@ -1,0 +1,100 @@
+"""One load client for every server: streamed chats, greedy, a fixed number in flight."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2 as httpx
+
+NUM_NEW_TOKENS = 128
+TIMEOUT_S = 900.0
+
+
+class Broken(Exception):
+    """A server answered with something else than a stream of text; its text says with what."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Seconds since the request was sent."""
+
+    first_text_s: float
+    end_s: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """`tokens_per_s` of output, of all requests together."""
+
+    tokens_per_s: float
+    answers: Sequence[Answer]
+
+
+def drive(url: str, body: Mapping[str, Any], questions: Sequence[str], concurrency: int) -> Load:
+    """Asks all questions, `concurrency` at once; raises Broken."""
+    return asyncio.run(_drive(url, body, questions, concurrency))
+
+
+async def _drive(url: str, body: Mapping[str, Any], questions: Sequence[str], concurrency: int) -> Load:
+    left = iter(questions)
+    limits = httpx.Limits(max_connections=concurrency)
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, limits=limits) as client:
+        start = time.perf_counter()
+        lists = await asyncio.gather(*(_client(client, body, left) for _ in range(concurrency)))
+        seconds = time.perf_counter() - start
+    answers = [answer for answers in lists for answer in answers]
+    return Load(sum(answer.tokens for answer in answers) / seconds, answers)
+
+
+async def _client(client: httpx.AsyncClient, body: Mapping[str, Any], left: Iterator[str]) -> list[Answer]:
+    return [await _ask(client, {**body, **_chat(question)}) for question in left]
+
+
+def _chat(question: str) -> dict[str, Any]:
+    return {
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": NUM_NEW_TOKENS,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def _ask(client: httpx.AsyncClient, body: Mapping[str, Any]) -> Answer:
+    start = time.perf_counter()
+    first_text_s = None
+    received = b""
+    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+        if response.is_error:
+            raise Broken(f"{response.status_code} {(await response.aread())[:300]!r}")
+        async for piece in response.aiter_raw():
+            received += piece
+            # Frames are read once the load is over, but for the first ones.
+            if first_text_s is None and any(map(_has_text, _frames(received))):
+                first_text_s = time.perf_counter() - start
+    tokens = count_tokens(received)
+    if first_text_s is None or not tokens:
+        raise Broken(f"a stream without text: {received[-300:]!r}")
+    return Answer(first_text_s, time.perf_counter() - start, tokens)
+
+
+def count_tokens(stream: bytes) -> int:
+    """By the server's own usage, or the frames with text where it sends none."""
+    frames = list(_frames(stream))
+    usages = [frame["usage"]["completion_tokens"] for frame in frames if frame.get("usage")]
+    return int(usages[-1]) if usages else sum(map(_has_text, frames))
+
+
+def _frames(stream: bytes) -> Iterator[dict[str, Any]]:
+    """Those that have come whole."""
+    for event in stream.split(b"\n\n")[:-1]:
+        if event.startswith(b"data: {"):
+            yield json.loads(event.removeprefix(b"data: "))
+
+
+def _has_text(frame: Mapping[str, Any]) -> bool:
+    return any((choice.get("delta") or {}).get("content") for choice in frame.get("choices") or ())

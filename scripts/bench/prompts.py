@@ -1,0 +1,112 @@
+"""What prompts cost: time to the first token by their length, and of a conversation's second turn."""
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2 as httpx
+
+from scripts.bench import stack
+
+LENGTHS = (128, 1024, 4096, 8000)
+NUM_ROUNDS = 3
+NUM_ANSWER_TOKENS = 64
+TIMEOUT_S = 300.0
+# Of a conversation's first question; each is about four tokens.
+NUM_FIRST_NUMBERS = 300
+
+
+@dataclass(frozen=True)
+class PromptCost:
+    """Medians over the rounds; `turn` is 0 for a prompt alone; `cached_tokens` were in the KV cache."""
+
+    turn: int
+    prompt_tokens: int
+    cached_tokens: int
+    ttft_ms: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return 1e3 * (self.prompt_tokens - self.cached_tokens) / self.ttft_ms
+
+
+def measure_prompts() -> Iterator[PromptCost]:
+    """Of a stack of its own: prompts by length, then both turns of a conversation."""
+    with (
+        stack.served() as served,
+        httpx.Client(base_url=f"http://{stack.HOST}:{served.port}", timeout=TIMEOUT_S) as client,
+    ):
+        _first_token(client, "/v1/completions", _completion(served.model, 16, seed=0))
+        # Lengths in turn, so that all see the same machine.
+        rounds = [_by_length(client, served.model, number) for number in range(NUM_ROUNDS)]
+        yield from _medians(rounds)
+        yield from _medians([_conversation(client, served.model, number) for number in range(NUM_ROUNDS)])
+
+
+def _by_length(client: httpx.Client, model: str, seed: int) -> list[PromptCost]:
+    costs = []
+    for length in LENGTHS:
+        seconds, _, usage = _first_token(client, "/v1/completions", _completion(model, length, seed))
+        costs.append(PromptCost(0, usage["prompt_tokens"], _cached(usage), 1e3 * seconds))
+    return costs
+
+
+def _medians(rounds: Sequence[Sequence[PromptCost]]) -> list[PromptCost]:
+    """Of each place in the rounds."""
+    same = zip(*rounds, strict=True)
+    return [_median_of(list(costs)) for costs in same]
+
+
+def _median_of(costs: Sequence[PromptCost]) -> PromptCost:
+    ttft_ms = statistics.median(cost.ttft_ms for cost in costs)
+    return min(costs, key=lambda cost: abs(cost.ttft_ms - ttft_ms))
+
+
+def _cached(usage: dict[str, Any]) -> int:
+    return (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+
+
+def _completion(model: str, length: int, seed: int) -> dict[str, Any]:
+    """Ids that no request before had, so that the cache knows none of them."""
+    numbers = random.Random(length * 1000 + seed)  # noqa: S311 - not a secret
+    prompt = [numbers.randrange(300, 30_000) for _ in range(length)]
+    return {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
+
+
+def _conversation(client: httpx.Client, model: str, seed: int) -> list[PromptCost]:
+    numbers = random.Random(seed)  # noqa: S311 - not a secret
+    words = " ".join(str(numbers.randrange(1000)) for _ in range(NUM_FIRST_NUMBERS))
+    messages: list[dict[str, str]] = []
+    turns: list[PromptCost] = []
+    for question in (f"Which of these is the largest? {words}", "And which one is the smallest?"):
+        messages.append({"role": "user", "content": question})
+        body = {"model": model, "messages": messages, "max_tokens": NUM_ANSWER_TOKENS, "temperature": 0}
+        seconds, answer, usage = _first_token(client, "/v1/chat/completions", body)
+        turns.append(PromptCost(len(turns) + 1, usage["prompt_tokens"], _cached(usage), 1e3 * seconds))
+        messages.append({"role": "assistant", "content": answer})
+    return turns
+
+
+def _first_token(client: httpx.Client, path: str, body: dict[str, Any]) -> tuple[float, str, dict[str, Any]]:
+    """Seconds until the first text, the whole text, and the usage."""
+    start = time.perf_counter()
+    usage: dict[str, Any] = {}
+    first, text = 0.0, ""
+    streamed = {**body, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
+    with client.stream("POST", path, json=streamed) as answer:
+        answer.raise_for_status()
+        for line in answer.iter_lines():
+            if not line.startswith("data: {"):
+                continue
+            frame = json.loads(line.removeprefix("data: "))
+            usage = frame.get("usage") or usage
+            for choice in frame["choices"]:
+                piece = choice.get("text") or choice.get("delta", {}).get("content") or ""
+                if piece or choice["finish_reason"]:
+                    first = first or time.perf_counter() - start
+                text += piece
+    return first, text, usage
