@@ -4,9 +4,11 @@ import os
 import statistics
 from collections.abc import Iterator
 
+import httpx2 as httpx
+
 from scripts import ports
 from scripts.bench.peers.chats import question
-from scripts.bench.peers.load import Broken, Load, drive
+from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive
 from scripts.bench.peers.report import Figure, Summary, draw_all, summarize
 from scripts.bench.peers.servers import SERVERS, Server
 from scripts.failure import Failure
@@ -60,8 +62,9 @@ def _measure(name: str, number: int) -> list[Figure]:
 
 
 def _drive_all(name: str, number: int, url: str, server: Server) -> list[Figure]:
+    body = {"model": _first_model(url), **server.body}
     # What the first requests pay for, compilation above all, is none of the figures.
-    drive(url, server.body, [question("short", 10_000 + index) for index in range(2)], 2)
+    drive(url, body, [question("short", 10_000 + index) for index in range(2)], 2)
     figures = []
     first = 0
     for prompts, concurrencies in CONCURRENCIES.items():
@@ -69,12 +72,15 @@ def _drive_all(name: str, number: int, url: str, server: Server) -> list[Figure]
             count = max(LEAST_REQUESTS, concurrency)
             questions = [question(prompts, index) for index in range(first, first + count)]
             first += count
-            figure = _figure(
-                name, prompts, concurrency, number, drive(url, server.body, questions, concurrency)
-            )
+            figure = _figure(name, prompts, concurrency, number, drive(url, body, questions, concurrency))
             figures.append(figure)
             print(f"{name}, {prompts}, {concurrency} at once: {figure.tokens_per_s:.0f} tokens/s", flush=True)
     return figures
+
+
+def _first_model(url: str) -> str:
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+        return str(client.get("/v1/models").raise_for_status().json()["data"][0]["id"])
 
 
 def _figure(name: str, prompts: str, concurrency: int, number: int, load: Load) -> Figure:

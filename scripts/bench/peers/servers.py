@@ -20,7 +20,10 @@ NUM_SLOT_TOKENS = 2048
 
 @dataclass(frozen=True)
 class Server:
-    """A command, what is added to its environment and to each request, and where its health shows."""
+    """A command, what is added to its environment and to each request, and where its health shows.
+
+    Without a model in `body` it is the first that the server lists.
+    """
 
     command: Sequence[str]
     variables: Mapping[str, str] = field(default_factory=dict)
