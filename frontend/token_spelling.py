@@ -1,14 +1,18 @@
 """The bytes of token ids, remembered: nobody but postprocess knows them, and they never change."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
+
+from frontend.errors import EngineFailed
 
 # Asked for together: one call for each id of a vocabulary would cost more than the tokens themselves.
 BLOCK_IDS = 1024
 
 
 class Postprocess(Protocol):
-    async def postprocess(self, ids: Sequence[int]) -> list[bytes]: ...
+    async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
+        """Raises EngineFailed for an id that is none."""
 
 
 class TokenSpelling:
@@ -17,20 +21,34 @@ class TokenSpelling:
     def __init__(self, triton: Postprocess) -> None:
         self._triton = triton
         self._remembered: dict[int, bytes] = {}
+        self._short_blocks: set[int] = set()
+        """First ids of those that the vocabulary does not fill."""
+        self._asking = asyncio.Lock()
+        """So that streams which begin together ask once for what they all lack."""
 
     async def spell(self, ids: Sequence[int]) -> list[bytes]:
-        """The bytes of each token id, with at most one call."""
+        """The bytes of each token id."""
         remembered = self._remembered
         try:
             return [remembered[token_id] for token_id in ids]
         except KeyError:
-            unknown = self._unknown(ids)
-            remembered |= zip(unknown, await self._triton.postprocess(unknown), strict=True)
+            async with self._asking:
+                await self._learn(set(ids) - remembered.keys())
             return [remembered[token_id] for token_id in ids]
 
-    def _unknown(self, ids: Sequence[int]) -> list[int]:
-        """Those of the ids, and those below each of them in its block, which exist where it does."""
-        wanted: set[int] = set()
-        for token_id in set(ids) - self._remembered.keys():
-            wanted.update(range(token_id - token_id % BLOCK_IDS, token_id + 1))
-        return sorted(wanted - self._remembered.keys())
+    async def _learn(self, unknown: set[int]) -> None:
+        """Whole blocks; of the vocabulary's last one, which may be shorter, the ids that are needed."""
+        blocks = {token_id - token_id % BLOCK_IDS for token_id in unknown}
+        for first in sorted(blocks - self._short_blocks):
+            await self._ask_block(first)
+        if lacking := sorted(unknown - self._remembered.keys()):
+            await self._ask(lacking)
+
+    async def _ask_block(self, first: int) -> None:
+        try:
+            await self._ask(range(first, first + BLOCK_IDS))
+        except EngineFailed:
+            self._short_blocks.add(first)
+
+    async def _ask(self, ids: Sequence[int]) -> None:
+        self._remembered |= zip(ids, await self._triton.postprocess(ids), strict=True)

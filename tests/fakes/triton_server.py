@@ -123,7 +123,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             if self.script.fails_after == 0:
                 await context.abort(self.script.status, self.script.details)
         if request.model_name == "postprocess":
-            return _spelled(request)
+            try:
+                return _spelled(request)
+            except KeyError:
+                await context.abort(grpc.StatusCode.INTERNAL, "postprocess failed")
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
         ids = np.arange(FIRST_PROMPT_ID, FIRST_PROMPT_ID + self.script.num_prompt_tokens, dtype="<i4")
         response.outputs.add(name="input_ids", datatype="INT32", shape=[1, len(ids)])
@@ -309,10 +312,11 @@ def _prompt_outputs(num_scored: int, num_top: int) -> dict[str, Output]:
 
 
 def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
-    """What tests have not named: every id as its number in angle brackets."""
+    """What tests have not named: its number in angle brackets; KeyError beyond them."""
     assert list(request.inputs[0].shape) == [1, 1, len(request.raw_input_contents[0]) // 4]
     ids = np.frombuffer(request.raw_input_contents[0], "<i4").tolist()
-    pieces = [_PIECES.get(token_id, b"<%d>" % token_id) for token_id in ids]
+    unnamed = {token_id: b"<%d>" % token_id for token_id in ids if token_id < FIRST_TOKEN_ID}
+    pieces = [(unnamed | _PIECES)[token_id] for token_id in ids]
     response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
     response.outputs.add(name="output_bytes", datatype="BYTES", shape=[1, len(pieces)])
     response.raw_output_contents.append(b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces))

@@ -1,7 +1,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from frontend.token_spelling import TokenSpelling
+from frontend.errors import EngineFailed
+from frontend.token_spelling import BLOCK_IDS, TokenSpelling
+
+NUM_IDS = BLOCK_IDS + 100
 
 
 class CountingTriton:
@@ -9,21 +12,42 @@ class CountingTriton:
         self.calls: list[list[int]] = []
 
     async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
-        self.calls.append(sorted(ids))
+        self.calls.append(list(ids))
         await asyncio.sleep(0)
+        if max(ids) >= NUM_IDS:
+            raise EngineFailed("no such id")
         return [b"%d" % token_id for token_id in ids]
 
 
-def test_each_id_is_asked_for_once_with_those_below_it_in_its_block() -> None:
+def test_a_block_is_asked_for_once_by_all_that_lack_it() -> None:
     triton = CountingTriton()
-    spelling = TokenSpelling(triton)
-    assert asyncio.run(spelling.spell([3, 1, 3])) == [b"3", b"1", b"3"]
-    assert asyncio.run(spelling.spell([1, 2, 5])) == [b"1", b"2", b"5"]
-    assert asyncio.run(spelling.spell([4, 2050, 1])) == [b"4", b"2050", b"1"]
-    assert triton.calls == [[0, 1, 2, 3], [4, 5], [2048, 2049, 2050]]
+
+    async def run() -> list[list[bytes]]:
+        spelling = TokenSpelling(triton)
+        together = await asyncio.gather(spelling.spell([3, 1, 3]), spelling.spell([5]))
+        return [*together, await spelling.spell([1000, 0])]
+
+    assert asyncio.run(run()) == [[b"3", b"1", b"3"], [b"5"], [b"1000", b"0"]]
+    assert triton.calls == [list(range(BLOCK_IDS))]
+
+
+def test_of_the_last_block_single_ids_are_asked_for() -> None:
+    triton = CountingTriton()
+    first, last = BLOCK_IDS + 1, NUM_IDS - 1
+
+    async def run() -> list[list[bytes]]:
+        spelling = TokenSpelling(triton)
+        return [await spelling.spell(ids) for ids in ([last, first], [first], [first + 1])]
+
+    assert asyncio.run(run()) == [[b"%d" % last, b"%d" % first], [b"%d" % first], [b"%d" % (first + 1)]]
+    assert triton.calls == [list(range(BLOCK_IDS, 2 * BLOCK_IDS)), [first, last], [first + 1]]
 
 
 def test_no_ids_ask_nothing() -> None:
     triton = CountingTriton()
-    assert asyncio.run(TokenSpelling(triton).spell([])) == []
+
+    async def run() -> list[bytes]:
+        return await TokenSpelling(triton).spell([])
+
+    assert asyncio.run(run()) == []
     assert triton.calls == []
