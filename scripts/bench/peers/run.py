@@ -25,7 +25,7 @@ STOP_S = 30
 def measure_peers() -> Iterator[Summary]:
     """PEERS: 1 for all, or names, comma separated; ROUNDS: how often each is started (2)."""
     names = chosen(os.environ.get("PEERS") or "1")
-    rounds = int(os.environ.get("ROUNDS") or "2")
+    rounds = rounds_of(os.environ.get("ROUNDS") or "2")
     figures: list[Figure] = []
     for number in range(rounds):
         # Every other round backwards: none always comes after the same one.
@@ -35,6 +35,13 @@ def measure_peers() -> Iterator[Summary]:
     RESULTS.mkdir(exist_ok=True)
     draw_all(summaries, RESULTS)
     yield from summaries
+
+
+def rounds_of(text: str) -> int:
+    """A whole number, 1 at least."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise Failure(f"ROUNDS={text} must be a whole number, 1 at least")
+    return int(text)
 
 
 def chosen(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import Broken, count_tokens, drive
 from scripts.bench.peers.report import Figure, summarize
-from scripts.bench.peers.run import chosen
+from scripts.bench.peers.run import chosen, rounds_of
 from scripts.bench.peers.servers import SERVERS
 from scripts.failure import Failure
 
@@ -94,3 +94,10 @@ def test_ours_is_always_measured_too() -> None:
 def test_unknown_servers_are_named(text: str) -> None:
     with pytest.raises(Failure, match="there is no"):
         chosen(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_rounds_are_counted(text: str) -> None:
+    assert rounds_of("3") == 3
+    with pytest.raises(Failure, match="ROUNDS"):
+        rounds_of(text)
