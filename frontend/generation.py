@@ -127,12 +127,12 @@ class _ResponseReader:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
         self.is_first = True
-        self._num_prompt_tokens: int | None = None
 
     def new_ids(self, outputs: Mapping[str, bytes]) -> list[int]:
         """Those of one response."""
-        if self._generation.max_new_tokens == 0 or not (outputs or self.is_first):
+        if self._generation.max_new_tokens == 0:
             return []
+        # TensorRT-LLM's last response has tensors, if only empty ones: without them an engine has broken off.
         return read_ids(outputs["output_ids"])
 
     def read(
@@ -145,7 +145,10 @@ class _ResponseReader:
     ) -> Delta:
         """Takes the bytes of the new ids too."""
         ids = self.new_ids(outputs)
-        logprobs, num_prompt_tokens = self._logprobs(outputs, len(ids)), self._read_num_prompt_tokens(outputs)
+        logprobs, num_prompt_tokens = (
+            self._logprobs(outputs, len(ids)),
+            read_ids(outputs["num_input_tokens"])[0],
+        )
         if self._generation.scores_prompt and self.is_first and len(scores) != num_prompt_tokens - 1:
             raise EngineFailed("The engine did not score the whole prompt.")
         self.is_first = False
@@ -169,12 +172,6 @@ class _ResponseReader:
             finish_reason=finish_reason,
             stop_reason=self._stop_reason(stop_id),
         )
-
-    def _read_num_prompt_tokens(self, outputs: Mapping[str, bytes]) -> int:
-        # Triton's own final response, of an engine that had sent its last tokens before, is empty.
-        if outputs or self._num_prompt_tokens is None:
-            self._num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
-        return self._num_prompt_tokens
 
     def _logprobs(self, outputs: Mapping[str, bytes], num_ids: int) -> list[float]:
         if not self._generation.wants_logprobs or num_ids == 0:

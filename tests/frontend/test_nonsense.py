@@ -47,7 +47,7 @@ def test_malformed_answer(http: httpx.Client, fake: FakeTriton, name: str, strea
 
 
 # An empty final response is none, and datatypes are looked at once a stream.
-FIRST_ONLY = {"no tensor", "an undeclared tensor"}
+FIRST_ONLY = {"an undeclared tensor"}
 
 
 @pytest.mark.parametrize("name", [name for name in MALFORMED if name not in FIRST_ONLY])
@@ -59,6 +59,18 @@ def test_malformed_answer_within_a_stream(http: httpx.Client, fake: FakeTriton, 
     assert "[DONE]" not in text
     # The engine does not go on with what nobody can read.
     assert fake.stop_ended.wait(5)
+
+
+@pytest.mark.row(44)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_final_response_without_tensors_is_no_end(
+    http: httpx.Client, fake: FakeTriton, stream: bool
+) -> None:
+    fake.reset(Script(answers=[(GOOD, False), ({}, True)]))
+    answer = ask(http, stream)
+    assert answer.status_code == (200 if stream else 500)
+    assert "internal_error" in answer.text
+    assert "[DONE]" not in answer.text
 
 
 @pytest.mark.row(44)
@@ -82,7 +94,6 @@ def test_end_without_a_final_response(
     [
         [(GOOD, True)],
         [(GOOD, False), (NOTHING, True)],
-        [(GOOD, False), ({}, True)],
         [(GOOD, False), (NOTHING, True), (NOTHING, True)],
         [(GOOD, False), (NOTHING, True), (GOOD, False)],
         [(GOOD, False), (NOTHING, False), (NOTHING, True), (MALFORMED["no ids"], True)],

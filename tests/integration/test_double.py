@@ -193,7 +193,9 @@ class TestFaults:
             )
         assert caught.value.code == "internal_error"
 
-    @pytest.mark.parametrize("fault", ["error", "wrong_dtype", "wrong_shape", "missing_tensor"])
+    @pytest.mark.parametrize(
+        "fault", ["error", "no_response", "wrong_dtype", "wrong_shape", "missing_tensor"]
+    )
     def test_within_a_stream(self, client: openai.OpenAI, live_stack: LiveStack, fault: str) -> None:
         stream = client.chat.completions.create(
             model=live_stack.model, messages=told(fault=fault, after=3), max_tokens=8, stream=True
