@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, Tag, model_validator
 
 from frontend.anthropic_turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
 from frontend.chat_translation import Words, chat_request, function_choice, function_tool
-from frontend.fields import Frozen, Unsupported, field_error, told_apart_by
+from frontend.fields import Frozen, ListOf, Unsupported, field_error, told_apart_by
 from frontend.requests import INT32_MAX, ChatRequest, StopString
 from frontend.tools import FunctionDefinition, ParametersSchema
 
@@ -27,7 +27,7 @@ class AnthropicTool(FunctionDefinition):
 
     # Arguments are streamed as they come in any case.
     eager_input_streaming: bool | None = None
-    allowed_callers: list[Literal["direct"]] | None = None
+    allowed_callers: ListOf[Literal["direct"]] | None = None
     defer_loading: Unsupported = None
     input_examples: Unsupported = None
 
@@ -81,9 +81,9 @@ class AnthropicPrompt(Frozen):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[Turn] = Field(min_length=1, max_length=10_000)
+    messages: ListOf[Turn] = Field(min_length=1, max_length=10_000)
     system: Text | None = None
-    tools: list[AnthropicTool] | None = None
+    tools: ListOf[AnthropicTool] | None = None
     tool_choice: ToolChoice | None = None
     output_config: OutputConfig | None = None
     thinking: Thinking | None = None
@@ -100,7 +100,7 @@ class AnthropicPrompt(Frozen):
 
 class AnthropicRequest(AnthropicPrompt):
     max_tokens: int = Field(ge=1, le=INT32_MAX)
-    stop_sequences: list[StopString] | None = None
+    stop_sequences: ListOf[StopString] | None = None
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=0, le=INT32_MAX)

@@ -8,7 +8,7 @@ from pydantic import Field, Tag
 from pydantic_core import to_json
 
 from frontend.chat_translation import Words, chat_content, function_call
-from frontend.fields import Frozen, Unsupported, told_apart_by
+from frontend.fields import Frozen, ListOf, Unsupported, told_apart_by
 
 # A chat's tool message has no field for it.
 FAILED_TOOL_PREFIX = "Error: "
@@ -28,7 +28,7 @@ class TextBlock(Frozen):
     citations: Unsupported = None
 
 
-Text = str | list[TextBlock]
+Text = str | ListOf[TextBlock]
 
 
 class ToolUseBlock(Frozen):
@@ -64,12 +64,12 @@ class SystemTurn(Frozen):
 
 class UserTurn(Frozen):
     role: Literal["user"]
-    content: str | Annotated[list[UserBlock], Field(min_length=1)]
+    content: str | Annotated[ListOf[UserBlock], Field(min_length=1)]
 
 
 class AssistantTurn(Frozen):
     role: Literal["assistant"]
-    content: str | list[AssistantBlock]
+    content: str | ListOf[AssistantBlock]
 
 
 Turn = Annotated[

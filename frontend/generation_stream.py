@@ -8,7 +8,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from frontend.deadlines import Deadlines
-from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable
+from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable, RequestTimeout
 from frontend.triton_errors import engine_error, stream_error
 
 _Received: TypeAlias = "asyncio.Queue[service_pb2.ModelInferResponse | ApiError | None]"
@@ -18,6 +18,12 @@ _Call: TypeAlias = (
 
 # What Triton may take to end a call whose final response it has sent.
 END_TIMEOUT_S = 5.0
+# What may wait for a client that reads more slowly than the engine writes: about 12,000 tokens.
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+# A response of one token takes 2.7 KB where it waits, and 0.2 KB on its way.
+WAITING_RESPONSE_BYTES = 2500
+# So few are not measured, as a reader that keeps up has none or one.
+FEW_WAITING = 64
 
 
 class GenerationStream:
@@ -49,6 +55,7 @@ class GenerationStream:
         first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
         self.expires_at = min(first_moment, self._last_moment)
         self._received: _Received = asyncio.Queue()
+        self._is_too_far_behind = False
         self._stub = stub
         self._reading = asyncio.create_task(self._read())
 
@@ -107,10 +114,21 @@ class GenerationStream:
             else:
                 self.has_answered = True
                 self.expires_at = min(now() + self._token_s, self._last_moment)
-                self._received.put_nowait(message.infer_response)
+                self._deliver(message.infer_response)
                 if is_final(message.infer_response):
                     self._end(None)
         self._end(EngineFailed("The engine ended the stream without a final response."))
+
+    def _deliver(self, response: service_pb2.ModelInferResponse) -> None:
+        """Up to the bound; behind it there is an error, and then nothing."""
+        num_waiting = self._received.qsize()
+        if num_waiting > FEW_WAITING and not self._is_too_far_behind:
+            size = response.ByteSize() + WAITING_RESPONSE_BYTES
+            self._is_too_far_behind = num_waiting * size > MAX_WAITING_BYTES
+            if self._is_too_far_behind:
+                self.fail(RequestTimeout("The answer was not read fast enough."))
+        if not self._is_too_far_behind:
+            self._received.put_nowait(response)
 
     def _end(self, error: ApiError | None) -> None:
         if not self.has_ended:

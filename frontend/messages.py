@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError, from_json
 
-from frontend.fields import Frozen, Unsupported, field_error
+from frontend.fields import Frozen, ListOf, Unsupported, field_error
 from frontend.json_depth import json_depth
 
 MAX_ARGUMENTS_DEPTH = 32
@@ -42,9 +42,9 @@ class ToolCall(Frozen):
 
 class Message(Frozen):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | ListOf[TextPart] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: ListOf[ToolCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
 

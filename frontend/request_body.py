@@ -9,8 +9,11 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from frontend.errors import InvalidRequest, UnsupportedMediaType
+from frontend.json_size import require_modest_size
 
 logger = logging.getLogger(__name__)
+
+MAX_NAMED_FIELDS = 20
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +26,9 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     if request.app.state.logs_prompts:
         logger.info("body: %s", (await request.body()).decode("utf-8", "replace"))
-    body = parse_body(await request.body(), model)
+    content = await request.body()
+    await require_modest_size(content)
+    body = parse_body(content, model)
     if body.model_extra:
         _handle_unknown(sorted(body.model_extra), request.app.state.refuses_unknown_fields)
     return body
@@ -33,7 +38,7 @@ def _handle_unknown(fields: Sequence[str], are_refused: bool) -> None:
     if are_refused:
         raise InvalidRequest(f"{fields[0]}: unknown field.", fields[0], "unknown_field")
     # Names come from the client: no more of them than a line holds, and no line of their own.
-    logger.info("unknown fields ignored: %.500r", fields)
+    logger.info("unknown fields ignored: %.500r", fields[:MAX_NAMED_FIELDS])
 
 
 def parse_body(body: bytes, model: type[Model]) -> Model:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from frontend.fields import Frozen, Unsupported, field_error
+from frontend.fields import Frozen, ListOf, Unsupported, field_error
 from frontend.messages import Message
 from frontend.tool_calls import PYTHON_TAG
 from frontend.tools import ToolFields
@@ -45,7 +45,7 @@ class JsonSchemaFormat(Frozen):
 
 
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
-Choices = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+Choices = Annotated[ListOf[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
 
 
 class StructuredOutputs(Frozen):
@@ -76,9 +76,9 @@ class GenerationParameters(Frozen):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
-    stop: StopString | list[StopString] | None = None
-    stop_token_ids: list[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
-    bad_words: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    stop: StopString | ListOf[StopString] | None = None
+    stop_token_ids: ListOf[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    bad_words: ListOf[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
     logit_bias: dict[TokenIdText, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
         default=None, max_length=MAX_LISTED_TOKENS
     )
@@ -146,7 +146,7 @@ class GenerationParameters(Frozen):
 
 
 class ChatRequest(GenerationParameters, ToolFields):
-    messages: list[Message] = Field(min_length=1, max_length=10_000)
+    messages: ListOf[Message] = Field(min_length=1, max_length=10_000)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
     # As `user`, they say something to OpenAI's own operators and caches; every prefix is cached here.
     safety_identifier: str | None = None
@@ -170,7 +170,7 @@ class ChatRequest(GenerationParameters, ToolFields):
     reasoning_effort: Literal["none"] | None = None
     service_tier: Literal["auto", "default"] | None = None
     verbosity: Literal["medium"] | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: ListOf[Literal["text"]] | None = None
 
     @property
     def max_new_tokens(self) -> int | None:
@@ -210,9 +210,9 @@ def _prompt_form(prompt: Any) -> str:
 # Told apart by the first element, so that an error names the element that is wrong.
 Prompt = Annotated[
     Annotated[str, Tag("text")]
-    | Annotated[list[str], Tag("texts")]
-    | Annotated[list[TokenId], Tag("ids")]
-    | Annotated[list[list[TokenId]], Tag("id lists")],
+    | Annotated[ListOf[str], Tag("texts")]
+    | Annotated[ListOf[TokenId], Tag("ids")]
+    | Annotated[ListOf[ListOf[TokenId]], Tag("id lists")],
     Discriminator(_prompt_form),
 ]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from frontend.chat_translation import Words, chat_content, function_call
-from frontend.fields import Frozen, told_apart_by
+from frontend.fields import Frozen, ListOf, told_apart_by
 
 
 class TextPart(Frozen):
@@ -24,7 +24,7 @@ Part = Annotated[
     | Annotated[RefusalPart, Tag("type refusal")],
     told_apart_by("type", "input_text", "output_text", "refusal"),
 ]
-Content = str | Annotated[list[Part], Field(min_length=1)]
+Content = str | Annotated[ListOf[Part], Field(min_length=1)]
 
 
 class InputMessage(Frozen):
@@ -52,7 +52,7 @@ InputItem = Annotated[
     | Annotated[InputFunctionCallOutput, Tag("type function_call_output")],
     told_apart_by("type", "message", "function_call", "function_call_output", default="message"),
 ]
-Input = str | Annotated[list[InputItem], Field(min_length=1, max_length=10_000)]
+Input = str | Annotated[ListOf[InputItem], Field(min_length=1, max_length=10_000)]
 
 
 def chat_messages(instructions: str | None, turns: Input) -> list[Words]:

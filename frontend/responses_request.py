@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Tag
 
 from frontend.chat_translation import Words, chat_request, function_choice, function_tool
-from frontend.fields import Frozen, Unsupported, told_apart_by
+from frontend.fields import Frozen, ListOf, Unsupported, told_apart_by
 from frontend.requests import (
     INT32_MAX,
     ChatRequest,
@@ -45,7 +45,7 @@ class TextConfig(Frozen):
 
 class ResponsesFunction(FunctionDefinition):
     type: Literal["function"]
-    allowed_callers: list[Literal["direct"]] | None = None
+    allowed_callers: ListOf[Literal["direct"]] | None = None
     defer_loading: Unsupported = None
     output_schema: Unsupported = None
     async_: Unsupported = Field(default=None, alias="async")
@@ -59,7 +59,7 @@ class NamedFunction(Frozen):
 class AllowedFunctions(Frozen):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: list[NamedFunction]
+    tools: ListOf[NamedFunction]
 
 
 ToolChoice = Annotated[
@@ -94,7 +94,7 @@ class ResponsesRequest(Frozen):
     max_output_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    tools: list[ResponsesFunction] | None = None
+    tools: ListOf[ResponsesFunction] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
@@ -106,7 +106,7 @@ class ResponsesRequest(Frozen):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
 
-    include: list[Literal["message.output_text.logprobs"]] | None = None
+    include: ListOf[Literal["message.output_text.logprobs"]] | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     truncation: Literal["disabled"] | None = None
     service_tier: Literal["auto", "default"] | None = None

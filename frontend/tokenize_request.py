@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 
-from frontend.fields import Frozen
+from frontend.fields import Frozen, ListOf
 from frontend.requests import ChatRequest, TokenId
 
 
@@ -43,4 +43,4 @@ class DetokenizeRequest(Frozen):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    tokens: list[TokenId] = Field(max_length=1_000_000)
+    tokens: ListOf[TokenId] = Field(max_length=1_000_000)

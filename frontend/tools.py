@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from frontend.fields import Frozen, field_error
+from frontend.fields import Frozen, ListOf, field_error
 from frontend.json_depth import json_depth
 
 MAX_TOOLS = 128
@@ -56,7 +56,7 @@ class NamedTool(Frozen):
 
 class AllowedTools(Frozen):
     mode: Literal["auto", "required"]
-    tools: list[NamedTool] = Field(min_length=1, max_length=MAX_TOOLS)
+    tools: ListOf[NamedTool] = Field(min_length=1, max_length=MAX_TOOLS)
 
 
 class AllowedToolsChoice(Frozen):
@@ -89,7 +89,7 @@ class ToolFields(Frozen):
     model decides and no schema is enforced, strict or not; parallel_tool_calls false then drops later calls.
     """
 
-    tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
+    tools: ListOf[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
