@@ -16,14 +16,15 @@ from tests.fakes.triton_servers import connected, fake_servers
 PIECE_BYTES = 100_000
 # Twice the bound.
 NUM_RESPONSES = 2 * MAX_WAITING_BYTES // PIECE_BYTES
-SCRIPT = Script([tokens("x" * PIECE_BYTES)] * NUM_RESPONSES, ends_by_end_id=False)
+# Of four bytes for each id.
+SCRIPT = Script([tokens(*["x"] * (PIECE_BYTES // 4))] * NUM_RESPONSES, ends_by_end_id=False)
 TIMEOUT_S = 60
 
 
 async def read(triton: Triton, fake: FakeTriton, falls_behind: bool) -> int:
     """The number of responses; the engine must have nothing left to do in the end."""
     request = service_pb2.ModelInferRequest(model_name="ensemble", id=uuid.uuid4().hex)
-    request.outputs.add(name="output_bytes")
+    request.outputs.add(name="output_ids")
     add_input(request, "stream", True, model_config_pb2.DataType.TYPE_BOOL)
     num_read = 0
     try:
