@@ -50,7 +50,7 @@ MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 	@echo "Settings of build-engines on GPUs: RECIPE TP PP MAX_SEQ_LEN MAX_BATCH_SIZE SET LORA CONFIG BACKEND"
-	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE TODAY_DATE CONCURRENCY PYTHON (README.md)"
+	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE TODAY_DATE WORKERS CONCURRENCY PYTHON (README.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
 	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup
