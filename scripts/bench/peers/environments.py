@@ -15,27 +15,31 @@ LOCKS = Path(__file__).parent / "locks"
 TORCH = "torch==2.13.0+cpu"
 
 
-def environment(peer: str, finish: Callable[[Path], None] = lambda _: None) -> Path:
-    """The folder of a virtual environment with what the peer's lock names; `finish` gets its site-packages.
+def environment(
+    peer: str, unhashed: Sequence[str] = (), finish: Callable[[Path], None] = lambda _: None
+) -> Path:
+    """The folder of a virtual environment with what the peer's lock names, and what no lock can name.
+
+    `finish` gets its site-packages.
 
     Raises Failure with pip's reason.
     """
     lock = LOCKS / f"{peer}.txt"
-    folder = CACHE / "peers" / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    folder = CACHE / "peers" / f"{peer}-{_digest(lock, unhashed)}"
     if not (folder / "ready").exists():
         print(f"installing {peer} into {folder}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        _install(folder, lock)
+        for package in unhashed:
+            _pip(folder, [package])
+        _pip(folder, ["--require-hashes", "-r", str(lock)])
         finish(next(folder.glob("lib/python3*/site-packages")))
         (folder / "ready").touch()
     return folder
 
 
-def _install(folder: Path, lock: Path) -> None:
-    if TORCH in lock.read_text():
-        _pip(folder, [TORCH])
-    _pip(folder, ["--require-hashes", "-r", str(lock)])
+def _digest(lock: Path, unhashed: Sequence[str]) -> str:
+    return hashlib.sha256(lock.read_bytes() + " ".join(unhashed).encode()).hexdigest()[:12]
 
 
 def _pip(folder: Path, what: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import ports
-from scripts.bench.peers.environments import environment
+from scripts.bench.peers.environments import TORCH, environment
 from scripts.bench.peers.reference_model import folder, gguf_file
 
 NUM_THREADS = os.cpu_count() or 1
@@ -52,14 +52,14 @@ def llama_cpp(port: int) -> Server:
 def transformers(port: int) -> Server:
     """With continuous batching; writes as many tokens as allowed because the folder names no end."""
     model = str(folder())
-    binary = environment("transformers") / "bin" / "transformers"
+    binary = environment("transformers", [TORCH]) / "bin" / "transformers"
     options = ["--continuous-batching", "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
     return Server([str(binary), "serve", model, *options], {"HF_HUB_OFFLINE": "1"}, {"model": model})
 
 
 def vllm(port: int) -> Server:
     """Its build for CPUs, bound to all cores."""
-    home = environment("vllm", finish=_name_it_vllm)
+    home = environment("vllm", [TORCH], finish=_name_it_vllm)
     model = str(folder())
     options = ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(NUM_SLOT_TOKENS)]
     variables = {
