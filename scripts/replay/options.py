@@ -23,6 +23,7 @@ class ReplayOptions:
     fault: str = ""
     fault_after: str = "0"
     load_delay_s: str = "0"
+    sequence_count_file: str = ""
 
 
 def read_options(variables: Mapping[str, str]) -> ReplayOptions:
@@ -32,6 +33,7 @@ def read_options(variables: Mapping[str, str]) -> ReplayOptions:
         jitter=_number(variables, "JITTER", "0", most=1.0),
         tokens_per_response=_whole_number(variables, "TOKENS_PER_RESPONSE", "1", least=1),
         answer_length=_whole_number(variables, "ANSWER_LENGTH", "0", least=0),
+        sequence_count_file=variables.get("SEQUENCE_COUNT_FILE", ""),
     )
 
 

@@ -16,7 +16,7 @@ from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import LOGS
 from scripts.process import Process
 from scripts.replay.check import words_of
-from scripts.soak.counters import Counts, EngineCounters, FrontendCounters
+from scripts.soak.counters import Counts, FrontendCounters, engine_sequences
 from scripts.soak.killer import kill_now_and_then
 from scripts.soak.process_tree import children
 from scripts.soak.run import NUM_CLIENTS, Outcome
@@ -25,6 +25,7 @@ from scripts.soak.scenarios import SCENARIOS, Soak
 from scripts.supervisor import Supervisor
 
 LOG = LOGS / "soak.log"
+COUNT_FILE = LOGS / "soak-sequences"
 MAX_TOKENS = 100
 KILL_EVERY_S = 45.0
 STOP_S = 60
@@ -34,6 +35,7 @@ STACK = {
     "JITTER": "0.5",
     "SEND_TIMEOUT_S": "2",
     "LOG_LEVEL": "warning",
+    "SEQUENCE_COUNT_FILE": str(COUNT_FILE),
 }
 
 
@@ -61,12 +63,11 @@ def main() -> int:
 async def _soak(url: str, grpc_port: int, key: str, serve: int, duration_s: float) -> tuple[Outcome, Soak]:
     address = f"127.0.0.1:{grpc_port}"
     frontend = FrontendCounters(lambda: children(serve, "frontend")[0], LOG)
-    generations = EngineCounters(address)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     headers = {"Authorization": f"Bearer {key}"}
 
     def read() -> Counts:
-        return {**frontend.read(), **generations.read()}
+        return {**frontend.read(), **engine_sequences(COUNT_FILE)}
 
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, limits=limits) as http:
         host, port = url.removeprefix("http://").split(":")

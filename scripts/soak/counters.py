@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-import tritonclient.grpc as triton
-
 from scripts.failure import Failure
 
 Counts: TypeAlias = Mapping[str, int]
 
 MEMORY = "memory in MiB"
-ENGINE_TOKENS = "tokens in a second"
-IN_FLIGHT = ("running", "waiting", "calls", ENGINE_TOKENS)
+SEQUENCES = "sequences in the engine"
+IN_FLIGHT = ("running", "waiting", "calls", SEQUENCES)
 # Python's allocator keeps what a burst needed; a leak of 2 KiB a request is more than this after 10,000.
 MAX_GROWTH_MIB = 20
 STATE = re.compile(r"\bstate (\{.*\})")
@@ -50,21 +48,9 @@ class FrontendCounters:
         raise Failure("the frontend did not report its state")
 
 
-class EngineCounters:
-    """Tokens that the engine still makes, which all pass postprocess, by Triton's own statistics."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def read(self) -> Counts:
-        before = self._num_postprocessed()
-        time.sleep(1)
-        return {ENGINE_TOKENS: self._num_postprocessed() - before}
-
-    def _num_postprocessed(self) -> int:
-        with triton.InferenceServerClient(self._address) as client:
-            (postprocess,) = client.get_inference_statistics("postprocess").model_stats
-        return int(postprocess.inference_count)
+def engine_sequences(count_file: Path) -> Counts:
+    """Those that run or wait in the replay engine, by its own count."""
+    return {SEQUENCES: int.from_bytes(count_file.read_bytes(), "little")}
 
 
 def leaks(before: Counts, after: Counts) -> list[str]:

@@ -99,7 +99,7 @@ def test_a_refused_generation_goes_to_the_next(script: Script) -> None:
         fakes = FakeTriton(script), FakeTriton(Script(HELLO))
         async with fake_servers(*fakes) as servers, connected(servers) as triton:
             for index in range(6):
-                await triton.is_ready()
+                await probe_all(triton)
                 assert await count(triton, str(index)) == 3
             assert len(fakes[1].requests) == 6
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from answer_guide import GuideCompiler
 from replay_answer import Answer, Sender
+from replay_count import SequenceCount
 from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused
 from replay_kv_cache import ReplayKvCache
 from replay_perf_metrics import PerfMetrics
@@ -38,7 +39,10 @@ class ReplayEngine:
         self._adapters = set(settings.lora_task_ids)
         self._kv_cache = ReplayKvCache(settings.tokens_per_block)
         self._scheduler = ReplayScheduler(
-            settings.max_num_seqs, settings.max_queue_size, settings.cancellation_check_period_s
+            settings.max_num_seqs,
+            settings.max_queue_size,
+            settings.cancellation_check_period_s,
+            SequenceCount(settings.sequence_count_file),
         )
 
     def accept(self, request_id: str, tensors: Tensors, wanted: Collection[str], sender: Sender) -> None:

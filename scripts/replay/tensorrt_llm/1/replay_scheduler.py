@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from replay_count import SequenceCount
 from replay_sequence import ReplaySequence
 
 # Asking Triton whether a client has left is a call to another process.
@@ -23,9 +24,16 @@ _Order: TypeAlias = Callable[[], None]
 class ReplayScheduler:
     """Takes orders from any thread; sequences beyond max_num_seqs wait, max_queue_size of them (0: all)."""
 
-    def __init__(self, max_num_seqs: int, max_queue_size: int, cancellation_check_period_s: float) -> None:
+    def __init__(
+        self,
+        max_num_seqs: int,
+        max_queue_size: int,
+        cancellation_check_period_s: float,
+        count: SequenceCount,
+    ) -> None:
         self._max_num_seqs = max_num_seqs
         self._max_queue_size = max_queue_size
+        self._count = count
         self._check_period_s = cancellation_check_period_s
         self._next_check_at = 0.0
         self._due: list[tuple[float, int, ReplaySequence]] = []
@@ -76,6 +84,7 @@ class ReplayScheduler:
         if now >= self._next_check_at:
             self._next_check_at = now + self._check_period_s
             self._end_abandoned(now)
+        self._count.set(len(self._running) + len(self._waiting))
 
     def _take_orders(self) -> None:
         """Sleeps until an order comes or something is due."""

@@ -33,6 +33,8 @@ class ReplaySettings:
     takes_directives: bool
     fault: Fault | None
     load_delay_s: float
+    sequence_count_file: str
+    """Empty: none."""
 
 
 def read_settings(model_config: Mapping[str, Any], models: Path) -> ReplaySettings:
@@ -57,6 +59,7 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> ReplaySettin
         takes_directives=_flag(parameters, "takes_directives"),
         fault=_fault(parameters),
         load_delay_s=_number(parameters, "load_delay_s", math.inf),
+        sequence_count_file=_text(parameters, "sequence_count_file"),
     )
 
 
