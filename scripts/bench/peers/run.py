@@ -69,7 +69,7 @@ def _measure(name: str, number: int) -> list[Figure]:
 
 
 def _drive_all(name: str, number: int, url: str, server: Server) -> list[Figure]:
-    body = {"model": _first_model(url), **server.body}
+    body = server.body if "model" in server.body else {**server.body, "model": _first_model(url)}
     # What the first requests pay for, compilation above all, is none of the figures.
     drive(url, body, [question("short", 10_000 + index) for index in range(2)], 2)
     figures = []
