@@ -1,0 +1,61 @@
+"""Whatever bytes the engine makes, and however they are cut: the deltas of the stream are the text, once."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.triton_server import Script, tokens
+from tests.frontend.conftest import API_KEY, MODEL, Stack
+
+# Every byte is a token, so that a cut may lie anywhere within a character.
+BYTES = [tokens(bytes([value]))[0] for value in range(256)]
+# What might be taken for a frame's end, a line's end or a frame, and bytes that are no UTF-8.
+TRAPS = st.sampled_from(
+    [b"\n\n", b"\r\n", b"data: [DONE]\n\n", "\u2028\x85\0".encode(), b"\xf0\x9f", b"\xff"]
+)
+TEXTS = st.lists(st.text(max_size=6).map(str.encode) | TRAPS, max_size=6).map(b"".join)
+CUTS = st.lists(st.integers(0, 60), max_size=8)
+STOPS = st.none() | st.text("ab\u00e9\n", min_size=1, max_size=3)
+PATHS: dict[str, dict[str, Any]] = {
+    "/v1/completions": {"prompt": "hi", "max_tokens": 4000},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+}
+FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def cut(text: bytes, cuts: list[int]) -> Iterator[bytes]:
+    edges = [0, *sorted(at % (len(text) + 1) for at in cuts), len(text)]
+    return (text[start:end] for start, end in itertools.pairwise(edges))
+
+
+def deltas(stream: bytes) -> Iterator[str]:
+    """By the letter of the format: nothing but data lines, each followed by an empty one."""
+    *frames, done, rest = stream.split(b"\n\n")
+    assert (done, rest) == (b"data: [DONE]", b"")
+    for frame in frames:
+        assert frame.startswith(b"data: ")
+        assert b"\n" not in frame
+        assert b"\r" not in frame
+        for choice in json.loads(frame.removeprefix(b"data: "))["choices"]:
+            yield choice["text"] if "text" in choice else choice["delta"].get("content") or ""
+
+
+@pytest.mark.row(50)
+@pytest.mark.parametrize("path", PATHS)
+@FUZZ
+@given(data=TEXTS, cuts=CUTS, stop=STOPS)
+def test_the_deltas_are_the_text(
+    stack: Stack, path: str, data: bytes, cuts: list[int], stop: str | None
+) -> None:
+    stack.fake.reset(Script([[BYTES[value] for value in piece] for piece in cut(data, cuts)]))
+    body = {"model": MODEL, "stream": True, "stop": stop, **PATHS[path]}
+    answer = httpx.post(stack.url + path, json=body, headers={"Authorization": f"Bearer {API_KEY}"})
+    assert answer.status_code == 200
+    text = data.decode("utf-8", "replace")
+    assert "".join(deltas(answer.content)) == (text.partition(stop)[0] if stop else text)
