@@ -108,7 +108,8 @@ def from_tiktoken(path: Path, folder: Path) -> TokenizerFacts:
 
 def _write(tokenizer: Tokenizer, template: str, end_ids: list[int], folder: Path) -> TokenizerFacts:
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    # Not by its own save, which raises a bare Exception when the disk is full.
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     special = {
         token.content: index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special

@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import resource
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +121,37 @@ def test_failed_build_keeps_the_old_engine(root: Path) -> None:
         build_engine(order(root / "Model", root / "engines"), QUIET)
     assert sorted(path.name for path in (root / "engines").iterdir()) == before
     assert read_manifest(root / "engines" / "tiny") is not None
+
+
+@pytest.mark.parametrize("max_bytes", [100, 3000, 20_000])
+def test_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(max_bytes: int, tmp_path: Path) -> None:
+    """A bound on the size of a file stands for a full disk: in the tokenizer, then in the engine."""
+    model = write_hugging_face(tmp_path / "Model", tiny_config(rope_scaling=LLAMA3_SCALING))
+    engines = tmp_path / "engines"
+    command = [
+        "-m",
+        "build",
+        "--model",
+        model,
+        "--name",
+        "tiny",
+        "--engines-dir",
+        engines,
+        "--backend",
+        "cpu",
+    ]
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    errors = result.stderr[result.stderr.index("error: ") :]
+    assert "File too large" in errors or "the disk is full" in errors
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in engines.iterdir()] == [".tiny.lock"]
 
 
 def test_engine_that_took_hours_is_not_replaced(root: Path) -> None:
