@@ -41,7 +41,8 @@ def drive(url: str, body: Mapping[str, Any], questions: Sequence[str], concurren
 
 async def _drive(url: str, body: Mapping[str, Any], questions: Sequence[str], concurrency: int) -> Load:
     left = iter(questions)
-    limits = httpx.Limits(max_connections=concurrency)
+    # A connection each: a server that closes an idle one at the wrong moment would end the run.
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, limits=limits) as client:
         start = time.perf_counter()
         lists = await asyncio.gather(*(_client(client, body, left) for _ in range(concurrency)))
