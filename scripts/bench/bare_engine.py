@@ -4,9 +4,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+
+if TYPE_CHECKING:
+    from paged_pipeline import PagedPipeline
+    from paged_sequence import DecodingRequest
 
 
 class BareEngine:
@@ -32,11 +37,19 @@ class BareEngine:
         from sampling import Sampling
 
         start = time.perf_counter()
-        sequences = {self._pipeline.start(DecodingRequest(prompt, Sampling())): 0 for prompt in prompts}
-        while sequences:
-            for choice in self._pipeline.step():
-                sequences[choice.sequence] += 1
-                if sequences[choice.sequence] == num_tokens:
-                    self._pipeline.stop(choice.sequence)
-                    del sequences[choice.sequence]
+        write_all(self._pipeline, [DecodingRequest(prompt, Sampling()) for prompt in prompts], num_tokens)
         return len(prompts) * num_tokens / (time.perf_counter() - start)
+
+
+def write_all(pipeline: "PagedPipeline", requests: Sequence["DecodingRequest"], num_tokens: int) -> None:
+    """Takes that many ids of each text."""
+    counts = {pipeline.start(request): 0 for request in requests}
+    while counts:
+        for choice in pipeline.step():
+            # With drafts a step may give more ids than a text that ends in it takes.
+            if choice.sequence not in counts:
+                continue
+            counts[choice.sequence] += 1
+            if counts[choice.sequence] == num_tokens:
+                pipeline.stop(choice.sequence)
+                del counts[choice.sequence]
