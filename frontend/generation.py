@@ -79,10 +79,11 @@ async def generate(
                         require_datatypes(response, model.output_datatypes)
                     require_ids(response, "output_ids")
                     outputs = read_outputs(response)
-                    pieces = await triton.spell(reader.new_ids(outputs))
+                    ids = reader.new_ids(outputs)
+                    pieces = await triton.spell(ids)
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
                     scores = await read_prompt_scores(triton, outputs)
-                    delta = reader.read(outputs, pieces, top, scores, is_final(response))
+                    delta = reader.read(outputs, ids, pieces, top, scores, is_final(response))
                 except (LookupError, ValueError, struct.error) as error:
                     logger.exception("the engine's answer to %s is malformed", request.id)
                     raise EngineFailed("The engine answered with a malformed tensor.") from error
@@ -138,13 +139,13 @@ class _ResponseReader:
     def read(
         self,
         outputs: Mapping[str, bytes],
+        ids: list[int],
         pieces: list[bytes],
         top: Sequence[tuple[TopToken, ...]],
         scores: tuple[PromptScore, ...],
         is_last: bool,
     ) -> Delta:
-        """Takes the bytes of the new ids too."""
-        ids = self.new_ids(outputs)
+        """Takes the new ids and their bytes too."""
         logprobs, num_prompt_tokens = (
             self._logprobs(outputs, len(ids)),
             read_ids(outputs["num_input_tokens"])[0],
