@@ -17,7 +17,14 @@ from build.repository import COMMITTED, CONFIG, ENGINE_MODEL, copy_models, param
 
 MODEL = Path(__file__).with_name("llm_api_model")
 # Modules of the CPU engine that know nothing of it.
-SHARED = ("engine_errors.py", "engine_tensors.py", "response_stream.py", "sampling.py", "stop_word_ids.py")
+SHARED = (
+    "engine_errors.py",
+    "engine_tensors.py",
+    "response_stream.py",
+    "sampling.py",
+    "stop_word_ids.py",
+    "triton_sender.py",
+)
 ADAPTERS = "lora"
 
 # What one may change with CONFIG, and what it is otherwise.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from engine_metrics import EngineLoad
 from numpy.typing import NDArray
 from replay_answer import ResponseLost
 from replay_engine import ReplayEngine, load_engine
@@ -115,6 +116,10 @@ class Asking:
 
     def __init__(self, engine: ReplayEngine) -> None:
         self._engine = engine
+
+    @property
+    def load(self) -> EngineLoad:
+        return self._engine.load()
 
     def start(self, *, request_id: str = "", wanted: tuple[str, ...] = OUTPUTS, **tensors: Any) -> FakeSender:
         sender = FakeSender()

@@ -119,6 +119,21 @@ def test_what_finds_no_place_waits_its_turn(gated: Bench, gate: Gate) -> None:
     assert all(sender.ids == [0, 1] for sender in senders)
 
 
+def test_the_load_tells_who_runs_and_who_waits(gated: Bench, gate: Gate) -> None:
+    senders = [gated.submit(request_output_len=40, streaming=True) for _ in range(4)]
+    gate.allow(2)
+    senders[1].first_response.wait(TIMEOUT_S)
+    load = gated.batching.load()
+    assert (load.num_running, load.num_waiting, load.max_requests) == (2, 2, MAX_NUM_SEQS)
+    # A block holds prompt and answer so far.
+    assert (load.num_used_blocks, load.num_blocks) == (2, 1024 // load.tokens_per_block)
+    gate.open()
+    for sender in senders:
+        sender.wait()
+    load = gated.batching.load()
+    assert (load.num_running, load.num_waiting, load.num_used_blocks) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("request_id", ["a", "unknown"])
 def test_cancel_is_answered_by_an_end_without_a_response(bench: Bench, request_id: str) -> None:
     sender = bench.cancel(request_id)

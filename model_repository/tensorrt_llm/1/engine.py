@@ -8,6 +8,7 @@ from typing import Any
 
 from answer_guide import GuideCompiler
 from engine_errors import InvalidInput
+from engine_metrics import EngineLoad
 from engine_request import ModelLimits, read_request
 from engine_settings import InvalidSettings, read_settings
 from engine_tensors import Tensors, read_flag
@@ -45,6 +46,10 @@ class Engine:
             # Triton's thread ends here: the batch's other requests go on.
             _log.exception("request %r: failed", request_id)
             responses.fail("The engine could not take this request.")
+
+    def load(self) -> EngineLoad:
+        """What runs and waits right now, for metrics."""
+        return self._batching.load()
 
     def close(self) -> None:
         """Ends what runs with an error."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from engine_metrics import EngineLoad
 from generation import Generation
 from response_stream import ResponseStream
 from running_batch import Pipeline, RunningBatch
@@ -54,6 +55,10 @@ class InFlightBatching:
     def cancel(self, request_id: str, responses: ResponseStream) -> None:
         """Ends every request of that id, if there is one; then closes the responses."""
         self._order(_Cancellation(request_id, responses))
+
+    def load(self) -> EngineLoad:
+        """What runs and waits right now."""
+        return self._batch.load(len(self._waiting))
 
     def close(self) -> None:
         """Fails what is not finished; returns when the pipeline is free."""

@@ -30,6 +30,15 @@ class PagedPipeline:
     def has_work(self) -> bool:
         return self._scheduler.has_work
 
+    @property
+    def num_blocks(self) -> int:
+        """Of the KV cache."""
+        return self._scheduler.num_blocks
+
+    @property
+    def num_used_blocks(self) -> int:
+        return self._scheduler.num_used_blocks
+
     def has_room_for(self, num_prompt_tokens: int) -> bool:
         """Whether the KV cache takes such a prompt besides what runs."""
         return self._scheduler.has_room_for(num_prompt_tokens)

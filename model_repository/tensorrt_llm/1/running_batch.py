@@ -1,10 +1,12 @@
-"""The requests that run at the moment, and the pipeline that runs them; for one thread only."""
+"""The requests that run now, and the pipeline that runs them; but for `load`, for one thread only."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from engine_metrics import EngineLoad
 from engine_request import EngineRequest
 from generation import Generation
+from kv_blocks import BLOCK_TOKENS
 from paged_sequence import DecodingRequest, PagedSequence
 from token_chooser import Choice
 
@@ -14,6 +16,12 @@ class Pipeline(Protocol):
 
     @property
     def has_work(self) -> bool: ...
+
+    @property
+    def num_blocks(self) -> int: ...
+
+    @property
+    def num_used_blocks(self) -> int: ...
 
     def has_room_for(self, num_prompt_tokens: int) -> bool: ...
 
@@ -36,6 +44,17 @@ class RunningBatch:
     @property
     def has_work(self) -> bool:
         return self._pipeline.has_work
+
+    def load(self, num_waiting: int) -> EngineLoad:
+        """May be asked from any thread."""
+        return EngineLoad(
+            max_requests=self._max_num_seqs,
+            num_running=len(self._running),
+            num_waiting=num_waiting,
+            num_blocks=self._pipeline.num_blocks,
+            num_used_blocks=self._pipeline.num_used_blocks,
+            tokens_per_block=BLOCK_TOKENS,
+        )
 
     def has_room_for(self, generation: Generation) -> bool:
         if len(self._running) >= self._max_num_seqs:

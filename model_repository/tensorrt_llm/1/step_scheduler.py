@@ -37,7 +37,7 @@ class StepScheduler:
     """
 
     def __init__(self, num_blocks: int, max_num_tokens: int, max_draft_len: int) -> None:
-        self._num_blocks = num_blocks
+        self.num_blocks = num_blocks
         self._max_num_tokens = max_num_tokens
         self._max_draft_len = max_draft_len
         self._kv = KvBlocks(num_blocks)
@@ -47,6 +47,11 @@ class StepScheduler:
     @property
     def has_work(self) -> bool:
         return bool(self._running or self._displaced)
+
+    @property
+    def num_used_blocks(self) -> int:
+        """Of the KV cache; those that only wait to be reused do not count."""
+        return self.num_blocks - self._kv.num_available
 
     def has_room_for(self, num_tokens: int) -> bool:
         """Whether a prompt of this length can start without anyone being displaced at once."""
@@ -100,7 +105,7 @@ class StepScheduler:
         """With room for one more id in every sequence."""
         num_needed = num_blocks_for(num_tokens + 1)
         num_needed += sum(num_blocks_for(len(sequence.ids) + 1) for sequence in self._running)
-        return num_needed <= self._num_blocks
+        return num_needed <= self.num_blocks
 
     def _run(self, sequence: PagedSequence) -> None:
         sequence.table = self._kv.open(sequence.ids, sequence.max_reused_tokens)

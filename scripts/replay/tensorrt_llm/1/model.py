@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import triton_gauges
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+from engine_metrics import EngineMetrics
 from numpy.typing import NDArray
 from replay_answer import ResponseLost
 from replay_engine import load_engine
@@ -19,6 +21,7 @@ class TritonPythonModel:
             self._engine = load_engine(json.loads(args["model_config"]), args["model_repository"])
         except InvalidSettings as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        self._metrics = EngineMetrics(triton_gauges.opener(args), self._engine.load)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -27,6 +30,7 @@ class TritonPythonModel:
             self._engine.accept(request.request_id(), tensors, request.requested_output_names(), sender)
 
     def finalize(self) -> None:
+        self._metrics.close()
         self._engine.close()
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from answer_guide import GuideCompiler
+from engine_metrics import EngineLoad
 from replay_answer import Answer, Sender
 from replay_count import SequenceCount
 from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused
-from replay_kv_cache import ReplayKvCache
+from replay_kv_cache import MAX_BLOCKS, ReplayKvCache
 from replay_perf_metrics import PerfMetrics
 from replay_request import ReplayLimits, ReplayRequest, Tensors, read_request, split_batch
 from replay_responses import REQUIRED_OUTPUTS, ResponseBuilder
@@ -64,6 +65,21 @@ class ReplayEngine:
             # Triton's thread ends here: the other requests go on.
             _log.exception("request %r: failed", request_id)
             answer.fail(str(error))
+
+    def load(self) -> EngineLoad:
+        """As TensorRT-LLM, which does not tell what waits beyond max_num_seqs."""
+        running = self._scheduler.running
+        size = self._settings.tokens_per_block
+        num_used = sum(-(-sequence.num_tokens // size) for sequence in running)
+        return EngineLoad(
+            max_requests=self._settings.max_num_seqs,
+            num_running=len(running),
+            num_waiting=0,
+            num_blocks=MAX_BLOCKS,
+            # Unlike a real cache it has room for everybody.
+            num_used_blocks=min(num_used, MAX_BLOCKS),
+            tokens_per_block=size,
+        )
 
     def close(self) -> None:
         """Ends what runs with an error."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # About what 40 GB hold of Llama 3.1 8B, at 128 kB a token and 32 tokens a block.
-_MAX_BLOCKS = 10_000
+MAX_BLOCKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +41,5 @@ class ReplayKvCache:
     def _keep(self, block: int) -> None:
         self._blocks[block] = None
         self._blocks.move_to_end(block)
-        if len(self._blocks) > _MAX_BLOCKS:
+        if len(self._blocks) > MAX_BLOCKS:
             self._blocks.popitem(last=False)

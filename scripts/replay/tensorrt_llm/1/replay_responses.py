@@ -45,6 +45,10 @@ class ResponseBuilder:
             self._constant["batch_index"] = _one(place)
 
     @property
+    def num_prompt_ids(self) -> int:
+        return len(self._request.prompt_ids)
+
+    @property
     def is_streaming(self) -> bool:
         return self._request.is_streaming
 

@@ -47,6 +47,11 @@ class ReplayScheduler:
         self._thread = threading.Thread(target=self._run, name="replay")
         self._thread.start()
 
+    @property
+    def running(self) -> list[ReplaySequence]:
+        """As they are now, for any thread."""
+        return list(self._running)
+
     def start(self, sequences: list[ReplaySequence]) -> None:
         """The sequences of one request."""
         self._orders.put(lambda: self._take_up(sequences))

@@ -26,6 +26,11 @@ class ReplaySequence:
         self._num_sent = 0
         self._written_until = 0.0
 
+    @property
+    def num_tokens(self) -> int:
+        """Of the prompt and of what was sent."""
+        return self._builder.num_prompt_ids + self._num_sent
+
     def begin(self, now: float) -> float:
         """When its first tokens are due."""
         self._written_until = now
