@@ -52,19 +52,24 @@ async def send_stop(
     stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str, timeout_s: float = TIMEOUT_S
 ) -> None:
     """Returns when the engine has answered, as it does for ids that it does not know; raises ApiError."""
-    request = service_pb2.ModelInferRequest(model_name=ENGINE_MODEL, id=request_id)
-    add_input(request, "input_lengths", 1, _INT32)
-    add_input(request, "request_output_len", 1, _INT32)
-    add_input(request, "stop", True, _BOOL)
     call = stub.ModelStreamInfer(timeout=timeout_s)
     try:
-        await call.write(request)
+        await call.write(stop_request(request_id))
         await call.done_writing()
         async for message in call:
             if message.error_message:
                 raise stream_error(message.error_message)
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
         raise engine_error(await call.code(), await call.details() or "") from error
+
+
+def stop_request(request_id: str) -> service_pb2.ModelInferRequest:
+    """To be sent on a stream of its own, for the engine is decoupled."""
+    request = service_pb2.ModelInferRequest(model_name=ENGINE_MODEL, id=request_id)
+    add_input(request, "input_lengths", 1, _INT32)
+    add_input(request, "request_output_len", 1, _INT32)
+    add_input(request, "stop", True, _BOOL)
+    return request
 
 
 async def _is_stopped(stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str) -> bool:

@@ -10,14 +10,22 @@ import grpc
 import tritonclient.grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from frontend.stop_request import stop_request
 from frontend.tensors import add_input
 from scripts.probe import Sick
 
 ENSEMBLE = "ensemble"
+PREPROCESS = "preprocess"
+POSTPROCESS = "postprocess"
 TIMEOUT_S = 2.0
+# A megabyte of text keeps preprocess busy for about a second.
+ANSWER_TIMEOUT_S = 10.0
 # Also for the requests before it, when the engine is full.
 GENERATION_TIMEOUT_S = 60.0
 READY = 200
+_SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+_INT32 = model_config_pb2.DataType.TYPE_INT32
+_STRING = model_config_pb2.DataType.TYPE_STRING
 # gRPC's own first pause between two attempts to connect is a second.
 RECONNECT = [
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -44,6 +52,19 @@ class TritonHealth:
             )
         except triton.InferenceServerException:
             return False
+
+    def answers(self) -> bool:
+        """Whether every model answers a question for which no generation has to end, however full the engine.
+
+        A model that fails is no news here: `generates` tells it with its reason.
+        """
+        try:
+            for request in (_shortest_tokenizing(), _shortest_spelling()):
+                self._stub.ModelInfer(request, ANSWER_TIMEOUT_S)
+            list(self._stub.ModelStreamInfer(iter([stop_request(_new_id())]), ANSWER_TIMEOUT_S))
+        except grpc.RpcError as error:
+            return error.code() not in _SILENT
+        return True
 
     def generates(self) -> bool:
         """Whether a generation of one token comes through; raises Sick when it fails within Triton.
@@ -86,8 +107,27 @@ def _connection(url: SplitResult) -> http.client.HTTPConnection:
 
 
 def _shortest_generation() -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name=ENSEMBLE, id=f"health-{uuid.uuid4().hex}")
-    add_input(request, "text_input", "a", model_config_pb2.DataType.TYPE_STRING)
-    add_input(request, "max_tokens", 1, model_config_pb2.DataType.TYPE_INT32)
+    request = service_pb2.ModelInferRequest(model_name=ENSEMBLE, id=_new_id())
+    add_input(request, "text_input", "a", _STRING)
+    add_input(request, "max_tokens", 1, _INT32)
     request.outputs.add(name="text_output")
     return request
+
+
+def _shortest_tokenizing() -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name=PREPROCESS, id=_new_id())
+    add_input(request, "text_input", "a", _STRING)
+    request.outputs.add(name="input_ids")
+    return request
+
+
+def _shortest_spelling() -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name=POSTPROCESS, id=_new_id())
+    add_input(request, "output_ids", [0], _INT32, rank=3)
+    add_input(request, "sequence_length", 1, _INT32)
+    request.outputs.add(name="output_bytes")
+    return request
+
+
+def _new_id() -> str:
+    return f"health-{uuid.uuid4().hex}"

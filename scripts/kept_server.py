@@ -1,7 +1,7 @@
 """A server that is started again when it dies or is not well any more."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scripts.probe import Probe
@@ -20,7 +20,7 @@ class Server:
     name: str
     start: Callable[[], Process]
     is_up: Callable[[], bool]
-    watch: Callable[[], Probe]
+    watch: Callable[[], Sequence[Probe]]
 
 
 class KeptServer:
@@ -34,7 +34,7 @@ class KeptServer:
         self._say = say
         self._clock = clock
         self._process = server.start()
-        self._probe: Probe | None = None
+        self._probes: Sequence[Probe] = ()
         self._is_down = False
         self._pause_s = FIRST_PAUSE_S
         self._next_start = 0.0
@@ -46,10 +46,10 @@ class KeptServer:
 
     def is_up(self) -> bool:
         """Whether it has come up; from then on it is watched."""
-        if self._probe is None and not self._is_down and self._server.is_up():
-            self._probe = self._server.watch()
+        if not self._probes and not self._is_down and self._server.is_up():
+            self._probes = self._server.watch()
             self._up_since = self._clock()
-        return self._probe is not None
+        return bool(self._probes)
 
     def epitaph(self) -> str:
         return self._process.epitaph()
@@ -67,11 +67,11 @@ class KeptServer:
             self._start_when_due()
         elif self._process.exit_code is not None:
             self._take_down(self._process.epitaph())
-        elif self._probe is None:
+        elif not self._probes:
             if self.is_up():
                 self._say(f"{self.name} is up again")
-        elif (complaint := self._probe.complaint()) is not None:
-            self._take_down(f"{self.name} is not well: {complaint}")
+        elif complaints := [told for probe in self._probes if (told := probe.complaint())]:
+            self._take_down(f"{self.name} is not well: {complaints[0]}")
         elif self._clock() - self._up_since > STEADY_S:
             self._pause_s = FIRST_PAUSE_S
 
@@ -89,6 +89,6 @@ class KeptServer:
             self._is_down = False
 
     def _end_watch(self) -> None:
-        if self._probe is not None:
-            self._probe.close()
-            self._probe = None
+        for probe in self._probes:
+            probe.close()
+        self._probes = ()

@@ -16,9 +16,17 @@ class Sick(Exception):
 class Probe:
     """Calls `check` until it is closed: True is well, False is no answer, Sick is raised for a bad one."""
 
-    def __init__(self, check: Callable[[], bool], silence_s: float, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        check: Callable[[], bool],
+        silence_s: float,
+        interval_s: float = INTERVAL_S,
+        silence: str = "no answer",
+    ) -> None:
+        """silence: what a complaint says there was none of."""
         self._check = check
         self._silence_s = silence_s
+        self._silence = silence
         self._interval_s = interval_s
         self._is_over = threading.Event()
         self._bad_answers: list[str] = []
@@ -30,7 +38,7 @@ class Probe:
         if len(self._bad_answers) > 1:
             return self._bad_answers[-1]
         silence_s = time.monotonic() - self._last_answer
-        return f"no answer for {silence_s:.0f} s" if silence_s > self._silence_s else None
+        return f"{self._silence} for {silence_s:.0f} s" if silence_s > self._silence_s else None
 
     def close(self) -> None:
         self._is_over.set()

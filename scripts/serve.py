@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import engine, serve_settings, tritonserver
@@ -78,8 +79,11 @@ def start_tritonserver(
             clean_up=launch.clean_up,
         )
 
-    def watch() -> Probe:
-        return Probe(health.generates, settings.triton_silence_s)
+    def watch() -> Sequence[Probe]:
+        return (
+            Probe(health.answers, settings.triton_silence_s),
+            Probe(health.generates, settings.generation_silence_s, silence="no generation has ended"),
+        )
 
     supervisor.keep(Server("tritonserver", start, health.is_ready, watch), "starting tritonserver")
     return health.served_model_name()
@@ -101,8 +105,8 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
     def is_live() -> bool:
         return frontend_answers(settings.url, "/health/live")
 
-    def watch() -> Probe:
-        return Probe(is_live, FRONTEND_SILENCE_S)
+    def watch() -> Sequence[Probe]:
+        return (Probe(is_live, FRONTEND_SILENCE_S),)
 
     supervisor.keep(Server("frontend", start, is_live, watch), "starting the frontend")
     supervisor.wait_until(

@@ -1,5 +1,6 @@
 """What `make serve` is told by its variables, checked before anything is started."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ from scripts import ports
 from scripts.failure import Failure
 
 LOOPBACK = "127.0.0.1"
+# Every model answers a short question at once; a megabyte of text keeps preprocess busy for a second.
+TRITON_SILENCE_S = 60.0
 # A full engine makes a request wait for a whole generation, so waiting looks like hanging for long.
-TRITON_SILENCE_S = 300.0
+GENERATION_SILENCE_S = 300.0
+# Twice the interval of the probes: with less, one that comes late would look like silence.
+SHORTEST_SILENCE_S = 10.0
 # An address to listen on, and the one to reach it by.
 WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
@@ -26,7 +31,9 @@ class ServeSettings:
     shutdown_grace_s: int
     has_tls: bool = False
     triton_silence_s: float = TRITON_SILENCE_S
-    """Seconds without an answer after which tritonserver counts as hung."""
+    """Seconds without an answer of every model after which tritonserver counts as hung."""
+    generation_silence_s: float = GENERATION_SILENCE_S
+    """Seconds in which no generation of one token came through, after which it counts as hung, too."""
     metrics_port: int | None = None
     """Of Triton's own metrics; None: they are off."""
 
@@ -84,5 +91,18 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
         frontend.has_keys,
         frontend.shutdown_grace_s,
         frontend.has_tls,
+        triton_silence_s=_silence(variables, "TRITON_SILENCE_S", TRITON_SILENCE_S),
+        generation_silence_s=_silence(variables, "GENERATION_SILENCE_S", GENERATION_SILENCE_S),
         metrics_port=ports.parse("TRITON_METRICS_PORT", metrics_port) if metrics_port else None,
     )
+
+
+def _silence(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
+    try:
+        seconds = float(text) if text else default
+    except ValueError:
+        seconds = math.nan
+    if not SHORTEST_SILENCE_S <= seconds < math.inf:
+        raise Failure(f"{name}={text} is no number of seconds, {SHORTEST_SILENCE_S:g} at least")
+    return seconds

@@ -1,6 +1,7 @@
-"""What `make serve` does when its servers die: a stack of its own, whose processes are killed one by one."""
+"""What `make serve` does when its servers die or hang: a stack of its own, whose processes get the signals."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx2 as httpx
 import openai
 import pytest
+from openai.types import Completion
 
 from scripts.paths import ENGINES
 from scripts.replay.check import words_of
@@ -22,7 +24,16 @@ PROMPT = "Once upon a time"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     log = tmp_path_factory.mktemp("serve") / "serve.log"
-    with served_stack(log, ENGINE="replay", TOKENS_PER_SECOND="20", SHUTDOWN_GRACE_S="20") as stack:
+    with served_stack(
+        log,
+        ENGINE="replay",
+        TOKENS_PER_SECOND="20",
+        SHUTDOWN_GRACE_S="20",
+        TRITON_SILENCE_S="10",
+        FIRST_TOKEN_TIMEOUT_S="4",
+        TOKEN_TIMEOUT_S="4",
+        REQUEST_TIMEOUT_S="60",
+    ) as stack:
         yield stack
 
 
@@ -47,6 +58,13 @@ def child(pid: int, part_of_command: str) -> int:
 
 def client(stack: LiveStack) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0)
+
+
+def code_of_the_error_at_the_end(stream: "openai.Stream[Completion]") -> str | None:
+    with pytest.raises(openai.APIError) as caught:
+        for _ in stream:
+            pass
+    return caught.value.code
 
 
 def readiness(stack: LiveStack) -> int:
@@ -103,6 +121,45 @@ def test_the_process_of_a_model_dies(stack: LiveStack) -> None:
     assert getattr(caught.value, "status_code", 503) == 503
     wait_until_it_generates(stack)
     assert "tritonserver is not well: in ensemble" in stack.log.read_text()
+
+
+@pytest.mark.row(40, 41, 43)
+@pytest.mark.parametrize(
+    ("hanging", "complaint"),
+    [
+        ("tritonserver", r"tritonserver is not well: no answer for 1\d s"),
+        # Triton's Python backend looks after its processes itself: a generation fails before it is late.
+        ("preprocess", "tritonserver is not well: .*is not healthy"),
+        ("tensorrt_llm", "tritonserver is not well: (.*is not healthy|no answer)"),
+    ],
+)
+def test_what_hangs_is_killed_and_started_again(stack: LiveStack, hanging: str, complaint: str) -> None:
+    """SIGSTOP: its connections stay, and nothing answers on them."""
+    triton = child(stack.process.pid, "tritonserver")
+    hung = triton if hanging == "tritonserver" else child(triton, f"/{hanging}/1/")
+    frontend = child(stack.process.pid, "-m frontend")
+    said_before = len(stack.log.read_text())
+    with client(stack) as api:
+        stream = api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=400, stream=True)
+        next(stream)
+        os.kill(hung, signal.SIGSTOP)
+        if hanging == "preprocess":
+            # Nothing of a stream that has begun is left to do there.
+            stream.close()
+        else:
+            # At its own deadline, or when the frontend's probe hears that the process is not healthy.
+            assert code_of_the_error_at_the_end(stream) in ("timeout", "service_unavailable")
+        with pytest.raises(openai.InternalServerError) as refused:
+            api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=1, stream=True)
+        assert refused.value.status_code in (503, 504)
+    wait_until_it_generates(stack)
+    assert readiness(stack) == 200
+    assert not Path(f"/proc/{triton}").exists()
+    assert child(stack.process.pid, "-m frontend") == frontend
+    said = stack.log.read_text()[said_before:]
+    assert re.search(complaint, said), said
+    assert "starting tritonserver again in" in said
+    assert "tritonserver is up again" in said
 
 
 def test_the_frontend_dies(stack: LiveStack) -> None:

@@ -44,14 +44,14 @@ class World:
         self.processes.append(Process("server", command, os.environ, log=log))
         return self.processes[-1]
 
-    def _watch(self) -> Probe:
+    def _watch(self) -> list[Probe]:
         world = self
 
         class Said(Probe):
             def complaint(self) -> str | None:
                 return world.complaint
 
-        return Said(lambda: True, silence_s=60)
+        return [Probe(lambda: True, silence_s=60), Said(lambda: True, silence_s=60)]
 
 
 @pytest.fixture

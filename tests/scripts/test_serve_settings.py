@@ -37,6 +37,11 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (given.host, given.port, given.grpc_port, given.has_keys) == ("0.0.0.0", 9000, 9001, True)
 
 
+def test_silences() -> None:
+    given = serve_settings.read({"TRITON_SILENCE_S": "10", "GENERATION_SILENCE_S": "1e3"})
+    assert (given.triton_silence_s, given.generation_silence_s) == (10, 1000)
+
+
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
@@ -44,6 +49,10 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TRITON_GRPC_PORT": "0"}, "TRITON_GRPC_PORT=0"),
         ({"TRITON_METRICS_PORT": "x"}, "TRITON_METRICS_PORT=x"),
         ({"HOST": "0.0.0.0"}, "HOST"),
+        ({"TRITON_SILENCE_S": "9.9"}, "TRITON_SILENCE_S=9.9 is no number of seconds, 10 at least"),
+        ({"TRITON_SILENCE_S": "nan"}, "TRITON_SILENCE_S=nan"),
+        ({"GENERATION_SILENCE_S": "inf"}, "GENERATION_SILENCE_S=inf"),
+        ({"GENERATION_SILENCE_S": "5 minutes"}, "GENERATION_SILENCE_S=5 minutes"),
     ],
 )
 def test_a_bad_value_is_named(variables: dict[str, str], named: str) -> None:
