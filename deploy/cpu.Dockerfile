@@ -15,6 +15,6 @@ RUN make build-engines
 RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; t.command(Path('/'), 8001)" \
     && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000
-EXPOSE 8001
+EXPOSE 8001 8002
 ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]
-CMD ["--engine", "engines/smollm2-135m-instruct"]
+CMD ["--engine", "engines/smollm2-135m-instruct", "--metrics-port", "8002"]

@@ -15,5 +15,5 @@ COPY build build
 COPY model_repository model_repository
 # triton-server, the image's own user.
 USER 1000:1000
-EXPOSE 8001
+EXPOSE 8001 8002
 ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]

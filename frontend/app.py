@@ -72,7 +72,7 @@ def create_app(
     ):
         app.include_router(routes.router)
     app.include_router(version_routes())
-    app.include_router(metrics_routes(gate.ledger, triton))
+    app.include_router(metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses))
     app.include_router(health_routes(triton))
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
     app.state.sse_keep_alive_s = settings.sse_keep_alive_s

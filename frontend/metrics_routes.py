@@ -5,34 +5,52 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse
 
-from frontend.errors import EngineUnavailable
+from frontend.engine_load import EngineLoad, num_waiting_in_engines, read_load
+from frontend.errors import EngineUnavailable, NotFound
 from frontend.metric_layout import FAMILIES, Counter, Histogram
+from frontend.served_model import ServedModel
 from frontend.shared_ledger import SharedLedger
 from frontend.triton import Triton
+from frontend.triton_metrics import TritonMetrics, merged
 
-# vLLM has one for each of its engines; we have what stands behind the address.
+# vLLM counts for each of its engines; we for all that stand behind the address.
 _ENGINE = "0"
 _LABELS = ("model_name", "engine")
 
 
-def metrics_routes(ledger: SharedLedger, triton: Triton) -> APIRouter:
-    """As every path but the probes', it wants a key."""
+def metrics_routes(ledger: SharedLedger, triton: Triton, triton_metrics: Sequence[str]) -> APIRouter:
+    """As every path but the probes', they want a key; `triton_metrics`: where the servers have theirs."""
     router = APIRouter()
+    tritons = TritonMetrics(triton_metrics)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
-        labels = (await _model_name(triton), _ENGINE)
+        model = await _served_model(triton)
+        name = model.name if model else ""
+        labels = (name, _ENGINE)
+        texts = (await tritons.read()).values()
+        loads = [None if text is None else read_load(text) for text in texts]
         families = [
             *_counted(ledger.metrics.totals(), labels),
-            *_in_flight(ledger, labels),
+            *_in_flight(ledger.load(), loads, model, labels),
+            _kv_cache_usage(loads, name),
             *_usage(ledger.usage_by_key()),
             _endpoints(triton.health()),
         ]
         return exposition(families, request.headers.get("accept", ""))
+
+    @router.get("/metrics/triton", response_class=PlainTextResponse)
+    async def of_triton() -> Response:
+        if not tritons.are_known:
+            raise NotFound("TRITON_METRICS_ADDRESSES names no metrics of Triton's.", code="unknown_url")
+        texts = {address: text for address, text in (await tritons.read()).items() if text is not None}
+        if not texts:
+            raise EngineUnavailable("No Triton gives its metrics.")
+        return Response(merged(texts), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return router
 
@@ -53,12 +71,12 @@ class _Ready(Collector):
         return self._families
 
 
-async def _model_name(triton: Triton) -> str:
-    """Empty while no Triton works."""
+async def _served_model(triton: Triton) -> ServedModel | None:
+    """None while no Triton works."""
     try:
-        return (await triton.served_model()).name
+        return await triton.served_model()
     except EngineUnavailable:
-        return ""
+        return None
 
 
 def _counted(totals: Sequence[float], labels: Sequence[str]) -> Iterator[Metric]:
@@ -93,15 +111,33 @@ def _histogram(histogram: Histogram, values: Sequence[float], labels: Sequence[s
     return metric
 
 
-def _in_flight(ledger: SharedLedger, labels: Sequence[str]) -> Iterator[Metric]:
-    running, waiting = ledger.load()
+def _in_flight(
+    in_flight: tuple[int, int],
+    loads: Sequence[EngineLoad | None],
+    model: ServedModel | None,
+    labels: Sequence[str],
+) -> Iterator[Metric]:
+    """Where the engines tell, what waits in them is not running."""
+    running, waiting = in_flight
+    waiting_there = (num_waiting_in_engines(running, loads, model.max_num_seqs) if model else None) or 0
     for name, text, value in (
-        ("vllm:num_requests_running", "Generations in Triton.", running),
-        ("vllm:num_requests_waiting", "Generations in the frontend's line.", waiting),
+        ("vllm:num_requests_running", "Generations that the engine computes.", running - waiting_there),
+        ("vllm:num_requests_waiting", "Generations in a line.", waiting + waiting_there),
     ):
         gauge = GaugeMetricFamily(name, text, labels=_LABELS)
         gauge.add_metric(labels, value)
         yield gauge
+
+
+def _kv_cache_usage(loads: Sequence[EngineLoad | None], model: str) -> Metric:
+    """As vLLM, whose engines have a series each; the number is the place among the sorted addresses."""
+    metric = GaugeMetricFamily(
+        "vllm:kv_cache_usage_perc", "Share of the KV cache in use, from 0 to 1.", labels=_LABELS
+    )
+    for number, load in enumerate(loads):
+        if load is not None and load.kv_cache_usage is not None:
+            metric.add_metric((model, str(number)), load.kv_cache_usage)
+    return metric
 
 
 def _usage(usage: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:

@@ -22,10 +22,14 @@ _GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
 
 def is_target(text: str) -> bool:
     """Whether it is HOST:PORT or a target in gRPC's syntax."""
-    host_and_port = _HOST_AND_PORT.fullmatch(text)
-    if host_and_port is None:
+    if _HOST_AND_PORT.fullmatch(text) is None:
         return _GRPC_TARGET.fullmatch(text) is not None
-    return 0 < int(host_and_port["port"]) < 65536
+    return is_host_and_port(text)
+
+
+def is_host_and_port(text: str) -> bool:
+    host_and_port = _HOST_AND_PORT.fullmatch(text)
+    return host_and_port is not None and 0 < int(host_and_port["port"]) < 65536
 
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.api_key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
-from frontend.name_resolution import is_target
+from frontend.name_resolution import is_host_and_port, is_target
 
 
 class SettingsError(Exception):
@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=128)
     worker_silence_s: float = Field(default=20, gt=1)
     triton_grpc_addresses: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
+    triton_metrics_addresses: Annotated[tuple[str, ...], NoDecode] = ()
     triton_model: str = "ensemble"
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
@@ -52,7 +53,7 @@ class Settings(BaseSettings):
     log_prompts: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
-    @field_validator("api_keys", "triton_grpc_addresses", mode="before")
+    @field_validator("api_keys", "triton_grpc_addresses", "triton_metrics_addresses", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -70,6 +71,14 @@ class Settings(BaseSettings):
         if not targets:
             raise ValueError("there must be one address at least")
         return targets
+
+    @field_validator("triton_metrics_addresses")
+    @classmethod
+    def _require_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if not is_host_and_port(address):
+                raise ValueError(f"{address} is not HOST:PORT")
+        return addresses
 
     @field_validator("api_keys_file", "tls_cert_file", "tls_key_file")
     @classmethod

@@ -27,6 +27,8 @@ class ServeSettings:
     host: str
     port: int
     grpc_port: int
+    metrics_port: int
+    """Of Triton's own metrics."""
     has_keys: bool
     shutdown_grace_s: int
     has_tls: bool = False
@@ -34,8 +36,6 @@ class ServeSettings:
     """Seconds without an answer of every model after which tritonserver counts as hung."""
     generation_silence_s: float = GENERATION_SILENCE_S
     """Seconds in which no generation of one token came through, after which it counts as hung, too."""
-    metrics_port: int | None = None
-    """Of Triton's own metrics; None: they are off."""
 
     @property
     def reachable_host(self) -> str:
@@ -58,8 +58,6 @@ class ServeSettings:
             raise Failure(f"PORT and TRITON_GRPC_PORT are both {self.port}; they must differ")
         ports.require_free("PORT", self.host, self.port)
         ports.require_free("TRITON_GRPC_PORT", LOOPBACK, self.grpc_port)
-        if self.metrics_port is None:
-            return
         if self.metrics_port in (self.port, self.grpc_port):
             raise Failure(f"TRITON_METRICS_PORT={self.metrics_port} is another server's port")
         ports.require_free("TRITON_METRICS_PORT", LOOPBACK, self.metrics_port)
@@ -75,10 +73,13 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
     host = variables.get("HOST") or LOOPBACK
     port = ports.parse("PORT", variables.get("PORT") or "8000")
     grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
-    metrics_port = variables.get("TRITON_METRICS_PORT")
+    metrics_port = ports.parse(
+        "TRITON_METRICS_PORT", variables.get("TRITON_METRICS_PORT") or str(ports.free())
+    )
     os.environ["FRONTEND_HOST"] = host
     os.environ["FRONTEND_PORT"] = str(port)
     os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
+    os.environ["TRITON_METRICS_ADDRESSES"] = f"{LOOPBACK}:{metrics_port}"
     try:
         frontend = read_settings()
         frontend.read_keys()
@@ -88,12 +89,12 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
         host,
         port,
         grpc_port,
+        metrics_port,
         frontend.has_keys,
         frontend.shutdown_grace_s,
         frontend.has_tls,
         triton_silence_s=_silence(variables, "TRITON_SILENCE_S", TRITON_SILENCE_S),
         generation_silence_s=_silence(variables, "GENERATION_SILENCE_S", GENERATION_SILENCE_S),
-        metrics_port=ports.parse("TRITON_METRICS_PORT", metrics_port) if metrics_port else None,
     )
 
 

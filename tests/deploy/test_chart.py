@@ -93,7 +93,7 @@ def test_triton_is_reached_by_the_frontend_alone() -> None:
     (rule,) = one(objects, "NetworkPolicy", "demo-triton")["spec"]["ingress"]
     (peer,) = rule["from"]
     frontend = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert rule["ports"] == [{"port": 8001}]
+    assert rule["ports"] == [{"port": 8001}, {"port": 8002}]
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "frontend"
     assert peer["podSelector"]["matchLabels"].items() <= frontend.items()
     assert [
@@ -105,9 +105,9 @@ def test_no_policy_is_left_when_the_network_is_open() -> None:
     assert "NetworkPolicy" not in {item["kind"] for item in render(VALUES["open network"])}
 
 
-def addresses(values: dict[str, Any]) -> str:
+def addresses(values: dict[str, Any], kind: str = "GRPC") -> str:
     container = one(render(values), "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    return next(str(item["value"]) for item in container["env"] if item["name"].startswith("TRITON_GRPC"))
+    return next(str(item["value"]) for item in container["env"] if item["name"] == f"TRITON_{kind}_ADDRESSES")
 
 
 ADDRESSES = [
@@ -124,6 +124,18 @@ ADDRESSES = [
 @pytest.mark.parametrize(("values", "expected"), ADDRESSES)
 def test_the_frontend_finds_every_triton(values: str, expected: str) -> None:
     assert addresses(dict(VALUES[values])) == expected
+    assert addresses(dict(VALUES[values]), "METRICS") == expected.replace(":8001", ":8002")
+
+
+def test_triton_serves_its_metrics_where_the_frontend_looks(objects: list[dict[str, Any]]) -> None:
+    (container,) = (
+        container
+        for template in pod_templates(objects)
+        for container in template["spec"]["containers"]
+        if container["name"] == "triton" and "--engine" in container.get("args", ())
+    )
+    assert container["args"][-2:] == ["--metrics-port", "8002"]
+    assert {"name": "metrics", "containerPort": 8002} in container["ports"]
 
 
 def test_an_engine_over_two_nodes_is_one_group() -> None:

@@ -40,7 +40,10 @@ def main() -> int:
     try:
         with Supervisor() as supervisor:
             launch = embedded_launch(
-                folder / "model_repository", settings.grpc_port, without_keys(os.environ)
+                folder / "model_repository",
+                settings.grpc_port,
+                without_keys(os.environ),
+                metrics_port=settings.metrics_port,
             )
             start_tritonserver(supervisor, settings, launch, folder)
             start_frontend(supervisor, settings)

@@ -16,7 +16,7 @@ def curl_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize("has_keys", [False, True])
 def test_greeting_holds_url_model_and_a_command_that_a_shell_understands(has_keys: bool) -> None:
-    text = greeting(ServeSettings("127.0.0.1", 9000, 9001, has_keys, shutdown_grace_s=30), MODEL)
+    text = greeting(ServeSettings("127.0.0.1", 9000, 9001, 9002, has_keys, shutdown_grace_s=30), MODEL)
     curl = curl_of(text)
     assert MODEL in text.partition("curl")[0]
     assert "http://127.0.0.1:9000/v1" in text.partition("curl")[0]

@@ -1,3 +1,4 @@
+import os
 import socket
 from dataclasses import replace
 
@@ -11,16 +12,27 @@ from scripts.serve_settings import ServeSettings
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     # read() passes the addresses on by these; setting them here restores them after the test.
-    for name in ("API_KEYS", "API_KEYS_FILE", "FRONTEND_HOST", "FRONTEND_PORT", "TRITON_GRPC_ADDRESSES"):
+    for name in (
+        "API_KEYS",
+        "API_KEYS_FILE",
+        "FRONTEND_HOST",
+        "FRONTEND_PORT",
+        "TRITON_GRPC_ADDRESSES",
+        "TRITON_METRICS_ADDRESSES",
+    ):
         monkeypatch.setenv(name, "")
 
 
 def settings(host: str = "127.0.0.1", port: int = 8000, grpc_port: int = 8001) -> ServeSettings:
-    return ServeSettings(host, port, grpc_port, has_keys=False, shutdown_grace_s=30)
+    return ServeSettings(host, port, grpc_port, 8002, has_keys=False, shutdown_grace_s=30)
 
 
 def test_defaults() -> None:
-    assert serve_settings.read({}) == settings()
+    read = serve_settings.read({})
+    assert replace(read, metrics_port=8002) == settings()
+    # Any that is free: several servers of one machine do not meet.
+    assert read.metrics_port not in (read.port, read.grpc_port)
+    assert os.environ["TRITON_METRICS_ADDRESSES"] == f"127.0.0.1:{read.metrics_port}"
 
 
 def test_the_metrics_port_is_one_of_its_own() -> None:

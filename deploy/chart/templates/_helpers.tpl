@@ -24,18 +24,21 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
 {{/* Where the frontends find Triton: every pod by its stable name, or what the Service's name resolves to when their
-number changes by itself. LeaderWorkerSet makes a Service of its own name for all pods of its groups. */}}
+number changes by itself. LeaderWorkerSet makes a Service of its own name for all pods of its groups. The addresses take
+(list . port). */}}
 {{- define "triton-llama.service" -}}
 {{ include "triton-llama.triton" . }}{{ if .Values.triton.multiNode.enabled }}-leaders{{ end }}
 {{- end }}
 
 {{- define "triton-llama.addresses" -}}
-{{- $name := include "triton-llama.triton" . -}}
-{{- if .Values.triton.autoscaling.enabled -}}
-{{ include "triton-llama.service" . }}:8001
+{{- $root := index . 0 -}}
+{{- $port := index . 1 -}}
+{{- $name := include "triton-llama.triton" $root -}}
+{{- if $root.Values.triton.autoscaling.enabled -}}
+{{ include "triton-llama.service" $root }}:{{ $port }}
 {{- else -}}
-{{- range $index := until (int .Values.triton.replicas) -}}
-{{ if $index }},{{ end }}{{ $name }}-{{ $index }}.{{ $name }}:8001
+{{- range $index := until (int $root.Values.triton.replicas) -}}
+{{ if $index }},{{ end }}{{ $name }}-{{ $index }}.{{ $name }}:{{ $port }}
 {{- end -}}
 {{- end -}}
 {{- end }}
