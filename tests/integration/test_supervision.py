@@ -1,4 +1,4 @@
-"""What `make serve` does when its servers die or hang: a stack of its own, whose processes get the signals."""
+"""What `make serve` does when its servers die or hang: a stack of its own, whose processes get signals."""
 
 import os
 import re
