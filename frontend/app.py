@@ -71,12 +71,10 @@ def create_app(
         TokenizeRoutes(triton, admission),
     ):
         app.include_router(routes.router)
-    app.include_router(version_routes())
-    app.include_router(metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses))
-    app.include_router(health_routes(triton))
-    app.state.refuses_unknown_fields = settings.refuse_unknown_fields
-    app.state.sse_keep_alive_s = settings.sse_keep_alive_s
-    app.state.logs_prompts = settings.log_prompts
+    metrics = metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses)
+    for router in (version_routes(), metrics, health_routes(triton)):
+        app.include_router(router)
+    _set_state(app, settings)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(ClientDisconnected, _answer_nobody)
@@ -88,6 +86,13 @@ def create_app(
     app.add_middleware(RequestId)
     app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
     return app
+
+
+def _set_state(app: FastAPI, settings: Settings) -> None:
+    app.state.refuses_unknown_fields = settings.refuse_unknown_fields
+    app.state.sse_keep_alive_s = settings.sse_keep_alive_s
+    app.state.logs_prompts = settings.log_prompts
+    app.state.large_bodies = asyncio.Lock()
 
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:

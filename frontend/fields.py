@@ -2,12 +2,23 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 # Of a list with a million wrong elements the first is told: to list them all takes seconds.
 ListOf = Annotated[list[Item], Field(fail_fast=True)]
+
+
+def few_members(most: int) -> BeforeValidator:
+    """Counts an object's members before each of them is looked at: all that are wrong would be listed."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > most:
+            raise PydanticCustomError("too_long", f"must have {most} members at most")
+        return value
+
+    return BeforeValidator(check)
 
 
 class Frozen(BaseModel):

@@ -1,27 +1,10 @@
 """The messages of a chat, as a client sends them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError, from_json
+from pydantic import Field, model_validator
 
 from frontend.fields import Frozen, ListOf, Unsupported, field_error
-from frontend.json_depth import json_depth
-
-MAX_ARGUMENTS_DEPTH = 32
-
-
-def _check_arguments(text: str) -> str:
-    # Some clients write a call without arguments as an empty text.
-    try:
-        arguments = from_json(text or "{}", allow_inf_nan=False)
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise PydanticCustomError("arguments", "must be the text of a JSON object")
-    if json_depth(arguments) > MAX_ARGUMENTS_DEPTH:
-        raise PydanticCustomError("arguments", f"must not be nested deeper than {MAX_ARGUMENTS_DEPTH} levels")
-    return text
 
 
 class TextPart(Frozen):
@@ -31,7 +14,7 @@ class TextPart(Frozen):
 
 class FunctionCall(Frozen):
     name: str = Field(min_length=1)
-    arguments: Annotated[str, AfterValidator(_check_arguments)]
+    arguments: str
 
 
 class ToolCall(Frozen):

@@ -1,5 +1,6 @@
 """Bytes of a request's body -> a validated model, or an InvalidRequest that names the field."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,7 +10,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from frontend.errors import InvalidRequest, UnsupportedMediaType
-from frontend.json_size import require_modest_size
+from frontend.json_size import is_small, require_modest_size
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,20 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     if request.app.state.logs_prompts:
         logger.info("body: %s", (await request.body()).decode("utf-8", "replace"))
-    content = await request.body()
-    await require_modest_size(content)
-    body = parse_body(content, model)
+    body = await _validated(await request.body(), model, request.app.state.large_bodies)
     if body.model_extra:
         _handle_unknown(sorted(body.model_extra), request.app.state.refuses_unknown_fields)
+    return body
+
+
+async def _validated(content: bytes, model: type[Model], large_bodies: asyncio.Lock) -> Model:
+    if is_small(content):
+        return parse_body(content, model)
+    # One at a time, and what else waits for the event loop comes in between.
+    async with large_bodies:
+        await require_modest_size(content)
+        body = parse_body(content, model)
+        await asyncio.sleep(0)
     return body
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from frontend.fields import Frozen, ListOf, Unsupported, field_error
+from frontend.call_arguments import check_arguments
+from frontend.fields import Frozen, ListOf, Unsupported, few_members, field_error
 from frontend.messages import Message
 from frontend.tool_calls import PYTHON_TAG
 from frontend.tools import ToolFields
@@ -15,6 +16,7 @@ MAX_STOP_STRING_CHARS = 256
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
 
@@ -79,7 +81,7 @@ class GenerationParameters(Frozen):
     stop: StopString | ListOf[StopString] | None = None
     stop_token_ids: ListOf[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
     bad_words: ListOf[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
-    logit_bias: dict[TokenIdText, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+    logit_bias: Annotated[dict[TokenIdText, Bias], few_members(MAX_LISTED_TOKENS)] | None = Field(
         default=None, max_length=MAX_LISTED_TOKENS
     )
     include_stop_str_in_output: bool = False
@@ -188,6 +190,11 @@ class ChatRequest(GenerationParameters, ToolFields):
     @property
     def num_top_logprobs(self) -> int:
         return self.top_logprobs or 0
+
+    @model_validator(mode="after")
+    def _arguments_of_calls_are_objects(self) -> "ChatRequest":
+        check_arguments(self.messages)
+        return self
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> "ChatRequest":

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Tag
 
 from frontend.chat_translation import Words, chat_request, function_choice, function_tool
-from frontend.fields import Frozen, ListOf, Unsupported, told_apart_by
+from frontend.fields import Frozen, ListOf, Unsupported, few_members, told_apart_by
 from frontend.requests import (
     INT32_MAX,
     ChatRequest,
@@ -101,7 +101,7 @@ class ResponsesRequest(Frozen):
     stream: bool | None = None
     stream_options: ResponsesStreamOptions | None = None
 
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataValue], few_members(16), Field(max_length=16)] | None = None
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None

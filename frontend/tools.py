@@ -19,10 +19,10 @@ MAX_PARAMETERS_DEPTH = 28
 def _check_parameters(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type", "object") != "object":
         raise PydanticCustomError("parameters", "must be a JSON schema of the type object")
-    if json_depth(schema) > MAX_PARAMETERS_DEPTH:
-        raise PydanticCustomError("parameters", f"must not be deeper than {MAX_PARAMETERS_DEPTH} levels")
     if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_PARAMETERS_BYTES:
         raise PydanticCustomError("parameters", f"must not be larger than {MAX_PARAMETERS_BYTES} bytes")
+    if json_depth(schema) > MAX_PARAMETERS_DEPTH:
+        raise PydanticCustomError("parameters", f"must not be deeper than {MAX_PARAMETERS_DEPTH} levels")
     return schema
 
 
