@@ -22,6 +22,8 @@ from frontend.strict_http import StrictParser
 
 # What the kernel holds for a client that does not read; its own limit of 4 MB is much for thousands of them.
 SEND_BUFFER_BYTES = 128 * 1024
+# What a client must take within the send deadline, if so much waits: a byte now and then is not enough.
+MIN_TAKEN_BYTES = 64 * 1024
 # Until a refused client has read why: closing on data that is still coming would reset the connection.
 LINGER_S = 1.0
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -29,7 +31,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDeadlines:
-    """Seconds: for a whole request to come, and for a client to take what waits for it."""
+    """Seconds: for a whole request to come; for a client to take what waits for it, or MIN_TAKEN_BYTES."""
 
     receive_s: float
     send_s: float
@@ -91,7 +93,9 @@ class HttpConnection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._end_send_deadline()
+        # A few bytes may still wait, and nothing more is written that would pause it again.
+        if not self.transport.is_closing():
+            self._end_send_deadline()
 
     def _watch_receiving(self) -> None:
         """Runs the receive deadline from the beginning of a request to its end."""
@@ -120,10 +124,19 @@ class HttpConnection(H11Protocol):
 
     def _start_send_deadline(self) -> None:
         if self._send_timer is None:
-            self._send_timer = self.loop.call_later(self._deadlines.send_s, self._send_too_slow)
+            num_waiting = self.transport.get_write_buffer_size()
+            self._send_timer = self.loop.call_later(self._deadlines.send_s, self._check_taken, num_waiting)
+
+    def _check_taken(self, num_waited: int) -> None:
+        """`num_waited` bytes waited at the beginning of the deadline."""
+        self._send_timer = None
+        if num_waited - self.transport.get_write_buffer_size() >= MIN_TAKEN_BYTES:
+            self._start_send_deadline()
+        else:
+            self._send_too_slow()
 
     def _send_too_slow(self) -> None:
-        self.logger.warning("a client took nothing for %g s and was cut off", self._deadlines.send_s)
+        self.logger.warning("a client took too little in %g s and was cut off", self._deadlines.send_s)
         # A reset: the kernel drops what it holds instead of offering it for minutes.
         client = self.transport.get_extra_info("socket")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
