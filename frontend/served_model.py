@@ -36,6 +36,8 @@ class ServedModel:
     end_id: int
     stop_ids: frozenset[int]
     special_ids: frozenset[int]
+    vocab_size: int
+    """Ids from 0 to the last that has bytes."""
     input_types: Mapping[str, int]
     """Input of the ensemble or of preprocess -> its type in model_config_pb2.DataType."""
     output_datatypes: Mapping[str, str]
@@ -84,6 +86,7 @@ def served_model(
             end_id=int(parameters["end_id"]),
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
+            vocab_size=int(parameters["vocab_size"]),
             output_datatypes={tensor.name: datatype_name(tensor.data_type) for tensor in ensemble.output},
             input_types={
                 tensor.name: tensor.data_type

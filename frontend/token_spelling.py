@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from frontend.errors import EngineFailed
-
 # Asked for together: one call for each id of a vocabulary would cost more than the tokens themselves.
 BLOCK_IDS = 1024
 
@@ -18,11 +16,10 @@ class Postprocess(Protocol):
 class TokenSpelling:
     """Asks Triton only for ids that it has not seen: at most the vocabulary, 20 MB of Llama 3's."""
 
-    def __init__(self, triton: Postprocess) -> None:
+    def __init__(self, triton: Postprocess, vocab_size: int) -> None:
         self._triton = triton
+        self._vocab_size = vocab_size
         self._remembered: dict[int, bytes] = {}
-        self._short_blocks: set[int] = set()
-        """First ids of those that the vocabulary does not fill."""
         self._asking = asyncio.Lock()
         """So that streams which begin together ask once for what they all lack."""
 
@@ -37,18 +34,12 @@ class TokenSpelling:
             return [remembered[token_id] for token_id in ids]
 
     async def _learn(self, unknown: set[int]) -> None:
-        """Whole blocks; of the vocabulary's last one, which may be shorter, the ids that are needed."""
-        blocks = {token_id - token_id % BLOCK_IDS for token_id in unknown}
-        for first in sorted(blocks - self._short_blocks):
-            await self._ask_block(first)
-        if lacking := sorted(unknown - self._remembered.keys()):
-            await self._ask(lacking)
-
-    async def _ask_block(self, first: int) -> None:
-        try:
-            await self._ask(range(first, first + BLOCK_IDS))
-        except EngineFailed:
-            self._short_blocks.add(first)
+        """Whole blocks, of which the last one ends with the vocabulary; what lies beyond it is an error."""
+        beyond = {token_id for token_id in unknown if not 0 <= token_id < self._vocab_size}
+        for first in sorted({token_id - token_id % BLOCK_IDS for token_id in unknown - beyond}):
+            await self._ask(range(first, min(first + BLOCK_IDS, self._vocab_size)))
+        if beyond:
+            await self._ask(sorted(beyond))
 
     async def _ask(self, ids: Sequence[int]) -> None:
         self._remembered |= zip(ids, await self._triton.postprocess(ids), strict=True)

@@ -30,8 +30,7 @@ class Triton:
         self._deadlines = Deadlines(
             settings.first_token_timeout_s, settings.token_timeout_s, settings.request_timeout_s
         )
-        self._spelling = TokenSpelling(self)
-        self._spelled_model: ServedModel | None = None
+        self._spelling: tuple[ServedModel, TokenSpelling] | None = None
 
     def start(self) -> None:
         """Looks after the endpoints from now on."""
@@ -68,9 +67,9 @@ class Triton:
     async def spell(self, ids: Sequence[int]) -> list[bytes]:
         """As `postprocess`, for ids that come again and again; forgotten after Triton was away."""
         model = await self.served_model()
-        if model is not self._spelled_model:
-            self._spelling, self._spelled_model = TokenSpelling(self), model
-        return await self._spelling.spell(ids)
+        if self._spelling is None or self._spelling[0] is not model:
+            self._spelling = model, TokenSpelling(self, model.vocab_size)
+        return await self._spelling[1].spell(ids)
 
     async def infer(
         self, request: service_pb2.ModelInferRequest, conversation: bytes | None, is_streamed: bool

@@ -63,6 +63,7 @@ def test_other_engine_changes_the_parameters(tmp_path: Path) -> None:
     assert found["end_id"] == "128009"
     assert found["stop_ids"] == "128001,128008"
     assert found["special_ids"] == "128000-128255"
+    assert found["vocab_size"] == "128256"
     assert found["served_model_name"] == "Llama"
 
 

@@ -93,6 +93,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.configs = {path.parent.name: _config(path) for path in MODEL_REPOSITORY.glob("*/config.pbtxt")}
         # An engine that honours every input: which ones the embedded engine refuses may change.
         self.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = ""
+        # What tests name lies beyond it, for it gets its bytes one by one, when it is named.
+        self.configs["postprocess"].parameters["vocab_size"].string_value = str(FIRST_TOKEN_ID)
         self._stops: dict[str, asyncio.Event] = {}
         """Of the generations that run."""
 

@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from frontend.errors import EngineFailed
 from frontend.token_spelling import BLOCK_IDS, TokenSpelling
 
@@ -14,7 +16,7 @@ class CountingTriton:
     async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
         self.calls.append(list(ids))
         await asyncio.sleep(0)
-        if max(ids) >= NUM_IDS:
+        if max(ids) >= NUM_IDS or min(ids) < 0:
             raise EngineFailed("no such id")
         return [b"%d" % token_id for token_id in ids]
 
@@ -23,7 +25,7 @@ def test_a_block_is_asked_for_once_by_all_that_lack_it() -> None:
     triton = CountingTriton()
 
     async def run() -> list[list[bytes]]:
-        spelling = TokenSpelling(triton)
+        spelling = TokenSpelling(triton, NUM_IDS)
         together = await asyncio.gather(spelling.spell([3, 1, 3]), spelling.spell([5]))
         return [*together, await spelling.spell([1000, 0])]
 
@@ -31,23 +33,37 @@ def test_a_block_is_asked_for_once_by_all_that_lack_it() -> None:
     assert triton.calls == [list(range(BLOCK_IDS))]
 
 
-def test_of_the_last_block_single_ids_are_asked_for() -> None:
+def test_the_last_block_ends_with_the_vocabulary() -> None:
     triton = CountingTriton()
     first, last = BLOCK_IDS + 1, NUM_IDS - 1
 
     async def run() -> list[list[bytes]]:
-        spelling = TokenSpelling(triton)
-        return [await spelling.spell(ids) for ids in ([last, first], [first], [first + 1])]
+        spelling = TokenSpelling(triton, NUM_IDS)
+        return [await spelling.spell(ids) for ids in ([last, first], [first + 1])]
 
-    assert asyncio.run(run()) == [[b"%d" % last, b"%d" % first], [b"%d" % first], [b"%d" % (first + 1)]]
-    assert triton.calls == [list(range(BLOCK_IDS, 2 * BLOCK_IDS)), [first, last], [first + 1]]
+    assert asyncio.run(run()) == [[b"%d" % last, b"%d" % first], [b"%d" % (first + 1)]]
+    assert triton.calls == [list(range(BLOCK_IDS, NUM_IDS))]
+
+
+@pytest.mark.parametrize("token_id", [NUM_IDS, -1])
+def test_an_id_beyond_the_vocabulary_is_postprocess_to_refuse(token_id: int) -> None:
+    triton = CountingTriton()
+
+    async def run() -> None:
+        spelling = TokenSpelling(triton, NUM_IDS)
+        with pytest.raises(EngineFailed):
+            await spelling.spell([1, token_id])
+        assert await spelling.spell([1]) == [b"1"]
+
+    asyncio.run(run())
+    assert triton.calls == [list(range(BLOCK_IDS)), [token_id]]
 
 
 def test_no_ids_ask_nothing() -> None:
     triton = CountingTriton()
 
     async def run() -> list[bytes]:
-        return await TokenSpelling(triton).spell([])
+        return await TokenSpelling(triton, NUM_IDS).spell([])
 
     assert asyncio.run(run()) == []
     assert triton.calls == []

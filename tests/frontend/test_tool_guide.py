@@ -49,6 +49,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         end_id=2,
         stop_ids=frozenset(),
         special_ids=frozenset(),
+        vocab_size=8,
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
         tokens_per_block=None,
         output_datatypes={},

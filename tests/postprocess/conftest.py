@@ -9,7 +9,8 @@ from token_bytes import TokenBytes
 
 @pytest.fixture(scope="session")
 def llama_bytes(llama_models_folder: Path) -> TokenBytes:
-    return load_token_bytes({"engine_dir": "llama", "special_ids": "128000-128255"}, llama_models_folder)
+    parameters = {"engine_dir": "llama", "special_ids": "128000-128255", "vocab_size": "128256"}
+    return load_token_bytes(parameters, llama_models_folder)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from tests.preprocess.tiny_tokenizer import write_tiny_engine
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     write_tiny_engine(tmp_path / "engine")
-    return load_model(monkeypatch, "postprocess", tmp_path, engine_dir="engine", special_ids="0-2")
+    parameters = {"engine_dir": "engine", "special_ids": "0-2", "vocab_size": "266"}
+    return load_model(monkeypatch, "postprocess", tmp_path, **parameters)
 
 
 def request(*ids: int) -> Request:

@@ -6,6 +6,8 @@ from postprocess_settings import load_token_bytes, read_ranges
 
 from tests.preprocess.tiny_tokenizer import write_tiny_engine
 
+PARAMETERS = {"engine_dir": "tiny", "special_ids": "0-2", "vocab_size": "266"}
+
 
 @pytest.mark.parametrize(
     ("text", "ids"),
@@ -27,18 +29,20 @@ def test_a_wrong_range_is_refused(text: str) -> None:
         ({"engine_dir": "elsewhere"}, r"elsewhere.*is missing: run `make build-engines`"),
         ({"special_ids": "0-1"}, "special_ids does not fit .*: they differ at id 2"),
         ({"special_ids": "0-3"}, "they differ at id 3"),
+        ({"vocab_size": "1000"}, "vocab_size does not fit .*: '1000' is not 266"),
+        ({"vocab_size": "many"}, "vocab_size does not fit .*: 'many' is not"),
     ],
 )
 def test_a_wrong_parameter_stops_the_load(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     write_tiny_engine(tmp_path / "tiny")
     with pytest.raises(ValueError, match=message):
-        load_token_bytes({"engine_dir": "tiny", "special_ids": "0-2"} | changes, tmp_path)
+        load_token_bytes(PARAMETERS | changes, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["engine_dir", "special_ids"])
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_a_missing_parameter_stops_the_load(tmp_path: Path, name: str) -> None:
     write_tiny_engine(tmp_path / "tiny")
-    parameters = {"engine_dir": "tiny", "special_ids": "0-2"}
+    parameters = dict(PARAMETERS)
     del parameters[name]
     with pytest.raises(ValueError, match=f"The parameter {name} of postprocess is missing"):
         load_token_bytes(parameters, tmp_path)

@@ -11,6 +11,10 @@ def load_token_bytes(parameters: Mapping[str, str], models_folder: Path) -> Toke
     """Raises ValueError with a sentence that names the parameter."""
     path = (models_folder / _required(parameters, "engine_dir")).resolve() / "tokenizer" / "tokenizer.json"
     tokens = read_token_bytes(path)
+    vocab_size = _required(parameters, "vocab_size")
+    num_ids = len(tokens.pieces)
+    if vocab_size != str(num_ids):
+        raise ValueError(f"The parameter vocab_size does not fit {path}: {vocab_size!r} is not {num_ids}.")
     stated = read_ranges(_required(parameters, "special_ids"))
     if stated != tokens.special_ids:
         wrong = min(stated ^ tokens.special_ids)
