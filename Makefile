@@ -44,7 +44,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py))
 
-.PHONY: help setup serve build-engines plan test check format perf bench bench-metrics soak keys docs lock clean
+.PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -92,11 +92,8 @@ format: setup ## Format the code and apply the linter's fixes
 perf: setup ## Measure the running server with perf_analyzer at CONCURRENCY
 	@exec $(VENV_PYTHON) -m scripts.perf
 
-bench: setup ## Measure PARTS=engine,prompts,cost,delay,streams (all), or PEERS=1 other servers; writes results/
+bench: setup ## Measure PARTS=cost,delay,... (all but peers; docs/performance.md), or PEERS=1 other servers; writes results/
 	@exec $(VENV_PYTHON) -m scripts.bench
-
-bench-metrics: setup ## Measure what /metrics costs a streamed token
-	@exec $(VENV_PYTHON) -m scripts.bench_metrics
 
 keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/keys.md)
 	@exec $(VENV_PYTHON) -m scripts.keys $(ARGS)

@@ -13,12 +13,14 @@ from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
 from scripts.bench.process_cpu import STACK_KINDS
 from scripts.bench.prompts import PromptCost, measure_prompts
+from scripts.bench.recording import RecordingCost, measure_recording
 from scripts.bench.token_cost import Cost, measure_costs
+from scripts.bench.workers import WorkersRow, measure_workers
 from scripts.failure import Failure, run
 from scripts.paths import RESULTS
 from scripts.stop_request import Stopped
 
-Row: TypeAlias = "Comparison | Cost | PromptCost | Steadiness | Summary"
+Row: TypeAlias = "Comparison | Cost | PromptCost | RecordingCost | Steadiness | Summary | WorkersRow"
 
 
 def main() -> int:
@@ -87,6 +89,16 @@ def _peer_line(row: Summary) -> str:
     return f"{row.prompts:7}  {row.concurrency:7}  {row.server:13}{rates:26}{row.ttft_ms:8.0f}"
 
 
+def _workers_line(row: WorkersRow) -> str:
+    rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
+    costs = f"{row.frontend:10.0f}{row.tritonserver:14.0f}{row.engine:8.0f}{row.client:8.0f}"
+    return f"{row.num_workers:7}{row.num_cores:7}  {rates:27}{row.gain:5.2f}{costs}"
+
+
+def _recording_line(row: RecordingCost) -> str:
+    return f"{row.median:6.2f}  {row.least:5.2f}  {row.most:5.2f}"
+
+
 _COST_HEADING = (
     "CPU microseconds per token, flat out, of all but the engine\n"
     "concurrent   answers   total  spread" + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
@@ -97,6 +109,11 @@ _PACED_HEADING = (
 )
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
 _PROMPT_HEADING = "Time to the first token\nturn   prompt tokens   cached   TTFT ms   new tok/s"
+_WORKERS_HEADING = (
+    "Frontend processes, flat out; CPU microseconds per token\n"
+    "workers  cores  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
+)
+_RECORDING_HEADING = "Microseconds to record a token for /metrics\nmedian  least   most"
 _PEER_HEADING = (
     "The same load on other servers, medians of the rounds\n"
     "prompts  at once  server         tokens/s (least - most)   TTFT ms"
@@ -109,6 +126,8 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "cost": (_COST_HEADING, measure_costs, _cost_line),
     "delay": (_PACED_HEADING, _half_load, _steadiness_line),
     "streams": (_PACED_HEADING, _full_load, _steadiness_line),
+    "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
+    "metrics": (_RECORDING_HEADING, measure_recording, _recording_line),
     "peers": (_PEER_HEADING, measure_peers, _peer_line),
 }
 

@@ -28,10 +28,8 @@ class PromptCost:
     prompt_tokens: int
     cached_tokens: int
     ttft_ms: float
-
-    @property
-    def tokens_per_s(self) -> float:
-        return 1e3 * (self.prompt_tokens - self.cached_tokens) / self.ttft_ms
+    tokens_per_s: float
+    """Of the prompt, those that were not in the KV cache."""
 
 
 def measure_prompts() -> Iterator[PromptCost]:
@@ -51,7 +49,7 @@ def _by_length(client: httpx.Client, model: str, seed: int) -> list[PromptCost]:
     costs = []
     for length in LENGTHS:
         seconds, _, usage = _first_token(client, "/v1/completions", _completion(model, length, seed))
-        costs.append(PromptCost(0, usage["prompt_tokens"], _cached(usage), 1e3 * seconds))
+        costs.append(_cost(0, usage, seconds))
     return costs
 
 
@@ -66,8 +64,10 @@ def _median_of(costs: Sequence[PromptCost]) -> PromptCost:
     return min(costs, key=lambda cost: abs(cost.ttft_ms - ttft_ms))
 
 
-def _cached(usage: dict[str, Any]) -> int:
-    return (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+def _cost(turn: int, usage: dict[str, Any], seconds: float) -> PromptCost:
+    num_tokens = usage["prompt_tokens"]
+    num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return PromptCost(turn, num_tokens, num_cached, 1e3 * seconds, (num_tokens - num_cached) / seconds)
 
 
 def _completion(model: str, length: int, seed: int) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _conversation(client: httpx.Client, model: str, seed: int) -> list[PromptCos
         messages.append({"role": "user", "content": question})
         body = {"model": model, "messages": messages, "max_tokens": NUM_ANSWER_TOKENS, "temperature": 0}
         seconds, answer, usage = _first_token(client, "/v1/chat/completions", body)
-        turns.append(PromptCost(len(turns) + 1, usage["prompt_tokens"], _cached(usage), 1e3 * seconds))
+        turns.append(_cost(len(turns) + 1, usage, seconds))
         messages.append({"role": "assistant", "content": answer})
     return turns
 
