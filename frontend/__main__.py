@@ -1,5 +1,6 @@
 """`python -m frontend`: settings -> workers, if there are several -> application -> uvicorn."""
 
+import signal
 import sys
 
 import uvicorn
@@ -16,6 +17,8 @@ from frontend.workers import Workers, listening_socket
 
 
 def main() -> None:
+    # By default it would end a process that has no state to report yet.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         settings = read_settings()
         settings.read_keys()

@@ -31,7 +31,7 @@ def state_reported(ledger: SharedLedger) -> Iterator[None]:
 
 
 def _report(ledger: SharedLedger) -> None:
-    logger.warning("state %s", json.dumps(_state(ledger)))
+    logger.warning("state of worker %d: %s", ledger.worker, json.dumps(_state(ledger)))
 
 
 def _state(ledger: SharedLedger) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from scripts import engine, ports
+from scripts import engine, ports, serve_settings
 from scripts.failure import Failure, run
 from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import LOGS
@@ -26,6 +26,7 @@ from scripts.supervisor import Supervisor
 
 LOG = LOGS / "soak.log"
 COUNT_FILE = LOGS / "soak-sequences"
+DEFAULT_WORKERS = "2"
 MAX_TOKENS = 100
 KILL_EVERY_S = 45.0
 STOP_S = 60
@@ -43,7 +44,16 @@ def main() -> int:
     """0 when every promise was kept."""
     minutes = _minutes(os.environ.get("MINUTES") or "10")
     port, grpc_port, key = ports.free(), ports.free(), secrets.token_hex()
-    variables = {"PORT": str(port), "TRITON_GRPC_PORT": str(grpc_port), "API_KEYS": key, "HOST": "127.0.0.1"}
+    workers = os.environ.get("WORKERS") or DEFAULT_WORKERS
+    variables = {
+        "WORKERS": workers,
+        "PORT": str(port),
+        "TRITON_GRPC_PORT": str(grpc_port),
+        "API_KEYS": key,
+        "HOST": "127.0.0.1",
+    }
+    # A bad value is told before anything is started.
+    serve_settings.read({**os.environ, **STACK, **variables})
     with Supervisor() as supervisor:
         serve = Process(
             "serve",
@@ -55,14 +65,17 @@ def main() -> int:
         supervisor.add(serve)
         url = f"http://127.0.0.1:{port}"
         supervisor.wait_until(lambda: frontend_answers(url, "/health/ready"), "starting a stack")
-        print(f"soaking it for {minutes:g} minutes with {NUM_CLIENTS} clients; its log is {LOG}", flush=True)
-        outcome, soak = asyncio.run(_soak(url, grpc_port, key, serve.pid, 60 * minutes))
+        print(f"soaking {workers} workers for {minutes:g} minutes with {NUM_CLIENTS} clients", flush=True)
+        print(f"their log is {LOG}", flush=True)
+        outcome, soak = asyncio.run(_soak(url, grpc_port, key, serve.pid, int(workers), 60 * minutes))
     return _report(outcome, soak)
 
 
-async def _soak(url: str, grpc_port: int, key: str, serve: int, duration_s: float) -> tuple[Outcome, Soak]:
+async def _soak(
+    url: str, grpc_port: int, key: str, serve: int, num_workers: int, duration_s: float
+) -> tuple[Outcome, Soak]:
     address = f"127.0.0.1:{grpc_port}"
-    frontend = FrontendCounters(lambda: children(serve, "frontend")[0], LOG)
+    frontend = FrontendCounters(lambda: children(serve, "frontend")[0], num_workers, LOG)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     headers = {"Authorization": f"Bearer {key}"}
 

@@ -10,42 +10,65 @@ from pathlib import Path
 from typing import TypeAlias
 
 from scripts.failure import Failure
+from scripts.soak.process_tree import children
 
 Counts: TypeAlias = Mapping[str, int]
 
+WORKERS = "workers"
+ENDED = "workers that ended"
 MEMORY = "memory in MiB"
 SEQUENCES = "sequences in the engine"
 IN_FLIGHT = ("running", "waiting", "calls", SEQUENCES)
-# Python's allocator keeps what a burst needed; a leak of 2 KiB a request is more than this after 10,000.
+# Of a worker: the allocator keeps what a burst needed; a leak of 2 KiB a request is more after 10,000.
 MAX_GROWTH_MIB = 20
-STATE = re.compile(r"\bstate (\{.*\})")
-REPORT_TIMEOUT_S = 10
+STATE = re.compile(r"\bstate of worker (\d+): (\{.*\})")
+REPORT_TIMEOUT_S = 30
+ASK_AGAIN_S = 2
 
 
 class FrontendCounters:
-    """Of the frontend process `pid()`, which writes to the log."""
+    """Sums over the workers of the frontend `pid()`, which write to the log, and that process itself."""
 
-    def __init__(self, pid: Callable[[], int], log: Path) -> None:
+    def __init__(self, pid: Callable[[], int], num_workers: int, log: Path) -> None:
         self._pid = pid
+        self._num_workers = num_workers
         self._log = log
+        self._first_pids: set[int] = set()
 
-    def read(self) -> Counts:
-        pid = self._pid()
-        return {**self._reported(pid), "descriptors": _num_descriptors(pid), MEMORY: _rss_mib(pid)}
+    def read(self, timeout_s: float = REPORT_TIMEOUT_S) -> Counts:
+        """Raises Failure when a worker does not report its state."""
+        reports = self._reported(self._pid(), timeout_s)
+        pids = {self._pid(), *children(self._pid(), "frontend")}
+        self._first_pids = self._first_pids or pids
+        return {
+            WORKERS: len(reports),
+            ENDED: len(self._first_pids - pids),
+            **{name: sum(report[name] for report in reports) for name in reports[0]},
+            "descriptors": sum(map(_num_descriptors, pids)),
+            MEMORY: sum(map(_rss_mib, pids)),
+        }
 
-    def _reported(self, pid: int) -> Counts:
-        """The state that the frontend puts into its log when it is asked by a signal."""
+    def _reported(self, pid: int, timeout_s: float) -> list[Counts]:
+        """The states that the workers put into their log when they are asked by a signal."""
         offset = self._log.stat().st_size
-        os.kill(pid, signal.SIGUSR1)
-        deadline = time.monotonic() + REPORT_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
+        reports: dict[str, Counts] = {}
         while time.monotonic() < deadline:
-            with self._log.open("rb") as log:
-                log.seek(offset)
-                if found := STATE.search(log.read().decode(errors="replace")):
-                    state: Counts = json.loads(found[1])
-                    return state
-            time.sleep(0.05)
-        raise Failure("the frontend did not report its state")
+            # Passed on to the workers there are; one that has just begun does not listen yet.
+            os.kill(pid, signal.SIGUSR1)
+            ask_again = time.monotonic() + ASK_AGAIN_S
+            while time.monotonic() < ask_again:
+                reports = self._reports_behind(offset)
+                if len(reports) == self._num_workers:
+                    return list(reports.values())
+                time.sleep(0.05)
+        raise Failure(f"{len(reports)} of {self._num_workers} workers reported their state")
+
+    def _reports_behind(self, offset: int) -> dict[str, Counts]:
+        with self._log.open("rb") as log:
+            log.seek(offset)
+            found = STATE.findall(log.read().decode(errors="replace"))
+        return {worker: json.loads(state) for worker, state in found}
 
 
 def engine_sequences(count_file: Path) -> Counts:
@@ -55,10 +78,11 @@ def engine_sequences(count_file: Path) -> Counts:
 
 def leaks(before: Counts, after: Counts) -> list[str]:
     """A sentence for each count that is above where it was."""
+    allowed = {MEMORY: MAX_GROWTH_MIB * before[WORKERS]}
     return [
         f"{name}: {before[name]} before, {after[name]} after"
         for name in before
-        if after[name] - before[name] > (MAX_GROWTH_MIB if name == MEMORY else 0)
+        if after[name] - before[name] > allowed.get(name, 0)
     ]
 
 

@@ -4,25 +4,36 @@ import asyncio
 import itertools
 import os
 import sys
+import time
 from typing import Any
 
 from frontend import __main__ as frontend
 from frontend.event_stream import EventStream
 from frontend.gate import Slots
 from frontend.request_id import RequestId
+from scripts.soak.counters import MAX_GROWTH_MIB
 
 EVERY = 5
 held: list[Any] = []
 occasions = itertools.count(1)
+ends = itertools.count(1)
 
 
 def is_due() -> bool:
     return next(occasions) % EVERY == 0
 
 
-def memory() -> None:
-    # Much at a time, for a slow machine sees few requests.
-    held.append(b"x" * (6 * 2**20))
+def leak_memory() -> None:
+    """By the clock, more at once than is allowed in all, for a slow machine sees few requests."""
+    answer, held_until = RequestId.__call__, [0.0]
+
+    async def leaking(*arguments: Any) -> None:
+        if time.monotonic() > held_until[0]:
+            held_until[0] = time.monotonic() + 1
+            held.append(b"x" * (5 * MAX_GROWTH_MIB // 2 * 2**20))
+        await answer(*arguments)
+
+    RequestId.__call__ = leaking  # type: ignore[method-assign]
 
 
 def tasks() -> None:
@@ -31,6 +42,12 @@ def tasks() -> None:
 
 def descriptors() -> None:
     held.append(os.open(os.devnull, os.O_RDONLY))
+
+
+def end() -> None:
+    # Not among the first, so that there is somebody to be missed.
+    if next(ends) > 10:
+        os._exit(1)
 
 
 def leak_at_requests(leak: Any) -> None:
@@ -67,10 +84,11 @@ def change_frames(times: int, marked: bytes) -> None:
 
 SABOTAGES = {
     "nothing": lambda: None,
-    "memory": lambda: leak_at_requests(memory),
+    "memory": leak_memory,
     "tasks": lambda: leak_at_requests(tasks),
     "descriptors": lambda: leak_at_requests(descriptors),
     "running": keep_slots,
+    "ended": lambda: leak_at_requests(end),
     "lost": lambda: change_frames(0, b'"text":'),
     "doubled": lambda: change_frames(2, b'"text":'),
     "silent": lambda: change_frames(0, b"[DONE]"),
