@@ -31,12 +31,19 @@ class TextBlock(Frozen):
 Text = str | ListOf[TextBlock]
 
 
+class DirectCaller(Frozen):
+    """The model itself, as opposed to code that it wrote."""
+
+    type: Literal["direct"]
+
+
 class ToolUseBlock(Frozen):
     type: Literal["tool_use"]
     id: str = Field(min_length=1)
     name: str = Field(min_length=1)
     input: dict[str, Any]
     cache_control: CacheControl | None = None
+    caller: DirectCaller | None = None
 
 
 class ToolResultBlock(Frozen):

@@ -31,6 +31,7 @@ class Message(Frozen):
     tool_call_id: str | None = None
     refusal: str | None = None
 
+    audio: Unsupported = None
     function_call: Unsupported = None
 
     @model_validator(mode="after")

@@ -1,16 +1,20 @@
 """Items of the Responses API's input -> chat messages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
 from frontend.chat_translation import Words, chat_content, function_call
-from frontend.fields import Frozen, ListOf, told_apart_by
+from frontend.fields import Frozen, ListOf, Unsupported, told_apart_by
 
 
 class TextPart(Frozen):
     type: Literal["input_text", "output_text"]
     text: str
+    # As they came with the answer; they say nothing to the model.
+    logprobs: ListOf[dict[str, Any]] | None = None
+
+    annotations: Unsupported = None
 
 
 class RefusalPart(Frozen):
@@ -27,20 +31,31 @@ Part = Annotated[
 Content = str | Annotated[ListOf[Part], Field(min_length=1)]
 
 
-class InputMessage(Frozen):
+class _Item(Frozen):
+    """What an item of an answer has that comes back as input; it says nothing to the model."""
+
+    id: str | None = None
+    status: Literal["in_progress", "completed", "incomplete"] | None = None
+
+
+class InputMessage(_Item):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
+    phase: Unsupported = None
 
-class InputFunctionCall(Frozen):
+
+class InputFunctionCall(_Item):
     type: Literal["function_call"]
     call_id: str = Field(min_length=1)
     name: str = Field(min_length=1)
     arguments: str
 
+    namespace: Unsupported = None
 
-class InputFunctionCallOutput(Frozen):
+
+class InputFunctionCallOutput(_Item):
     type: Literal["function_call_output"]
     call_id: str = Field(min_length=1)
     output: Content

@@ -124,6 +124,10 @@ BAD_BODIES = [
     (turn("assistant", {**CALL, "input": "{}"}), "messages[0].content[0].input"),
     (turn("user", {"type": "tool_result"}), "messages[0].content[0].tool_use_id"),
     (
+        turn("assistant", {**CALL, "caller": {"type": "code_execution_20250825", "tool_id": "c"}}),
+        "messages[0].content[0].caller.type",
+    ),
+    (
         turn("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image"}]}),
         "messages[0].content[0].content[0].type",
     ),

@@ -38,7 +38,17 @@ BAD_BODIES = [
     (item(role="user", content=[]), "input[0].content"),
     (item(role="user", content=[{"type": "input_image", "image_url": "x"}]), "input[0].content[0].type"),
     (item(role="user", content=[{"type": "input_text"}]), "input[0].content[0].text"),
+    (item(role="user", content="x", phase="commentary"), "input[0].phase"),
+    (item(role="user", content="x", status="queued"), "input[0].status"),
+    (
+        item(role="assistant", content=[{"type": "output_text", "text": "x", "annotations": [{"a": 1}]}]),
+        "input[0].content[0].annotations",
+    ),
     (item(type="function_call", name="f", arguments="{}"), "input[0].call_id"),
+    (
+        item(type="function_call", call_id="c", name="f", arguments="{}", namespace="n"),
+        "input[0].namespace",
+    ),
     (item(type="function_call", call_id="c", name="f", arguments={}), "input[0].arguments"),
     (item(type="function_call", call_id="c", name="f", arguments="[]"), "input"),
     (item(type="function_call_output", call_id="c"), "input[0].output"),

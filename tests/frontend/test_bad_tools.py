@@ -118,6 +118,7 @@ def test_bad_call_in_the_history(http: httpx.Client, function: dict, param: str)
             "messages[1].function_call",
         ),
         ({"role": "function", "name": "f", "content": "x"}, "messages[1].role"),
+        ({"role": "assistant", "audio": {"id": "a"}}, "messages[1].audio"),
     ],
 )
 def test_bad_message(http: httpx.Client, message: dict, param: str) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2 as httpx
 import pytest
@@ -14,7 +14,8 @@ from frontend.requests import ChatRequest, CompletionRequest, StreamOptions
 from frontend.responses_request import ResponsesRequest
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import MODEL
-from tests.frontend.vendor_schemas import errors, properties
+from tests.frontend.unknown_fields import unknown_fields
+from tests.frontend.vendor_schemas import errors
 
 REQUESTS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("openai", "CreateChatCompletionRequest"): ChatRequest,
@@ -78,10 +79,25 @@ def parts(answer: httpx.Response) -> Iterator[Any]:
 
 @pytest.mark.parametrize(("vendor", "name"), REQUESTS)
 def test_every_property_of_a_request_is_known(vendor: str, name: str) -> None:
-    """Honoured or refused by name: docs/api.md tells which, from the same models."""
-    fields = REQUESTS[vendor, name].model_fields
-    known = {field.alias or own_name for own_name, field in fields.items()}
-    assert set(properties(vendor, name)) - known == set()
+    """Honoured or refused by name, and so are those within them: docs/api.md tells which of the first."""
+    assert unknown_fields(vendor, name, REQUESTS[vendor, name]) == set()
+
+
+def test_a_property_that_is_not_known_is_found_however_deep() -> None:
+    class Part(BaseModel):
+        type: Literal["text"]
+
+    class Message(BaseModel):
+        role: Literal["user"]
+        content: str | list[Part]
+
+    class Request(BaseModel):
+        messages: list[Message]
+
+    unknown = unknown_fields("openai", "CreateChatCompletionRequest", Request)
+    assert {"model", "messages.name", "messages.content.text"} <= unknown
+    # Of other messages than those of users nothing is known, but they are refused.
+    assert "messages.tool_calls" not in unknown
 
 
 @pytest.mark.parametrize(("path", "body", "script"), ASKED)

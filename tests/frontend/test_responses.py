@@ -321,6 +321,15 @@ def test_log_probs_come_with_their_text(
     assert ["".join(token.token for token in piece.logprobs) for piece in pieces] == ["Hel", "lo w"]
 
 
+def test_an_answer_with_log_probs_may_come_back(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(Script(HELLO))
+    turns: list = [{"role": "user", "content": "hi"}]
+    turns += client.responses.create(model=MODEL, input=turns, top_logprobs=2).output
+    fake.reset(Script(HELLO))
+    client.responses.create(model=MODEL, input=[*turns, {"role": "user", "content": "And?"}])
+    assert [message["content"] for message in messages(fake)] == ["hi", "Hello world", "And?"]
+
+
 def test_no_log_probs_unless_asked_for(client: openai.OpenAI, fake: FakeTriton) -> None:
     fake.reset(Script([tokens("Hel")]))
     assert client.responses.create(model=MODEL, input="x").output[0].content[0].logprobs == []

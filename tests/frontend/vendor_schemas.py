@@ -33,6 +33,23 @@ def properties(vendor: str, name: str) -> dict[str, Schema]:
     return dict(_properties(vendor, {"$ref": f"#/components/schemas/{name}"}))
 
 
+def objects(vendor: str, schema: Schema) -> Iterator[dict[str, Schema]]:
+    """Properties of each object that the schema allows, in lists too."""
+    schema = _resolved(vendor, schema)
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from objects(vendor, choice)
+    if "items" in schema:
+        yield from objects(vendor, schema["items"])
+    if found := dict(_properties(vendor, schema)):
+        yield found
+
+
+def values(vendor: str, schema: Schema) -> set[object]:
+    """The only ones that the schema allows, if it names them."""
+    schema = _resolved(vendor, schema)
+    return {*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())}
+
+
 def errors(vendor: str, name: str, value: object) -> list[tuple[str, str]]:
     """Where the value breaks the schema and how; indices of lists are told as *."""
     return [
@@ -42,11 +59,16 @@ def errors(vendor: str, name: str, value: object) -> list[tuple[str, str]]:
 
 
 def _properties(vendor: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    if "$ref" in schema:
-        schema = description(vendor)["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    schema = _resolved(vendor, schema)
     yield from schema.get("properties", {}).items()
     for part in schema.get("allOf", []):
         yield from _properties(vendor, part)
+
+
+def _resolved(vendor: str, schema: Schema) -> Schema:
+    while "$ref" in schema:
+        schema = description(vendor)["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
 
 
 def _with_nulls(schema: Any) -> Any:
