@@ -109,6 +109,10 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
+	for peer in llama-cpp transformers vllm; do \
+	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
+	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
+	        --no-emit-package torchvision -o scripts/bench/peers/locks/$$peer.txt || exit 1; done
 	$(VENV_PYTHON) -m uv pip compile --quiet deploy/frontend.in -c scripts/requirements.txt -o deploy/frontend.txt
 
 clean: ## Remove everything make has made, except engines/

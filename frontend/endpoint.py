@@ -14,7 +14,7 @@ from frontend.errors import ApiError, DeadlineExceeded, EngineOverloaded, Engine
 from frontend.generation_stream import GenerationStream
 from frontend.served_model import ServedModel, ensemble_steps, served_model
 from frontend.stop_request import send_stop, stop_until_ended
-from frontend.tensors import TensorValue, add_input, read_byte_strings, read_ids, read_outputs
+from frontend.tensors import INT32, TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 from frontend.triton_errors import engine_error
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_INT32 = model_config_pb2.DataType.TYPE_INT32
 
 
 Admit: TypeAlias = Callable[[ServedModel], ServedModel]
@@ -215,7 +214,7 @@ class Endpoint:
 
 def _postprocess_request(ids: Sequence[int]) -> service_pb2.ModelInferRequest:
     request = service_pb2.ModelInferRequest(model_name=POSTPROCESS_MODEL)
-    add_input(request, "output_ids", ids, _INT32, rank=3)
-    add_input(request, "sequence_length", len(ids), _INT32)
+    add_input(request, "output_ids", ids, INT32, rank=3)
+    add_input(request, "sequence_length", len(ids), INT32)
     request.outputs.add(name="output_bytes")
     return request

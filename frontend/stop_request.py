@@ -7,12 +7,12 @@ import asyncio
 import logging
 
 import grpc
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from frontend.errors import ApiError
 from frontend.generation_stream import GenerationStream
 from frontend.served_model import ENGINE_MODEL
-from frontend.tensors import add_input
+from frontend.tensors import BOOL, INT32, add_input
 from frontend.triton_errors import engine_error, stream_error
 
 logger = logging.getLogger(__name__)
@@ -24,9 +24,6 @@ LAST_INTERVAL_S = 0.4
 # What preprocess may take with the longest prompt, before the engine knows the id.
 GIVE_UP_S = 30.0
 TIMEOUT_S = 5.0
-
-_INT32 = model_config_pb2.DataType.TYPE_INT32
-_BOOL = model_config_pb2.DataType.TYPE_BOOL
 
 
 async def stop_until_ended(stub: service_pb2_grpc.GRPCInferenceServiceStub, stream: GenerationStream) -> None:
@@ -66,9 +63,9 @@ async def send_stop(
 def stop_request(request_id: str) -> service_pb2.ModelInferRequest:
     """To be sent on a stream of its own, for the engine is decoupled."""
     request = service_pb2.ModelInferRequest(model_name=ENGINE_MODEL, id=request_id)
-    add_input(request, "input_lengths", 1, _INT32)
-    add_input(request, "request_output_len", 1, _INT32)
-    add_input(request, "stop", True, _BOOL)
+    add_input(request, "input_lengths", 1, INT32)
+    add_input(request, "request_output_len", 1, INT32)
+    add_input(request, "stop", True, BOOL)
     return request
 
 

@@ -12,9 +12,11 @@ from frontend.errors import EngineFailed
 TensorValue: TypeAlias = "str | bool | int | float | Sequence[int] | Sequence[float] | Sequence[str]"
 
 _DATA_TYPES = model_config_pb2.DataType
+BOOL = _DATA_TYPES.TYPE_BOOL
+INT32 = _DATA_TYPES.TYPE_INT32
 _NUMPY_TYPES = {
-    _DATA_TYPES.TYPE_BOOL: np.dtype(np.bool_),
-    _DATA_TYPES.TYPE_INT32: np.dtype("<i4"),
+    BOOL: np.dtype(np.bool_),
+    INT32: np.dtype("<i4"),
     _DATA_TYPES.TYPE_UINT64: np.dtype("<u8"),
     _DATA_TYPES.TYPE_FP32: np.dtype("<f4"),
 }

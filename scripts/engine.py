@@ -10,8 +10,8 @@ from build.errors import BuildError
 from build.gpus import Gpus
 from build.manifest import Manifest, read_manifest
 from build.source import EMBEDDED_NAME, find_source
-from scripts.compiled_engine import REPOSITORY, compiled_folders, is_compiled, require_servable, visible_gpus
 from scripts.failure import Failure
+from scripts.gpu_engine import REPOSITORY, gpu_engines, is_gpu_engine, require_servable, visible_gpus
 from scripts.paths import ENGINES
 
 
@@ -51,9 +51,9 @@ def choose(
 def _compiled(name: str, engines: Path, find_gpus: Callable[[], Gpus | None]) -> Engine | None:
     """A compiled engine takes hours to build: serving one never does."""
     if name:
-        folders = [folder for folder in [engine_folder(engines, name)] if is_compiled(folder)]
+        folders = [folder for folder in [engine_folder(engines, name)] if is_gpu_engine(folder)]
     else:
-        folders = compiled_folders(engines)
+        folders = gpu_engines(engines)
     gpus = find_gpus() if folders else None
     if not folders or (gpus is None and not name):
         return None
@@ -70,7 +70,7 @@ def _choose(name: str, model: str, precision: str, engines: Path) -> Engine:
     folder = engine_folder(engines, name)
     built = read_manifest(folder)
     if built is not None:
-        if is_compiled(folder) and precision in ("", built.inputs.precision):
+        if is_gpu_engine(folder) and precision in ("", built.inputs.precision):
             # Built with flags that only its own make command knows.
             return Engine(folder, None, "TensorRT-LLM compiled it")
         recorded = _recorded_model(built)

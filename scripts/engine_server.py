@@ -47,7 +47,7 @@ def embedded_launch(
     return ServerLaunch(command, tritonserver.environment(variables), grace_s)
 
 
-def compiled_launch(
+def gpu_launch(
     folder: Path,
     grpc_port: int,
     variables: Mapping[str, str],

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import engine, serve_settings, tritonserver
-from scripts.compiled_engine import is_compiled, require_servable, visible_gpus
-from scripts.engine_server import STOP_MARGIN_S, ServerLaunch, compiled_launch, embedded_launch
+from scripts.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
 from scripts.failure import run
+from scripts.gpu_engine import is_gpu_engine, require_servable, visible_gpus
 from scripts.health import TritonHealth, frontend_answers
 from scripts.kept_server import Server
 from scripts.paths import LOGS
@@ -49,9 +49,9 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
         print(f"serving {chosen.folder} as it is: {chosen.reason}", flush=True)
     else:
         supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
-    if is_compiled(chosen.folder):
+    if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, visible_gpus())
-        return compiled_launch(
+        return gpu_launch(
             chosen.folder, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
         )
     repository = chosen_repository(chosen.folder, chosen.repository, os.environ)

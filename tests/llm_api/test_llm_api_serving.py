@@ -10,9 +10,9 @@ import pytest
 
 from build.gpus import GPUS, Gpus
 from scripts import engine
-from scripts.compiled_engine import compiled_folders, require_servable
-from scripts.engine_server import compiled_launch
+from scripts.engine_server import gpu_launch
 from scripts.failure import Failure
+from scripts.gpu_engine import gpu_engines, require_servable
 from scripts.triton_node import server_command, server_environment
 from tests.build.tiny_llama import tiny_config, write_hugging_face
 from tests.llm_api.conftest import Folder
@@ -27,7 +27,7 @@ def gpus(count: int) -> Gpus:
 def test_it_is_found_and_served_as_it_is(build: Build) -> None:
     folder = build()
     engines = folder.path.parent
-    assert compiled_folders(engines) == [folder.path]
+    assert gpu_engines(engines) == [folder.path]
     chosen = engine.choose({"NAME": "tiny"}, engines, lambda: gpus(1))
     assert (chosen.folder, chosen.build_command) == (folder.path, None)
 
@@ -55,7 +55,7 @@ def test_the_container_gets_the_checkpoint_too(build: Build, checkpoint: Path, t
     docker.write_text("#!/bin/sh\n")
     docker.chmod(0o755)
     variables: dict[str, Any] = {"PATH": os.pathsep.join([str(docker.parent), os.environ["PATH"]])}
-    launch = compiled_launch(build().path, 9001, variables, backend=tmp_path / "no-backend")
+    launch = gpu_launch(build().path, 9001, variables, backend=tmp_path / "no-backend")
     assert f"--volume={checkpoint.resolve()}:{checkpoint.resolve()}:ro" in launch.command
 
 

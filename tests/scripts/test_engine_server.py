@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from build.tensorrt_llm.toolchain import IMAGE
-from scripts.engine_server import compiled_launch
+from scripts.engine_server import gpu_launch
 from scripts.failure import Failure
 from scripts.paths import ROOT
 
@@ -35,7 +35,7 @@ def path_to(program: Path) -> dict[str, str]:
 
 
 def test_here_the_ranks_are_this_projects_to_start(tmp_path: Path, backend: Path) -> None:
-    launch = compiled_launch(tmp_path / "llama", 9001, {}, backend)
+    launch = gpu_launch(tmp_path / "llama", 9001, {}, backend)
     node = ["-m", "scripts.triton_node", "--engine", str(tmp_path / "llama")]
     assert launch.command == [sys.executable, *node, "--address", "127.0.0.1", "--port", "9001"]
     assert not launch.preparation
@@ -46,7 +46,7 @@ def test_docker_runs_nvidias_image_on_loopback_and_is_cleaned_up(
     tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", path_to(docker)["PATH"])
-    launch = compiled_launch(tmp_path / "llama", 9001, dict(os.environ), tmp_path / "absent")
+    launch = gpu_launch(tmp_path / "llama", 9001, dict(os.environ), tmp_path / "absent")
     options, inner = (
         launch.command[: launch.command.index(IMAGE)],
         launch.command[launch.command.index(IMAGE) :],
@@ -75,12 +75,10 @@ def test_metrics_get_a_port_here_and_in_the_container(
     tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", path_to(docker)["PATH"])
-    inside = compiled_launch(
-        tmp_path / "llama", 9001, dict(os.environ), tmp_path / "absent", metrics_port=9002
-    )
+    inside = gpu_launch(tmp_path / "llama", 9001, dict(os.environ), tmp_path / "absent", metrics_port=9002)
     assert "--publish=127.0.0.1:9002:8002" in inside.command
     assert inside.command[-2:] == ["--metrics-port", "8002"]
-    here = compiled_launch(tmp_path / "llama", 9001, {}, tmp_path, metrics_port=9002)
+    here = gpu_launch(tmp_path / "llama", 9001, {}, tmp_path, metrics_port=9002)
     assert here.command[-2:] == ["--metrics-port", "9002"]
 
 
@@ -89,7 +87,7 @@ def test_docker_gets_the_visible_gpus_alone(
 ) -> None:
     monkeypatch.setenv("PATH", path_to(docker)["PATH"])
     variables = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": "0,2"}
-    launch = compiled_launch(tmp_path / "llama", 9001, variables, tmp_path / "absent")
+    launch = gpu_launch(tmp_path / "llama", 9001, variables, tmp_path / "absent")
     # The quotes are Docker's: the comma would end the option otherwise.
     assert '--gpus="device=0,2"' in launch.command
 
@@ -99,7 +97,7 @@ def test_an_image_that_is_not_here_is_pulled_first(
 ) -> None:
     monkeypatch.setenv("PATH", path_to(docker)["PATH"])
     variables = dict(os.environ) | {"TENSORRT_LLM_IMAGE": "mine:1"}
-    launch = compiled_launch(tmp_path / "llama", 9001, variables, tmp_path / "absent")
+    launch = gpu_launch(tmp_path / "llama", 9001, variables, tmp_path / "absent")
     assert launch.preparation == ["docker", "pull", "mine:1"]
     assert "mine:1" in launch.command
 
@@ -108,4 +106,4 @@ def test_a_machine_with_neither_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         Failure, match=r"llama needs the TensorRT-LLM backend .*26\.07-trtllm.*install Docker"
     ):
-        compiled_launch(tmp_path / "llama", 9001, {"PATH": str(tmp_path)}, tmp_path / "absent")
+        gpu_launch(tmp_path / "llama", 9001, {"PATH": str(tmp_path)}, tmp_path / "absent")

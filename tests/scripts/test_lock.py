@@ -7,9 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
-LOCKS = ["requirements.txt", "perf_analyzer.txt", "deploy_validators.txt", "bench/matplotlib.txt"]
+LOCKS = [
+    "requirements.txt",
+    "perf_analyzer.txt",
+    "deploy_validators.txt",
+    "bench/matplotlib.txt",
+    "bench/peers/locks/llama-cpp.txt",
+    "bench/peers/locks/transformers.txt",
+    "bench/peers/locks/vllm.txt",
+]
 PINS = re.findall(
-    r'^\s*(?:(?:perf|plots) = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
+    r'^\s*(?:[\w-]+ = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
     (ROOT / "pyproject.toml").read_text(),
     re.MULTILINE,
 )

@@ -45,7 +45,7 @@ def llama_cpp(port: int) -> Server:
     """Reads the GGUF file itself; the wheel is built for AVX2."""
     program = Path(__file__).with_name("llama_cpp_server.py")
     numbers = map(str, (port, NUM_THREADS, NUM_SLOTS, NUM_SLOT_TOKENS))
-    command = [_python(environment("llama.cpp")), str(program), str(gguf_file()), *numbers]
+    command = [_python(environment("llama-cpp")), str(program), str(gguf_file()), *numbers]
     return Server(command, body={"ignore_eos": True})
 
 

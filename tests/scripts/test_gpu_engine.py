@@ -7,8 +7,8 @@ import pytest
 
 from build.gpus import GPUS, Gpus, detected_gpus
 from build.repository import render_repository
-from scripts.compiled_engine import compiled_folders, is_compiled, require_servable, visible_gpus
 from scripts.failure import Failure
+from scripts.gpu_engine import gpu_engines, is_gpu_engine, require_servable, visible_gpus
 from tests.build.compiled_engine import engine_config
 from tests.build.test_manifest import MANIFEST
 from tests.scripts.compiled_folder import write_compiled_folder
@@ -27,17 +27,17 @@ def test_only_a_repository_for_tensorrt_llms_backend_counts(tmp_path: Path) -> N
     write_compiled_folder(tmp_path / ".llama.partial-1")
     render_repository(MANIFEST, tmp_path / "embedded" / "model_repository")
     (tmp_path / "something").mkdir()
-    assert compiled_folders(tmp_path) == [tmp_path / "llama"]
-    assert not is_compiled(tmp_path / "embedded")
-    assert not is_compiled(tmp_path / "absent")
-    assert compiled_folders(tmp_path / "absent") == []
+    assert gpu_engines(tmp_path) == [tmp_path / "llama"]
+    assert not is_gpu_engine(tmp_path / "embedded")
+    assert not is_gpu_engine(tmp_path / "absent")
+    assert gpu_engines(tmp_path / "absent") == []
 
 
 def test_a_broken_repository_is_a_failure(tmp_path: Path) -> None:
     folder = write_compiled_folder(tmp_path / "llama")
     (folder / "model_repository" / "tensorrt_llm" / "config.pbtxt").write_text("backend = 5")
     with pytest.raises(Failure, match="is not a model configuration"):
-        is_compiled(folder)
+        is_gpu_engine(folder)
 
 
 @pytest.mark.parametrize(("tp", "pp", "count"), [(1, 1, 1), (1, 1, 8), (4, 1, 4), (4, 2, 8)])

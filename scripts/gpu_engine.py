@@ -14,7 +14,7 @@ from scripts.failure import Failure
 REPOSITORY = "model_repository"
 
 
-def is_compiled(folder: Path) -> bool:
+def is_gpu_engine(folder: Path) -> bool:
     """Whether an engine folder's repository is for TensorRT-LLM: for its own backend, or for its LLM API."""
     config = folder / REPOSITORY / ENGINE_MODEL / CONFIG
     try:
@@ -24,12 +24,12 @@ def is_compiled(folder: Path) -> bool:
         raise Failure(str(error)) from error
 
 
-def compiled_folders(engines: Path) -> list[Path]:
+def gpu_engines(engines: Path) -> list[Path]:
     """All engine folders of this kind, in order of their names; unfinished ones begin with a dot."""
     if not engines.is_dir():
         return []
     folders = (folder for folder in engines.iterdir() if not folder.name.startswith("."))
-    return sorted(folder for folder in folders if is_compiled(folder))
+    return sorted(folder for folder in folders if is_gpu_engine(folder))
 
 
 def visible_gpus(find: Callable[[], Gpus | None] = detected_gpus) -> Gpus | None:
