@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bench.peers.environments import TORCH
+
 ROOT = Path(__file__).parents[2]
 LOCKED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
 LOCKS = [
@@ -17,7 +19,7 @@ LOCKS = [
     "bench/peers/locks/vllm.txt",
 ]
 PINS = re.findall(
-    r'^\s*(?:[\w-]+ = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
+    r'^\s*(?:(?:perf|plots|peer-[\w-]+) = \[)?"([\w.-]+)(?:\[\w+\])?==([\w.]+)"',
     (ROOT / "pyproject.toml").read_text(),
     re.MULTILINE,
 )
@@ -40,3 +42,8 @@ def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
     for package in text.split("\n    # via")[:-1]:
         assert "--hash=sha256:" in package
     assert "://" not in text
+
+
+def test_the_peers_get_the_torch_that_their_locks_leave_out() -> None:
+    assert f'override-dependencies = ["{TORCH.partition("+")[0]}"]' in (ROOT / "pyproject.toml").read_text()
+    assert not any("torch" in locked(name) for name in LOCKS)
