@@ -6,13 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2 as httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.live_stack import REPOSITORY, LiveStack, free_port, served_stack, wait_until_ready
 from tests.integration.test_supervision import child
@@ -31,6 +33,8 @@ class Pair:
     model: str
     log: Path
     stacks: tuple[LiveStack, LiveStack]
+    metrics: Sequence[str]
+    """host:port of each Triton's own."""
 
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
@@ -43,15 +47,18 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     variables = {"ENGINE": "replay", "TOKENS_PER_SECOND": str(TOKENS_PER_SECOND)}
+    ports = [free_port(), free_port()]
+    metrics = [f"127.0.0.1:{number}" for number in ports]
     with (
-        served_stack(folder / "first.log", **variables) as first,
-        served_stack(folder / "second.log", **variables) as second,
+        served_stack(folder / "first.log", **variables, TRITON_METRICS_PORT=str(ports[0])) as first,
+        served_stack(folder / "second.log", **variables, TRITON_METRICS_PORT=str(ports[1])) as second,
     ):
         port = free_port()
         log = folder / "frontend.log"
         addresses = {
             "FRONTEND_PORT": str(port),
             "TRITON_GRPC_ADDRESSES": f"{first.triton},{second.triton}",
+            "TRITON_METRICS_ADDRESSES": ",".join(metrics),
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -64,7 +71,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             try:
                 url = f"http://127.0.0.1:{port}"
                 wait_until_ready(process, url, log)
-                yield Pair(url, first.model, log, (first, second))
+                yield Pair(url, first.model, log, (first, second), metrics)
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(40)
@@ -124,3 +131,16 @@ def test_a_killed_server_costs_its_own_streams_alone_and_comes_back(pair: Pair) 
     kill_tritonserver(second)
     assert all(generate(pair) for _ in range(NUM_STREAMS))
     wait_until_in_service(pair, second, 2)
+
+
+def test_each_server_has_metrics_of_its_own(pair: Pair) -> None:
+    """Also those of one that was started again."""
+    text = httpx.get(f"{pair.url}/metrics/triton").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    for name in ("nv_inference_count", "nv_trt_llm_kv_cache_block_metrics"):
+        assert {sample.labels["endpoint"] for sample in families[name].samples} == set(pair.metrics)
+    text = httpx.get(f"{pair.url}/metrics").text
+    (usage,) = (
+        family for family in text_string_to_metric_families(text) if family.name == "vllm:kv_cache_usage_perc"
+    )
+    assert {sample.labels["engine"] for sample in usage.samples} == {"0", "1"}
