@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from frontend.admission import Admission
 from frontend.chat_prompt import chat_prompt
+from frontend.errors import InvalidRequest
 from frontend.json_route import add_json_route
 from frontend.request_body import read_body
 from frontend.tokenize_request import DetokenizeRequest, TokenizeRequest, TokenizeText
@@ -31,7 +32,9 @@ class TokenizeRoutes:
 
     async def detokenize(self, request: Request) -> dict[str, str]:
         body = await read_body(request, DetokenizeRequest)
-        await self._admission.named_model(body.model)
+        model = await self._admission.named_model(body.model)
+        if max(body.tokens, default=0) >= model.vocab_size:
+            raise InvalidRequest(f"The ids must be below {model.vocab_size}.", "tokens")
         self._admission.charge(request)
         pieces = await self._triton.postprocess(body.tokens) if body.tokens else []
         return {"prompt": b"".join(pieces).decode("utf-8", "replace")}

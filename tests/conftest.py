@@ -1,11 +1,14 @@
-"""Meta's vocabulary, converted once a session, and Meta's own formatter."""
+"""Meta's vocabulary, converted once a session, Meta's own formatter, and the profile of `make soak`."""
 
 from pathlib import Path
 
 import pytest
 
 from build.tokenizer import from_tiktoken
+from tests.fuzzing import register_soak_profile
 from tests.preprocess.reference import TOKENIZER_MODEL, Reference
+
+register_soak_profile()
 
 
 @pytest.fixture(scope="session")

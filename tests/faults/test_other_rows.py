@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.fuzz.raw_exchange import exchange
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.conftest import MAX_BODY_BYTES
 from tests.faults.frontend_process import Frontend, free_port, frontend_process
-from tests.faults.raw_client import CHAT, chat_body, chat_request, exchange, head
+from tests.faults.raw_client import CHAT, chat_body, chat_request, head
 
 MIB = 1024 * 1024
 # Names that mean something to Triton as parameters of a request.

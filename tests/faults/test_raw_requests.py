@@ -1,26 +1,19 @@
 """Raw requests, each a file that is named after the status it is answered with."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.faults.frontend_process import Frontend
-from tests.faults.raw_client import (
-    CHAT,
-    Answer,
-    chat_body,
-    chat_request,
-    connect,
-    exchange,
-    head,
-    read_all,
-    read_answer,
-)
+from scripts.fuzz.corpus_request import CorpusRequest, read_corpus
+from scripts.fuzz.raw_exchange import Answer, connect, exchange, read_all, read_answer
+from tests.faults.frontend_process import API_KEY, Frontend
+from tests.faults.raw_client import CHAT, chat_body, chat_request, head
 
-CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.http"))
+CORPUS = read_corpus()
 # Where the body ends is in doubt.
-UNFRAMED = [path for path in CORPUS if re.match("400-(chunk-(size|longer)|.*length|.*coding)", path.name)]
+UNFRAMED = [
+    request for request in CORPUS if re.match("400-(chunk-(size|longer)|.*length|.*coding)", request.name)
+]
 MIB = 1024 * 1024
 
 
@@ -38,12 +31,10 @@ def require_well(frontend: Frontend) -> None:
 
 
 @pytest.mark.row(9, 10, 11, 13, 15, 52)
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_corpus(frontend: Frontend, path: Path) -> None:
-    status = int(path.name.partition("-")[0])
-    data = path.read_bytes()
-    answer = exchange(frontend.address, data, method="HEAD" if data.startswith(b"HEAD") else "GET")
-    check(answer, status)
+@pytest.mark.parametrize("request_", CORPUS, ids=lambda request: request.name)
+def test_corpus(frontend: Frontend, request_: CorpusRequest) -> None:
+    answer = exchange(frontend.address, request_.with_key(API_KEY), request_.method)
+    check(answer, request_.status)
     assert frontend.fake.requests == []
     require_well(frontend)
 
@@ -79,11 +70,11 @@ def test_huge_paths(frontend: Frontend, num_bytes: int) -> None:
 
 
 @pytest.mark.row(9)
-@pytest.mark.parametrize("path", UNFRAMED, ids=lambda path: path.stem)
-def test_what_follows_unreadable_framing_is_no_request(frontend: Frontend, path: Path) -> None:
+@pytest.mark.parametrize("request_", UNFRAMED, ids=lambda request: request.name)
+def test_what_follows_unreadable_framing_is_no_request(frontend: Frontend, request_: CorpusRequest) -> None:
     """Smuggling: the rest of a body whose end is in doubt must not be read as the next request."""
     with connect(frontend.address) as client:
-        client.sendall(path.read_bytes() + chat_request())
+        client.sendall(request_.with_key(API_KEY) + chat_request())
         read_answer(client)
         read_all(client)
     assert frontend.fake.requests == []

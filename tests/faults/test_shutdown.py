@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.fuzz.raw_exchange import connect, exchange, read_all, read_answer
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import Frontend, frontend_process
-from tests.faults.raw_client import chat_request, connect, exchange, head, read_all, read_answer
+from tests.faults.raw_client import chat_request, head
 
 NUM_STREAMS = 50
 MARGIN_S = 15

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from scripts.fuzz.raw_exchange import Answer, connect, exchange, read_all, read_answer
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.conftest import IDLE_TIMEOUT_S, RECEIVE_TIMEOUT_S, SEND_TIMEOUT_S
 from tests.faults.frontend_process import Frontend
-from tests.faults.raw_client import CHAT, Answer, chat_request, connect, exchange, head, read_all, read_answer
+from tests.faults.raw_client import CHAT, chat_request, head
 
 # Far above any deadline that is tested here.
 MARGIN_S = 10

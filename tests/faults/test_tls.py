@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from scripts.fuzz.raw_exchange import connect, read_answer
 from scripts.health import frontend_answers
 from tests.faults.frontend_process import Frontend, frontend_process
-from tests.faults.raw_client import chat_request, connect, read_answer
+from tests.faults.raw_client import chat_request
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from frontend.api_key import digest
+from scripts.fuzz.raw_exchange import Answer, connect, exchange, read_answer
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import API_KEY, Frontend, frontend_process
-from tests.faults.raw_client import Answer, chat_request, connect, exchange, head, read_answer
+from tests.faults.raw_client import chat_request, head
 
 DEADLINE_S = 30
 

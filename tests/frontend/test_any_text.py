@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.triton_server import Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
+from tests.fuzzing import examples
 
 # Every byte is a token, so that a cut may lie anywhere within a character.
 BYTES = [tokens(bytes([value]))[0] for value in range(256)]
@@ -26,7 +27,6 @@ PATHS: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "hi", "max_tokens": 4000},
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
 }
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def cut(text: bytes, cuts: list[int]) -> Iterator[bytes]:
@@ -48,7 +48,7 @@ def deltas(stream: bytes) -> Iterator[str]:
 
 @pytest.mark.row(50)
 @pytest.mark.parametrize("path", PATHS)
-@FUZZ
+@examples(60)
 @given(data=TEXTS, cuts=CUTS, stop=STOPS)
 def test_the_deltas_are_the_text(
     stack: Stack, path: str, data: bytes, cuts: list[int], stop: str | None

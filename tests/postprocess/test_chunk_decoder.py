@@ -4,11 +4,12 @@ from typing import Any
 import numpy as np
 import pytest
 from chunk_decoder import ChunkDecoder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prompt_tokenizer import PromptTokenizer
 
+from tests.fuzzing import examples
 from tests.preprocess.reference import Reference
 
 BOTH = ["text_output", "output_bytes"]
@@ -27,7 +28,7 @@ def output_bytes(decoder: ChunkDecoder, ids: list[int]) -> list[bytes]:
     return list(decode(decoder, ids)["output_bytes"][0])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, repeats=True)
 @given(chunks=ids_with_cuts)
 def test_the_bytes_of_the_chunks_are_those_of_the_whole(
     chunks: list[list[int]], decoder: ChunkDecoder, reference: Reference
@@ -40,7 +41,7 @@ def test_the_bytes_of_the_chunks_are_those_of_the_whole(
     assert b"".join(text_pieces) == reference.tokenizer.model.decode_bytes(text_ids)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, repeats=True)
 @given(text=st.text(), cuts=st.lists(st.integers(0, 40)))
 def test_a_text_survives_both_models_however_it_is_cut(
     text: str, cuts: list[int], decoder: ChunkDecoder, tokenizer: PromptTokenizer
@@ -60,7 +61,7 @@ def test_every_token_of_the_vocabulary_has_the_bytes_that_meta_gives_it(
 
 
 @pytest.mark.row(50)
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, repeats=True)
 @given(chunks=ids_with_cuts)
 def test_text_output_is_always_valid_utf_8(chunks: list[list[int]], decoder: ChunkDecoder) -> None:
     for chunk in chunks:

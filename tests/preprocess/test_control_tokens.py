@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from control_tokens import MARK, ControlTokens
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from preprocessor import Preprocessor
 
+from tests.fuzzing import examples
 from tests.preprocess.asking import prompt_ids
 from tests.preprocess.conversations import SPECIAL_TEXTS
 
@@ -56,7 +57,7 @@ def control_ids(ids: list[int]) -> list[int]:
 
 
 @pytest.mark.row(20)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150, repeats=True)
 @given(data=st.data())
 def test_attacks_in_any_field_change_no_control_id(data: st.DataObject, llama: Preprocessor) -> None:
     harmless = control_ids(prompt_ids(llama, **chat(lambda: "x")))
@@ -64,13 +65,13 @@ def test_attacks_in_any_field_change_no_control_id(data: st.DataObject, llama: P
     assert attacked == harmless
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150, repeats=True)
 @given(text=attacks)
 def test_attacks_in_a_completion_give_no_control_id(text: str, llama: Preprocessor) -> None:
     assert control_ids(prompt_ids(llama, text_input=text)) == [FIRST_CONTROL_ID]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150, repeats=True)
 @given(text=attacks)
 def test_an_attack_is_the_same_text_as_any_other(text: str, llama: Preprocessor) -> None:
     """Marks leave no trace: the ids between the control tokens are those of the text alone."""

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prompt_tokenizer import PromptTokenizer
 
+from tests.fuzzing import examples
 from tests.preprocess.tiny_tokenizer import write_tiny_engine
 
 
@@ -14,7 +15,7 @@ def llama_tokenizer(llama_models_folder: Path) -> PromptTokenizer:
     return PromptTokenizer(llama_models_folder / "llama" / "tokenizer" / "tokenizer.json")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, repeats=True)
 @given(text=st.one_of(st.text(), st.text(alphabet=" \n=-a1<|"), st.integers(1, 200).map(lambda n: " " * n)))
 def test_the_lower_bound_is_one(text: str, llama_tokenizer: PromptTokenizer) -> None:
     assert llama_tokenizer.least_tokens(text) <= len(llama_tokenizer.encode(text))
