@@ -66,9 +66,11 @@ class Triton:
 
     async def spell(self, ids: Sequence[int]) -> list[bytes]:
         """As `postprocess`, for ids that come again and again; forgotten after Triton was away."""
-        model = await self.served_model()
-        if self._spelling is None or self._spelling[0] is not model:
-            self._spelling = model, TokenSpelling(self, model.vocab_size)
+        # With all of them out of service, which load may be the cause of, what runs is written to its end.
+        if self._spelling is None or self._endpoints.usable:
+            model = await self.served_model()
+            if self._spelling is None or self._spelling[0] is not model:
+                self._spelling = model, TokenSpelling(self, model.vocab_size)
         return await self._spelling[1].spell(ids)
 
     async def infer(

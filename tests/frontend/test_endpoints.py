@@ -13,7 +13,7 @@ from frontend.errors import ApiError, EngineFailed, EngineOverloaded, EngineUnav
 from frontend.name_resolution import Name, is_target
 from frontend.tensors import add_input
 from frontend.triton import Triton
-from tests.fakes.triton_server import FakeTriton, Script, tokens
+from tests.fakes.triton_server import FIRST_TOKEN_ID, FakeTriton, Script, tokens
 from tests.fakes.triton_servers import connected, fake_servers
 
 HELLO = [tokens("a"), tokens("b")]
@@ -292,6 +292,25 @@ def test_one_late_probe_may_be_load_and_two_are_not() -> None:
             assert await triton.is_ready()
             fake.is_late = True
             assert await triton.is_ready()
+
+    asyncio.run(run())
+
+
+def test_what_runs_is_spelled_while_nobody_is_in_service() -> None:
+    async def run() -> None:
+        fake = FakeTriton()
+        async with fake_servers(fake) as servers, connected(servers) as triton:
+            spelled = await triton.spell([1, 2])
+            fake.is_late = True
+            while await triton.is_ready():
+                pass
+            assert await triton.spell([2, 1]) == spelled[::-1]
+            # Those that nobody has asked for before need somebody who answers.
+            with pytest.raises(EngineUnavailable):
+                await triton.spell([FIRST_TOKEN_ID])
+            fake.is_late = False
+            assert await triton.is_ready()
+            assert await triton.spell([1]) == spelled[:1]
 
     asyncio.run(run())
 
