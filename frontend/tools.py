@@ -1,11 +1,10 @@
 """The tools that a client offers, and which of them the model may or must call."""
 
-import json
 from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
 from frontend.fields import Frozen, ListOf, field_error
 from frontend.json_depth import json_depth
@@ -19,7 +18,7 @@ MAX_PARAMETERS_DEPTH = 28
 def _check_parameters(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type", "object") != "object":
         raise PydanticCustomError("parameters", "must be a JSON schema of the type object")
-    if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_PARAMETERS_BYTES:
+    if len(to_json(schema)) > MAX_PARAMETERS_BYTES:
         raise PydanticCustomError("parameters", f"must not be larger than {MAX_PARAMETERS_BYTES} bytes")
     if json_depth(schema) > MAX_PARAMETERS_DEPTH:
         raise PydanticCustomError("parameters", f"must not be deeper than {MAX_PARAMETERS_DEPTH} levels")

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
+from scripts.bench.loop_lag import Lag, measure_lag
 from scripts.bench.paced_streams import FULL_LOAD, HALF_LOAD, Steadiness, measure_steadiness
 from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
@@ -20,7 +21,7 @@ from scripts.failure import Failure, run
 from scripts.paths import RESULTS
 from scripts.stop_request import Stopped
 
-Row: TypeAlias = "Comparison | Cost | PromptCost | RecordingCost | Steadiness | Summary | WorkersRow"
+Row: TypeAlias = "Comparison | Cost | Lag | PromptCost | RecordingCost | Steadiness | Summary | WorkersRow"
 
 
 def main() -> int:
@@ -79,6 +80,10 @@ def _steadiness_line(row: Steadiness) -> str:
     return f"{row.num_streams:7}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
 
 
+def _lag_line(row: Lag) -> str:
+    return f"{row.name:29}{row.megabytes:6.2f}{row.status:8}{row.alone:12.0f}{row.together:13.0f}"
+
+
 def _prompt_line(row: PromptCost) -> str:
     turn = row.turn or "-"
     return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{row.ttft_ms:10.0f}{row.tokens_per_s:13.0f}"
@@ -107,6 +112,10 @@ _PACED_HEADING = (
     "Streams of 10 tokens/s: delay behind the engine's schedule and gaps in ms, memory in MiB\n"
     "streams delay p50      p99  gap p99      max events/token  us/token   memory"
 )
+_LAG_HEADING = (
+    "Longest answer of /health/live in ms while bodies come that are heavy work\n"
+    "body                             MB  answer   one by one   8 at once"
+)
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
 _PROMPT_HEADING = "Time to the first token\nturn   prompt tokens   cached   TTFT ms   new tok/s"
 _WORKERS_HEADING = (
@@ -128,6 +137,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "streams": (_PACED_HEADING, _full_load, _steadiness_line),
     "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
     "metrics": (_RECORDING_HEADING, measure_recording, _recording_line),
+    "lag": (_LAG_HEADING, measure_lag, _lag_line),
     "peers": (_PEER_HEADING, measure_peers, _peer_line),
 }
 
