@@ -161,7 +161,7 @@ def _sentence(error: BuildError | OSError) -> str:
     if isinstance(error, BuildError):
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}The disk is full; no engine was changed."
     return f"{where}{error.strerror}."
 

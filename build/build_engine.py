@@ -1,10 +1,9 @@
 """The steps from a model to an engine folder, each skipped when its result is already there."""
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from build.engine_folder import engine_folder, link_or_copy, locked, require_space, staged
+from build.engine_folder import engine_folder, link_or_copy_tree, locked, require_space, staged
 from build.errors import BuildError
 from build.gguf_checkpoint import GgufCheckpoint
 from build.manifest import (
@@ -113,7 +112,7 @@ class _Build:
             return
         with staged(self._folder) as partial:
             for name in (ENGINE, TOKENIZER):
-                shutil.copytree(self._folder / name, partial / name, copy_function=link_or_copy)
+                link_or_copy_tree(self._folder / name, partial / name)
             self._finish(partial, manifest)
 
     def _build(self, files: tuple[InputFile, ...], inputs: Inputs) -> None:

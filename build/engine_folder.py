@@ -13,6 +13,7 @@ from typing import IO
 from build.errors import BuildError
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -56,7 +57,27 @@ def link_or_copy(
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
+        copy_file(Path(source), Path(target))
+
+
+def link_or_copy_tree(source: Path, target: Path) -> None:
+    """All files below a folder; the first failure is raised as it is, where shutil.copytree lists texts."""
+    target.mkdir(parents=True)
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            (target / path.relative_to(source)).mkdir()
+        else:
+            link_or_copy(path, target / path.relative_to(source))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """As shutil.copyfile, which names the source, or nothing, when there is no room for the target."""
+    try:
         shutil.copyfile(source, target)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

@@ -1,11 +1,10 @@
 """From a Hugging Face checkpoint to an engine folder of the LLM API, which loads that very checkpoint."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.engine_folder import engine_folder, locked, staged
+from build.engine_folder import copy_file, engine_folder, locked, staged
 from build.errors import BuildError
 from build.llama_shapes import LlamaShape, find_shape
 from build.llm_api_repository import ADAPTERS, LlmApiServing, render_llm_api_repository
@@ -98,4 +97,4 @@ def _copy_adapters(adapters: tuple[Adapter, ...], into: Path) -> None:
     for number, adapter in enumerate(adapters, 1):
         (into / str(number)).mkdir(parents=True)
         for name in _ADAPTER_FILES:
-            shutil.copyfile(adapter.path / name, into / str(number) / name)
+            copy_file(adapter.path / name, into / str(number) / name)

@@ -3,7 +3,6 @@
 It keeps the committed tensors; its code is build/llm_api_model, and what it shares with the CPU engine.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engine_folder import copy_file
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
 from build.repository import COMMITTED, CONFIG, ENGINE_MODEL, copy_models, parameters, read_config
@@ -89,9 +89,11 @@ def render_llm_api_repository(
         values, [path for path in tree_files(committed) if own not in path.parents], target, committed
     )
     version = target / ENGINE_MODEL / "1"
-    shutil.copytree(MODEL / "1", version, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    version.mkdir(parents=True)
+    for path in (MODEL / "1").glob("*.py"):
+        copy_file(path, version / path.name)
     for name in SHARED:
-        shutil.copyfile(own / "1" / name, version / name)
+        copy_file(own / "1" / name, version / name)
     config = _config(
         read_config(own / CONFIG), _parameters(manifest, serving, bool(adapters)) | dict(overrides)
     )

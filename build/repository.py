@@ -1,12 +1,12 @@
 """Renders the committed model repository for one engine."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engine_folder import copy_file
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
 from build.tensorrt_llm_config import TOKENIZER_INFO, render_config
@@ -91,7 +91,7 @@ def copy_models(values: dict[str, str], files: Iterable[Path], target: Path, com
     for path in files:
         copy = target / path.relative_to(committed)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+        copy_file(path, copy)
         if path.name == CONFIG:
             missing -= _set_parameters(copy, values)
     if missing:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from build.engine_folder import link_or_copy, locked, staged
+from build.engine_folder import link_or_copy, link_or_copy_tree, locked, staged
 from build.manifest import (
     InputFile,
     Inputs,
@@ -113,7 +113,7 @@ class _Build:
         with staged(job.folder) as partial:
             for name in (ENGINE, ADAPTERS, LOGS):
                 if (parts / name).is_dir() and (name != ADAPTERS or job.adapters):
-                    shutil.copytree(parts / name, partial / name, copy_function=link_or_copy)
+                    link_or_copy_tree(parts / name, partial / name)
             facts = write_tokenizer(job, partial / TOKENIZER)
             link_or_copy(guides, partial / TOKENIZER_INFO)
             manifest = Manifest(

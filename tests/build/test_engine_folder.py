@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from build.engine_folder import engine_folder, link_or_copy, locked, require_space, staged
+from build.engine_folder import (
+    copy_file,
+    engine_folder,
+    link_or_copy,
+    link_or_copy_tree,
+    locked,
+    require_space,
+    staged,
+)
 from build.errors import BuildError
 
 
@@ -126,6 +134,30 @@ def test_disks_without_hard_links_get_copies(number: int, tmp_path: Path) -> Non
 def test_other_failures_to_link_are_failures(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         link_or_copy(tmp_path / "absent", tmp_path / "new")
+
+
+def test_trees_are_linked_whole(tmp_path: Path) -> None:
+    (tmp_path / "old" / "1" / "empty").mkdir(parents=True)
+    (tmp_path / "old" / "1" / "engine").write_text("engine")
+    link_or_copy_tree(tmp_path / "old", tmp_path / "new" / "tree")
+    assert (tmp_path / "new" / "tree" / "1" / "engine").stat().st_nlink == 2
+    assert (tmp_path / "new" / "tree" / "1" / "empty").is_dir()
+
+
+@pytest.mark.parametrize("size", [5, 10_000_000])
+def test_a_full_disk_is_told_by_the_file_that_could_not_be_written(size: int, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"x" * size)
+    target.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        copy_file(source, target)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(target))
+
+
+def test_other_failures_to_copy_name_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        copy_file(tmp_path / "absent", tmp_path / "new")
+    assert caught.value.filename == str(tmp_path / "absent")
 
 
 def test_too_little_disk_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def test_bad_argument_is_refused(arguments: list[str], capsys: pytest.CaptureFix
     [
         (BuildError("The model is odd."), 1, "The model is odd."),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "The disk is full; no engine was changed."),
+        (
+            OSError(errno.EDQUOT, "Disk quota exceeded", "/x"),
+            1,
+            "/x: The disk is full; no engine was changed.",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 1, "/x: Permission denied."),
         (KeyboardInterrupt(), 130, "The build was interrupted; no engine was changed."),
         (KeyboardInterrupt(15), 143, "The build was interrupted; no engine was changed."),
