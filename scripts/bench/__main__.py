@@ -5,10 +5,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any
 
+from scripts.bench.cancellation import Cancellation, measure_cancellation
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
 from scripts.bench.loop_lag import Lag, measure_lag
+from scripts.bench.overload import Overload, measure_overload
 from scripts.bench.paced_streams import FULL_LOAD, HALF_LOAD, Steadiness, measure_steadiness
 from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
@@ -20,8 +22,6 @@ from scripts.bench.workers import WorkersRow, measure_workers
 from scripts.failure import Failure, run
 from scripts.paths import RESULTS
 from scripts.stop_request import Stopped
-
-Row: TypeAlias = "Comparison | Cost | Lag | PromptCost | RecordingCost | Steadiness | Summary | WorkersRow"
 
 
 def main() -> int:
@@ -100,6 +100,15 @@ def _workers_line(row: WorkersRow) -> str:
     return f"{row.num_workers:7}{row.num_cores:7}  {rates:27}{row.gain:5.2f}{costs}"
 
 
+def _overload_line(row: Overload) -> str:
+    gaps = "".join(f"{alone:9.0f}{flooded:9.0f}" for alone, flooded in (row.gap_p50, row.gap_p99))
+    return f"{row.refused_per_s:9.0f}{row.refusal_p50:9.1f}{row.refusal_p99:9.1f}{gaps}"
+
+
+def _cancellation_line(row: Cancellation) -> str:
+    return f"{row.leaving:11}{row.num_left:8}{row.gone_p50:9.0f}{row.gone_p99:9.0f}{row.gone_max:9.0f}"
+
+
 def _recording_line(row: RecordingCost) -> str:
     return f"{row.median:6.2f}  {row.least:5.2f}  {row.most:5.2f}"
 
@@ -123,6 +132,14 @@ _WORKERS_HEADING = (
     "workers  cores  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
 )
 _RECORDING_HEADING = "Microseconds to record a token for /metrics\nmedian  least   most"
+_OVERLOAD_HEADING = (
+    "Requests beyond the line: milliseconds to refuse them, and between the tokens of accepted streams\n"
+    "refused/s      p50      p99  gap p50     then  gap p99     then"
+)
+_CANCELLATION_HEADING = (
+    "Milliseconds from a client's leaving until its sequence has left the engine\n"
+    "leaving     streams      p50      p99      max"
+)
 _PEER_HEADING = (
     "The same load on other servers, medians of the rounds\n"
     "prompts  at once  server         tokens/s (least - most)   TTFT ms"
@@ -136,6 +153,8 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "delay": (_PACED_HEADING, _half_load, _steadiness_line),
     "streams": (_PACED_HEADING, _full_load, _steadiness_line),
     "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
+    "overload": (_OVERLOAD_HEADING, measure_overload, _overload_line),
+    "cancellation": (_CANCELLATION_HEADING, measure_cancellation, _cancellation_line),
     "metrics": (_RECORDING_HEADING, measure_recording, _recording_line),
     "lag": (_LAG_HEADING, measure_lag, _lag_line),
     "peers": (_PEER_HEADING, measure_peers, _peer_line),

@@ -16,9 +16,12 @@ from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import LOGS
 from scripts.process import Process
 from scripts.replay.check import words_of
-from scripts.soak.counters import Counts, FrontendCounters, engine_sequences
+from scripts.replay.sequence_count import read_count
+from scripts.soak.counters import SEQUENCES, Counts, FrontendCounters
+from scripts.soak.fuzzing import fuzz
 from scripts.soak.killer import kill_now_and_then
 from scripts.soak.process_tree import children
+from scripts.soak.properties import check_properties
 from scripts.soak.run import NUM_CLIENTS, Outcome
 from scripts.soak.run import run as soak_for
 from scripts.soak.scenarios import SCENARIOS, Soak
@@ -80,7 +83,7 @@ async def _soak(
     headers = {"Authorization": f"Bearer {key}"}
 
     def read() -> Counts:
-        return {**frontend.read(), **engine_sequences(COUNT_FILE)}
+        return {**frontend.read(), SEQUENCES: read_count(COUNT_FILE)}
 
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, limits=limits) as http:
         host, port = url.removeprefix("http://").split(":")
@@ -94,7 +97,11 @@ async def _soak(
             SCENARIOS,
         )
         outcome = await soak_for(
-            soak, read, duration_s, lambda: kill_now_and_then(soak.outages, http, serve, KILL_EVERY_S)
+            soak,
+            read,
+            duration_s,
+            lambda: kill_now_and_then(soak.outages, http, serve, KILL_EVERY_S),
+            companions=(fuzz, check_properties),
         )
     return outcome, soak
 

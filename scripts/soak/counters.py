@@ -71,11 +71,6 @@ class FrontendCounters:
         return {worker: json.loads(state) for worker, state in found}
 
 
-def engine_sequences(count_file: Path) -> Counts:
-    """Those that run or wait in the replay engine, by its own count."""
-    return {SEQUENCES: int.from_bytes(count_file.read_bytes(), "little")}
-
-
 def leaks(before: Counts, after: Counts) -> list[str]:
     """A sentence for each count that is above where it was."""
     allowed = {MEMORY: MAX_GROWTH_MIB * before[WORKERS]}

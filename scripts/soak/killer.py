@@ -2,22 +2,24 @@
 
 import asyncio
 import os
-import random
 import signal
 
 import httpx2 as httpx
 
 from scripts.soak.outages import Outages
 from scripts.soak.process_tree import children
+from scripts.soak.scenarios import DICE
 
 RECOVERY_S = 120
+LOOK_EVERY_S = 0.2
+NUM_READY = 25
 MODELS = ("preprocess", "tensorrt_llm", "postprocess")
 
 
 async def kill_now_and_then(outages: Outages, http: httpx.AsyncClient, serve: int, every_s: float) -> None:
     """`serve` is the process of make serve, which starts Triton again; runs until it is cancelled."""
     while True:
-        await asyncio.sleep(every_s * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(every_s * DICE.uniform(0.5, 1.5))
         await kill_once(outages, http, serve)
 
 
@@ -26,14 +28,19 @@ async def kill_once(outages: Outages, http: httpx.AsyncClient, serve: int) -> No
     triton = children(serve, "tritonserver")[0]
     victims = [[triton], *(children(triton, f"/{model}/1/") for model in MODELS)]
     outages.begin()
-    os.kill(random.choice(victims)[0], signal.SIGKILL)  # noqa: S311
+    os.kill(DICE.choice(victims)[0], signal.SIGKILL)
     await asyncio.wait_for(_answered_again(http, serve, triton), RECOVERY_S)
     outages.end()
 
 
 async def _answered_again(http: httpx.AsyncClient, serve: int, killed: int) -> None:
-    while killed in children(serve, "tritonserver") or not await _is_ready(http):  # noqa: ASYNC110 - no event
-        await asyncio.sleep(0.2)
+    """By all workers: each looks after Triton every two seconds, and whoever is idle takes a connection."""
+    while killed in children(serve, "tritonserver"):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(LOOK_EVERY_S)
+    num_ready = 0
+    while num_ready < NUM_READY:
+        await asyncio.sleep(LOOK_EVERY_S)
+        num_ready = num_ready + 1 if await _is_ready(http) else 0
 
 
 async def _is_ready(http: httpx.AsyncClient) -> bool:

@@ -19,6 +19,8 @@ STALL_BUFFER_BYTES = 4096
 STALLED_CHOICES = 8
 STALL_TIMEOUT_S = 60
 OK_LINE = b"HTTP/1.1 200"
+# Of its own: hypothesis, beside us, sets the state of the module's.
+DICE = random.Random()  # noqa: S311 - load, not secrets
 # Of no request that is answered at all; the answers that a client has to reckon with are listed.
 REFUSALS = {429, 503}
 
@@ -49,8 +51,8 @@ class Soak:
     broken: list[str] = field(default_factory=list)
 
     def body(self, **fields: Any) -> dict[str, Any]:
-        num_tokens = random.randint(1, self.max_tokens)  # noqa: S311 - load, not secrets
-        prompt = f"Say {random.random()}"  # noqa: S311
+        num_tokens = DICE.randint(1, self.max_tokens)
+        prompt = f"Say {DICE.random()}"
         return {"model": self.model, "prompt": prompt, "max_tokens": num_tokens, "temperature": 0, **fields}
 
     def check(self, text: str, num_tokens: int) -> None:
@@ -81,7 +83,7 @@ async def stream(soak: Soak) -> None:
 async def whole(soak: Soak) -> None:
     """Answers of several choices, each complete."""
     num_outages = soak.outages.num
-    answer = await soak.http.post(COMPLETIONS, json=soak.body(n=random.randint(1, 3)))  # noqa: S311
+    answer = await soak.http.post(COMPLETIONS, json=soak.body(n=DICE.randint(1, 3)))
     if answer.status_code != httpx.codes.OK:
         _require_refusal(soak, answer.status_code, num_outages)
         return
@@ -94,9 +96,9 @@ async def whole(soak: Soak) -> None:
 
 async def leave(soak: Soak) -> None:
     """Goes away at any time: before the answer, within it, streaming or not."""
-    body = soak.body(stream=random.random() < 0.7, max_tokens=10 * soak.max_tokens)  # noqa: S311
+    body = soak.body(stream=DICE.random() < 0.7, max_tokens=10 * soak.max_tokens)
     try:
-        await asyncio.wait_for(soak.http.post(COMPLETIONS, json=body), random.random())  # noqa: S311
+        await asyncio.wait_for(soak.http.post(COMPLETIONS, json=body), DICE.random())
     except (asyncio.TimeoutError, httpx.TransportError):
         return
 
@@ -104,7 +106,9 @@ async def leave(soak: Soak) -> None:
 async def stall(soak: Soak) -> None:
     """Stops to read in the middle of a long stream, until it is cut off."""
     num_outages = soak.outages.num
-    body = json.dumps(soak.body(stream=True, n=STALLED_CHOICES, max_tokens=50 * soak.max_tokens)).encode()
+    # With log-probs it is more than may wait anywhere, however many tokens come together: about 10 MB.
+    fields = {"stream": True, "n": STALLED_CHOICES, "max_tokens": 50 * soak.max_tokens, "logprobs": 0}
+    body = json.dumps(soak.body(**fields)).encode()
     head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: soak\r\nAuthorization: Bearer {soak.key}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     loop = asyncio.get_running_loop()
@@ -124,7 +128,7 @@ async def stall(soak: Soak) -> None:
 
 async def bad_request(soak: Soak) -> None:
     """Sends what can't be served; is told so, and by a 4xx."""
-    wrong = random.choice(BAD_FIELDS)  # noqa: S311
+    wrong = DICE.choice(BAD_FIELDS)
     answer = await soak.http.post(COMPLETIONS, json=soak.body(**wrong))
     if not 400 <= answer.status_code < 500 and answer.status_code not in REFUSALS:
         raise Broken(f"{wrong} was answered with {answer.status_code}")
@@ -154,7 +158,7 @@ async def client(soak: Soak, until: float) -> None:
     """One client after the other, until the time of the event loop."""
     loop = asyncio.get_running_loop()
     while loop.time() < until:
-        (scenario,) = random.choices(list(soak.scenarios), list(soak.scenarios.values()))  # noqa: S311
+        (scenario,) = DICE.choices(list(soak.scenarios), list(soak.scenarios.values()))
         soak.seen[scenario.__name__] += 1
         await _run(soak, scenario)
 

@@ -44,6 +44,10 @@ def descriptors() -> None:
     held.append(os.open(os.devnull, os.O_RDONLY))
 
 
+def crash() -> None:
+    raise RuntimeError("not validated")
+
+
 def end() -> None:
     # Not among the first, so that there is somebody to be missed.
     if next(ends) > 10:
@@ -89,6 +93,7 @@ SABOTAGES = {
     "descriptors": lambda: leak_at_requests(descriptors),
     "running": keep_slots,
     "ended": lambda: leak_at_requests(end),
+    "crash": lambda: leak_at_requests(crash),
     "lost": lambda: change_frames(0, b'"text":'),
     "doubled": lambda: change_frames(2, b'"text":'),
     "silent": lambda: change_frames(0, b"[DONE]"),

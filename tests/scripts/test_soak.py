@@ -8,6 +8,8 @@ import pytest
 
 from scripts.failure import Failure
 from scripts.soak.counters import MAX_GROWTH_MIB, MEMORY, WORKERS, FrontendCounters, leaks
+from scripts.soak.fuzzing import Fuzzer
+from scripts.soak.properties import failed
 from scripts.soak.run import Outcome, run
 from scripts.soak.scenarios import Soak, leave, stream, whole
 from tests.fakes.triton_server import Script, tokens
@@ -20,6 +22,7 @@ DURATION_S = 3
 SETTLE_S = 3
 # What must come back has more time for it than what never does.
 PATIENT_SETTLE_S = 60
+NUM_GENERATED = 60
 
 
 class CountingWords:
@@ -69,6 +72,25 @@ def test_sabotage_is_seen(sabotage: str, complaint: str | None, tmp_path: Path) 
         assert complaints == []
     else:
         assert [found for found in complaints if found.startswith(complaint)], complaints
+
+
+@pytest.mark.parametrize("sabotage", ["crash", "nothing"])
+def test_what_nobody_would_send(sabotage: str, tmp_path: Path) -> None:
+    command = ("-m", "tests.scripts.leaking_frontend", sabotage)
+    with frontend_process(tmp_path / "log", command, log_level="warning") as frontend:
+        frontend.fake.reset(Script([tokens("ok")]))
+        soak = Soak(httpx.AsyncClient(), frontend.address, API_KEY, MODEL, CountingWords(), 1, {})
+        Fuzzer(soak, lambda: soak.seen["generated request"] >= NUM_GENERATED).run()
+    assert soak.seen["raw request"]
+    assert [complaint for complaint in soak.broken if complaint.startswith("fuzz: ")] == soak.broken
+    assert bool(soak.broken) == (sabotage == "crash"), soak.broken
+
+
+@pytest.mark.parametrize(
+    ("tests", "fails"), [("tests/frontend/test_stop_strings.py", False), ("tests/no_such_test.py", True)]
+)
+def test_a_property_that_does_not_hold(tests: str, fails: bool, tmp_path: Path) -> None:
+    assert asyncio.run(failed(tmp_path / "log", (tests,))) == fails
 
 
 def test_memory_may_grow_a_little_and_nothing_else() -> None:
