@@ -10,8 +10,8 @@ from frontend.name_resolution import Name
 
 logger = logging.getLogger(__name__)
 
-# Well within the 10 s that Prometheus waits for a scrape unless told otherwise.
-TIMEOUT_S = 2.0
+# Half of the 10 s that Prometheus waits for a scrape unless told otherwise.
+TIMEOUT_S = 5.0
 # A Triton with some ten models has about 100 kB.
 MAX_BYTES = 16 * 1024 * 1024
 

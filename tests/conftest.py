@@ -1,14 +1,14 @@
-"""Meta's vocabulary, converted once a session, Meta's own formatter, and the profile of `make soak`."""
+"""Meta's vocabulary, converted once a session, Meta's own formatter, and how generated tests run."""
 
 from pathlib import Path
 
 import pytest
 
 from build.tokenizer import from_tiktoken
-from tests.fuzzing import register_soak_profile
+from tests.fuzzing import register_profiles
 from tests.preprocess.reference import TOKENIZER_MODEL, Reference
 
-register_soak_profile()
+register_profiles()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,13 @@ USUAL_EXAMPLES = 100
 SOAK_FACTOR = 3
 
 
-def register_soak_profile() -> None:
-    """For `pytest --hypothesis-profile=soak`; its examples are new ones each time."""
+def register_profiles() -> None:
+    """The usual one, which times nothing, and that of `pytest --hypothesis-profile=soak`.
+
+    The latter's examples are new ones each time.
+    """
+    settings.register_profile("usual", deadline=None)
+    settings.load_profile("usual")
     num_examples = SOAK_FACTOR * USUAL_EXAMPLES
     settings.register_profile("soak", max_examples=num_examples, deadline=None, database=None)
 

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -124,12 +126,21 @@ def test_the_frontends_lock_has_what_it_imports() -> None:
         name.lower().replace("_", "-")
         for name in re.findall(r"^([\w.-]+)==", (DEPLOY / "frontend.txt").read_text(), re.MULTILINE)
     }
-    packages = metadata.packages_distributions()
+    packages = _packages()
     for name in sorted(_imported() - {"frontend"}):
-        distributions = {item.lower().replace("_", "-") for item in packages.get(name, [])}
+        distributions = {item.lower().replace("_", "-") for item in packages[name]}
         assert name in sys.stdlib_module_names or distributions & locked, (
             f"{name} is not in deploy/frontend.in"
         )
+
+
+def _packages() -> Mapping[str, set[str]]:
+    """What can be imported -> distributions; on Python 3.10 importlib.metadata overlooks most of them."""
+    found = defaultdict(set)
+    for distribution in metadata.distributions():
+        for path in distribution.files or ():
+            found[path.parts[0].partition(".")[0]].add(distribution.metadata["Name"])
+    return found
 
 
 def test_the_frontends_lock_agrees_with_the_tested_one() -> None:

@@ -127,7 +127,6 @@ def raw_server(answer: bytes) -> Iterator[str]:
 
 BAD_SERVERS: Mapping[str, Callable[[], AbstractContextManager[str]]] = {
     "refuses": refusing_server,
-    "is silent": silent_server,
     "fails": lambda: metrics_server(TEXT, status=500),
     "is no HTTP server": lambda: raw_server(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "breaks off": lambda: raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nnv"),
@@ -141,12 +140,17 @@ def test_one_that_gives_no_metrics_is_named_once(fault: str, caplog: pytest.LogC
     with metrics_server(TEXT) as good, BAD_SERVERS[fault]() as bad:
 
         async def read_twice() -> list[dict[str, str | None]]:
-            tritons = TritonMetrics([good, bad], timeout_s=1)
+            tritons = TritonMetrics([good, bad])
             return [await tritons.read(), await tritons.read()]
 
         assert asyncio.run(read_twice()) == [{good: TEXT, bad: None}] * 2
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [f"{bad} gives no metrics"]
+
+
+def test_one_that_says_nothing_is_given_up() -> None:
+    with silent_server() as address:
+        assert asyncio.run(TritonMetrics([address], timeout_s=0.2).read()) == {address: None}
 
 
 def test_a_scrape_does_without_a_triton_that_is_down() -> None:
