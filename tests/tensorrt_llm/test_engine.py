@@ -1,20 +1,23 @@
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 import pytest
+from answer_guide import Guide
 from engine import Engine, load_engine
 from engine_settings import InvalidSettings
+from logit_edits import LogitEdit
 from openvino import opset13 as ops
 from paged_model import read_vocab_size
 from unsupported_inputs import UNSUPPORTED_INPUTS
 
 from tests.tensorrt_llm.asking import GUIDES, LIMITS, tensors
 from tests.tensorrt_llm.fake_pipeline import FakePipeline
-from tests.tensorrt_llm.fake_sender import FakeSender
+from tests.tensorrt_llm.fake_sender import TIMEOUT_S, FakeSender
 
 PARAMETERS = {
     "engine_dir": "../engines/tiny",
@@ -67,6 +70,58 @@ def test_the_unexpected_ends_one_request_only(engine: Engine, caplog: pytest.Log
     assert sender.failure == "The engine could not take this request."
     assert "'a'" in caplog.text
     assert ask(engine).responses
+
+
+GUIDED = tensors(guided_decoding_guide_type=b"regex", guided_decoding_guide=b"10 11", request_output_len=2)
+
+
+class SlowGuides:
+    """A compiler that takes as long as the test says."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def compile(self, guide: Guide, end_ids: Collection[int]) -> LogitEdit:
+        self.has_begun.set()
+        assert self.may_end.wait(TIMEOUT_S)
+        return GUIDES.compile(guide, end_ids)
+
+
+@pytest.mark.row(32)
+def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:
+    guides = SlowGuides()
+    stepped = threading.Event()
+    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10), stepped.set), LIMITS, 4, guides)
+    running, guided = FakeSender(), FakeSender()
+    engine.accept("a", tensors(request_output_len=40, streaming=True), running)
+    engine.accept("b", GUIDED, guided)
+    assert guides.has_begun.wait(TIMEOUT_S)
+    stepped.clear()
+    # The running stream ends, others begin and end, a stop is answered: all of it while the compiler works.
+    running.wait()
+    assert len(running.ids) == 40
+    assert ask(engine, "c", request_output_len=2).ids == [1, 2, 3, 10, 11]
+    assert ask(engine, "c", stop=True).is_closed
+    assert stepped.is_set()
+    assert not guided.ended.is_set()
+    guides.may_end.set()
+    guided.wait()
+    assert guided.responses
+    engine.close()
+
+
+def test_what_still_compiles_at_the_end_gets_its_error() -> None:
+    guides = SlowGuides()
+    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, 4, guides)
+    guided = FakeSender()
+    engine.accept("a", GUIDED, guided)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    guides.may_end.set()
+    closing.join(TIMEOUT_S)
+    assert not closing.is_alive()
+    guided.wait()
 
 
 def model_config(**parameters: str) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from answer_guide import GuideCompiler
+from answer_guide import GuideCompiler, has_guide
 from engine_errors import InvalidInput
 from engine_metrics import EngineLoad
 from engine_request import ModelLimits, read_request
@@ -30,9 +31,23 @@ class Engine:
         self._limits = limits
         self._guides = guides
         self._batching = InFlightBatching(open_pipeline, max_num_seqs)
+        # A guide takes up to a second to compile: neither steps nor other requests and stops wait for it.
+        self._compiling = ThreadPoolExecutor(1, "guides")
 
     def accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         """Returns at once, done with the tensors; the answer or the refusal goes to the sender."""
+        if has_guide(tensors):
+            copied = {name: tensor.copy() for name, tensor in tensors.items()}
+            self._compiling.submit(self._accept, request_id, copied, sender)
+        else:
+            self._accept(request_id, tensors, sender)
+
+    def close(self) -> None:
+        """Ends what runs with an error."""
+        self._compiling.shutdown()
+        self._batching.close()
+
+    def _accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         responses = ResponseStream(request_id, sender)
         try:
             if read_flag(tensors, "stop"):
@@ -43,17 +58,13 @@ class Engine:
         except InvalidInput as reason:
             responses.refuse(reason)
         except Exception:
-            # Triton's thread ends here: the batch's other requests go on.
+            # The outermost boundary of this request: others go on.
             _log.exception("request %r: failed", request_id)
             responses.fail("The engine could not take this request.")
 
     def load(self) -> EngineLoad:
         """What runs and waits right now, for metrics."""
         return self._batching.load()
-
-    def close(self) -> None:
-        """Ends what runs with an error."""
-        self._batching.close()
 
     def _stop(self, request_id: str, responses: ResponseStream) -> None:
         if not request_id:
