@@ -17,13 +17,13 @@ from scripts.failure import Failure
 NUM_STREAMS = 32
 NUM_WAITING = 8
 TOKENS_PER_S = 20
-NUM_TOKENS = 240
+NUM_TOKENS = 300
 NUM_ROUNDS = 3
 REFUSED_PER_S = 100
 # Until all streams run, and until the line is full.
 START_S = 1.5
 FILL_S = 0.5
-# Of the streams' own time, which is 12 s, so that they run from the first refusal to the last.
+# Of the 15 s that the streams take, so that they run from the first refusal to the last.
 FLOOD_S = 8.0
 
 
@@ -80,15 +80,17 @@ async def _flood(stack: Stack, streams: "Future[list[RawStream]]") -> list[float
     waiting = [await _sent(stack.port, request) for _ in range(NUM_WAITING)]
     await asyncio.sleep(FILL_S)
     refusals = []
-    for _ in range(int(FLOOD_S * REFUSED_PER_S)):
+    clock = asyncio.get_running_loop().time
+    start = clock()
+    while (seconds := clock() - start) < FLOOD_S:
         refusals.append(asyncio.ensure_future(_refusal_s(stack.port, request)))
-        await asyncio.sleep(1 / REFUSED_PER_S)
-    seconds = await asyncio.gather(*refusals)
+        await asyncio.sleep(max(0.0, len(refusals) / REFUSED_PER_S - seconds))
+    seconds_of_each = await asyncio.gather(*refusals)
     if streams.done():
         raise Failure("the streams ended before the refusals")
     for _, writer in waiting:
         writer.close()
-    return seconds
+    return seconds_of_each
 
 
 async def _refusal_s(port: int, request: bytes) -> float:
