@@ -98,6 +98,8 @@ def test_a_refused_generation_goes_to_the_next(script: Script) -> None:
     async def run() -> None:
         fakes = FakeTriton(script), FakeTriton(Script(HELLO))
         async with fake_servers(*fakes) as servers, connected(servers) as triton:
+            await triton.is_ready()
+            await until(lambda: len(triton._endpoints.usable) == 2)
             for index in range(6):
                 await probe_all(triton)
                 assert await count(triton, str(index)) == 3

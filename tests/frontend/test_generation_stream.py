@@ -18,7 +18,8 @@ PIECE_BYTES = 100_000
 NUM_RESPONSES = 2 * MAX_WAITING_BYTES // PIECE_BYTES
 # Of four bytes for each id.
 SCRIPT = Script([tokens(*["x"] * (PIECE_BYTES // 4))] * NUM_RESPONSES, ends_by_end_id=False)
-TIMEOUT_S = 60
+# It takes a minute and more where the cores are taken.
+TIMEOUT_S = 240
 
 
 async def read(triton: Triton, fake: FakeTriton, falls_behind: bool) -> int:
