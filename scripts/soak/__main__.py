@@ -68,8 +68,8 @@ def main() -> int:
         supervisor.add(serve)
         url = f"http://127.0.0.1:{port}"
         supervisor.wait_until(lambda: frontend_answers(url, "/health/ready"), "starting a stack")
-        print(f"soaking {workers} workers for {minutes:g} minutes with {NUM_CLIENTS} clients", flush=True)
-        print(f"their log is {LOG}", flush=True)
+        print(f"soaking it for {minutes:g} minutes: {NUM_CLIENTS} clients, WORKERS={workers}", flush=True)
+        print(f"its log is {LOG}", flush=True)
         outcome, soak = asyncio.run(_soak(url, grpc_port, key, serve.pid, int(workers), 60 * minutes))
     return _report(outcome, soak)
 
