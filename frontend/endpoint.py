@@ -6,22 +6,24 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import grpc
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from grpc import StatusCode
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from frontend.deadlines import Deadlines, Sweeper
 from frontend.errors import ApiError, DeadlineExceeded, EngineOverloaded, EngineUnavailable
 from frontend.generation_stream import GenerationStream
+from frontend.grpc_channel import GrpcChannel
+from frontend.grpc_status import GrpcError
 from frontend.served_model import ServedModel, ensemble_steps, served_model
 from frontend.stop_request import send_stop, stop_until_ended
 from frontend.tensors import INT32, TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 from frontend.triton_errors import engine_error
+from frontend.triton_service import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 
 logger = logging.getLogger(__name__)
 
 PREPROCESS_MODEL = "preprocess"
 POSTPROCESS_MODEL = "postprocess"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 UNARY_TIMEOUT_S = 5.0
 # A megabyte of text keeps preprocess busy for about a second; what takes longer than this is no load.
 PROBE_TIMEOUT_S = 10.0
@@ -29,15 +31,6 @@ PROBE_TIMEOUT_S = 10.0
 MAX_LATE = 2
 # The id of the requests that only ask whether a model still answers.
 PROBE_ID = "frontend-probe"
-
-_CHANNEL_OPTIONS = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A restarted Triton is found again at once instead of after gRPC's default of up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
-
 
 Admit: TypeAlias = Callable[[ServedModel], ServedModel]
 
@@ -53,8 +46,7 @@ class Endpoint:
         self._model = model
         self._sweeper = sweeper
         self._admit = admit
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._channel = GrpcChannel(address)
         self._streams: set[GenerationStream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
@@ -73,7 +65,7 @@ class Endpoint:
         for task in (*self._tasks, self._probing):
             if task is not None:
                 task.cancel()
-        await self._channel.close(None)
+        self._channel.close()
 
     async def retire(self) -> None:
         """Closes it when the last generation has ended."""
@@ -96,10 +88,10 @@ class Endpoint:
         started_at: float,
         is_streamed: bool,
     ) -> GenerationStream:
-        stream = GenerationStream(self._stub, request, deadlines, started_at, is_streamed)
+        stream = GenerationStream(self._channel, request, deadlines, started_at, is_streamed)
         self._streams.add(stream)
         self._sweeper.add(stream)
-        stream.on_end(lambda: self._forget(stream))
+        stream.when_ended(lambda: self._forget(stream))
         return stream
 
     def leave(self, stream: GenerationStream) -> None:
@@ -108,7 +100,7 @@ class Endpoint:
             stream.cancel()
         elif not stream.has_ended or stream.was_lost:
             # A task that outlives its caller, which may be in the middle of being cancelled.
-            self._start(stop_until_ended(self._stub, stream))
+            self._start(stop_until_ended(self._channel, stream))
 
     def complain(self, reason: str) -> None:
         """Takes it out of service and says so, once for the same reason."""
@@ -155,11 +147,11 @@ class Endpoint:
         # Not grpc.health.v1: tritonserver 2.51 answers Check the same for every name and has no Watch.
         request = service_pb2.ModelReadyRequest(name=self._model)
         try:
-            is_ready = (await self._stub.ModelReady(request, timeout=PROBE_TIMEOUT_S)).ready
-        except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            is_ready = (await self._channel.ask(MODEL_READY, request, PROBE_TIMEOUT_S)).ready
+        except GrpcError as error:
+            if error.code == StatusCode.DEADLINE_EXCEEDED:
                 raise DeadlineExceeded("it does not answer in time.") from error
-            raise EngineUnavailable(f"it can't be reached ({error.code().name}).") from error
+            raise EngineUnavailable(f"it can't be reached ({error.code.name}).") from error
         if not is_ready:
             raise EngineUnavailable("The model is not ready.")
 
@@ -171,9 +163,9 @@ class Endpoint:
     async def _config(self, name: str) -> model_config_pb2.ModelConfig:
         try:
             request = service_pb2.ModelConfigRequest(name=name)
-            return (await self._stub.ModelConfig(request, timeout=UNARY_TIMEOUT_S)).config
-        except grpc.aio.AioRpcError as error:
-            raise engine_error(error.code(), error.details() or "") from error
+            return (await self._channel.ask(MODEL_CONFIG, request, UNARY_TIMEOUT_S)).config
+        except GrpcError as error:
+            raise engine_error(error.code, error.details) from error
 
     async def _probe_preprocess(self, model: ServedModel) -> None:
         """Triton calls a model ready whose process has died, and is silent on what ran there (2.51)."""
@@ -187,7 +179,7 @@ class Endpoint:
         request = _postprocess_request([0])
         request.id = PROBE_ID
         try:
-            await send_stop(self._stub, PROBE_ID, PROBE_TIMEOUT_S)
+            await send_stop(self._channel, PROBE_ID, PROBE_TIMEOUT_S)
             await self._infer(request, PROBE_TIMEOUT_S)
         except EngineUnavailable as error:
             for stream in self._streams:
@@ -198,9 +190,9 @@ class Endpoint:
         self, request: service_pb2.ModelInferRequest, timeout_s: float
     ) -> service_pb2.ModelInferResponse:
         try:
-            return await self._stub.ModelInfer(request, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise engine_error(error.code(), error.details() or "") from error
+            return await self._channel.ask(MODEL_INFER, request, timeout_s)
+        except GrpcError as error:
+            raise engine_error(error.code, error.details) from error
 
     def _forget(self, stream: GenerationStream) -> None:
         self._streams.discard(stream)

@@ -13,13 +13,14 @@ from tritonclient.grpc import service_pb2
 
 from frontend.chat_translation import named_for_client
 from frontend.conversation import conversation_key
+from frontend.engine_responses import IDS, join_responses
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
-from frontend.tensors import add_input, read_floats, read_ids, read_outputs, require_datatypes, require_ids
+from frontend.tensors import add_input, read_floats, read_ids, require_datatypes
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
 
@@ -45,7 +46,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one response of the engine adds; counts are those of the whole generation so far."""
+    """What one response of the engine adds, or several that came together.
+
+    Counts are those of the whole generation so far.
+    """
 
     index: int
     text: str
@@ -71,19 +75,18 @@ async def generate(
     is_streamed = bool(generation.inputs["stream"])
     # The engine's refusals name its tensors; the client knows fields.
     with named_for_client(generation.field_names):
-        async with aclosing(triton.infer(request, conversation, is_streamed)) as responses:
-            async for response in responses:
+        async with aclosing(triton.infer(request, conversation, is_streamed)) as batches:
+            async for responses in batches:
                 try:
                     if reader.is_first:
                         # Once a stream: two microseconds that no token need pay.
-                        require_datatypes(response, model.output_datatypes)
-                    require_ids(response, "output_ids")
-                    outputs = read_outputs(response)
+                        require_datatypes(responses[0], model.output_datatypes)
+                    outputs = join_responses(responses)
                     ids = reader.new_ids(outputs)
                     pieces = await triton.spell(ids)
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
                     scores = await read_prompt_scores(triton, outputs)
-                    delta = reader.read(outputs, ids, pieces, top, scores, is_final(response))
+                    delta = reader.read(outputs, ids, pieces, top, scores, is_final(responses[-1]))
                 except (LookupError, ValueError, struct.error) as error:
                     logger.exception("the engine's answer to %s is malformed", request.id)
                     raise EngineFailed("The engine answered with a malformed tensor.") from error
@@ -104,7 +107,7 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
 
 
 def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
-    yield from ("output_ids", "num_input_tokens", *SPARING_OUTPUTS)
+    yield from (IDS, "num_input_tokens", *SPARING_OUTPUTS)
     if model.tokens_per_block is not None:
         yield REUSED_BLOCKS
     if generation.num_top_logprobs:
@@ -133,8 +136,7 @@ class _ResponseReader:
         """Those of one response."""
         if self._generation.max_new_tokens == 0:
             return []
-        # TensorRT-LLM's last response has tensors, if only empty ones: without them an engine has broken off.
-        return read_ids(outputs["output_ids"])
+        return read_ids(outputs[IDS])
 
     def read(
         self,

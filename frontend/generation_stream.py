@@ -1,20 +1,20 @@
-"""One generation's call of ModelStreamInfer, read to its end by a task of its own."""
+"""One generation's call of ModelStreamInfer, read to its end."""
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
 
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+from tritonclient.grpc import service_pb2
 
 from frontend.deadlines import Deadlines
 from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable, RequestTimeout
+from frontend.grpc_call import GrpcCall
+from frontend.grpc_channel import GrpcChannel
+from frontend.grpc_connection import GrpcConnection
+from frontend.grpc_status import GrpcError, GrpcStatus
 from frontend.triton_errors import engine_error, stream_error
-
-_Received: TypeAlias = "asyncio.Queue[service_pb2.ModelInferResponse | ApiError | None]"
-_Call: TypeAlias = (
-    "grpc.aio.StreamStreamCall[service_pb2.ModelInferRequest, service_pb2.ModelStreamInferResponse]"
-)
+from frontend.triton_service import MODEL_STREAM_INFER
 
 # What Triton may take to end a call whose final response it has sent.
 END_TIMEOUT_S = 5.0
@@ -22,20 +22,20 @@ END_TIMEOUT_S = 5.0
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 # A response of one token takes 2.7 KB where it waits, and 0.2 KB on its way.
 WAITING_RESPONSE_BYTES = 2500
-# So few are not measured, as a reader that keeps up has none or one.
+# So few are no sign of a slow reader, however large they are.
 FEW_WAITING = 64
 
 
 class GenerationStream:
-    """Responses up to the final one. A task reads the call to its very end, whoever waits for it or not:
+    """Responses up to the final one. The call is read to its very end, whoever waits for it or not:
 
-    gRPC cancels a call whose reader is cancelled, tritonserver 2.51 does not shut down in time when a call is
-    cancelled at its final response, and a generation that is given up must be seen to end.
+    tritonserver 2.51 does not shut down in time when a call is cancelled at its final response, and a
+    generation that is given up must be seen to end.
     """
 
     def __init__(
         self,
-        stub: service_pb2_grpc.GRPCInferenceServiceStub,
+        channel: GrpcChannel,
         request: service_pb2.ModelInferRequest,
         deadlines: Deadlines,
         started_at: float,
@@ -54,87 +54,129 @@ class GenerationStream:
         self._last_moment = started_at + deadlines.total_s
         first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
         self.expires_at = min(first_moment, self._last_moment)
-        self._received: _Received = asyncio.Queue()
-        self._is_too_far_behind = False
-        self._stub = stub
-        self._reading = asyncio.create_task(self._read())
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[service_pb2.ModelInferResponse] = []
+        self._num_waiting_bytes = 0
+        self._error: ApiError | None = None
+        self._is_over = False
+        """Whether the reader gets nothing more than what waits, and then the error, if there is one."""
+        self._reader: asyncio.Future[None] | None = None
+        self._call_ended: asyncio.Future[None] = self._loop.create_future()
+        self._call: tuple[GrpcConnection, GrpcCall] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        if connection := channel.connection:
+            self._begin(connection)
+        else:
+            self._connecting = asyncio.create_task(self._connect(channel))
 
-    async def next(self) -> service_pb2.ModelInferResponse | None:
-        """None behind the final response; raises ApiError."""
-        item = await self._received.get()
-        if isinstance(item, ApiError):
-            raise item
-        return item
+    async def next(self) -> list[service_pb2.ModelInferResponse]:
+        """All that wait, one at least; none behind the final response; raises ApiError."""
+        if not self._waiting and not self._is_over:
+            self._reader = self._loop.create_future()
+            await self._reader
+        if self._waiting:
+            responses, self._waiting = self._waiting, []
+            self._num_waiting_bytes = 0
+            return responses
+        if self._error is not None:
+            raise self._error
+        return []
 
     def fail(self, error: ApiError) -> None:
         """Gives the reader an error in place of what may still come."""
-        if not self.has_ended:
-            self._received.put_nowait(error)
+        if not self._is_over:
+            self._is_over, self._error = True, error
+            self._wake()
 
     def expire(self) -> None:
-        self.fail(DeadlineExceeded("The engine did not answer in time."))
         if self.has_ended:
             self.cancel()
+        else:
+            self.fail(DeadlineExceeded("The engine did not answer in time."))
         # Whoever reads stops the engine; nothing more is due to the client.
         self.expires_at = float("inf")
 
     def cancel(self) -> None:
         """Ends the call, which does not reach the engine in an ensemble."""
-        self._reading.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._call is not None:
+            connection, call = self._call
+            connection.cancel(call)
 
-    def on_end(self, callback: Callable[[], None]) -> None:
+    def when_ended(self, callback: Callable[[], None]) -> None:
         """Calls back when the call has ended, for whatever reason."""
-        self._reading.add_done_callback(lambda _: callback())
+        self._call_ended.add_done_callback(lambda _: callback())
 
     async def ended(self, timeout_s: float | None = None) -> bool:
         """Whether the call has ended within that time."""
-        return bool((await asyncio.wait({self._reading}, timeout=timeout_s))[0])
+        return bool((await asyncio.wait({self._call_ended}, timeout=timeout_s))[0])
 
-    async def _read(self) -> None:
-        self.is_begun = True
-        call = self._stub.ModelStreamInfer()
-        was_sent = False
+    def on_message(self, message: bytes) -> None:
+        """Of the call."""
+        if self.has_ended:
+            return
         try:
-            await call.write(self.request)
-            was_sent = True
-            await call.done_writing()
-            await self._read_responses(call)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            error = engine_error(await call.code(), await call.details() or "")
-            self.was_lost = was_sent and not self.has_ended and isinstance(error, EngineUnavailable)
-            self._end(error)
+            answer = service_pb2.ModelStreamInferResponse.FromString(message)
+        except DecodeError:
+            self._end(EngineFailed("The engine answered with something else than a response."))
+            return
+        if answer.error_message:
+            self._end(stream_error(answer.error_message))
+            return
+        self.has_answered = True
+        self.expires_at = min(self._loop.time() + self._token_s, self._last_moment)
+        self._deliver(answer.infer_response, len(message))
+        if is_final(answer.infer_response):
+            self._end(None)
 
-    async def _read_responses(self, call: _Call) -> None:
-        now = asyncio.get_running_loop().time
-        async for message in call:
-            if self.has_ended:
-                continue
-            if message.error_message:
-                self._end(stream_error(message.error_message))
+    def on_end(self, status: GrpcStatus) -> None:
+        """Of the call."""
+        if not self.has_ended:
+            if status.code is StatusCode.OK:
+                self._end(EngineFailed("The engine ended the stream without a final response."))
             else:
-                self.has_answered = True
-                self.expires_at = min(now() + self._token_s, self._last_moment)
-                self._deliver(message.infer_response)
-                if is_final(message.infer_response):
-                    self._end(None)
-        self._end(EngineFailed("The engine ended the stream without a final response."))
+                error = engine_error(status.code, status.details)
+                self.was_lost = self.is_begun and isinstance(error, EngineUnavailable)
+                self._end(error)
+        if not self._call_ended.done():
+            self._call_ended.set_result(None)
 
-    def _deliver(self, response: service_pb2.ModelInferResponse) -> None:
+    async def _connect(self, channel: GrpcChannel) -> None:
+        try:
+            self._begin(await channel.connected())
+        except GrpcError as error:
+            self.on_end(GrpcStatus(error.code, error.details))
+        except asyncio.CancelledError:
+            self.on_end(GrpcStatus(StatusCode.CANCELLED))
+            raise
+
+    def _begin(self, connection: GrpcConnection) -> None:
+        self.is_begun = True
+        call = connection.start(MODEL_STREAM_INFER.path, self.request.SerializeToString(), self)
+        self._call = connection, call
+
+    def _deliver(self, response: service_pb2.ModelInferResponse, num_bytes: int) -> None:
         """Up to the bound; behind it there is an error, and then nothing."""
-        num_waiting = self._received.qsize()
-        if num_waiting > FEW_WAITING and not self._is_too_far_behind:
-            size = response.ByteSize() + WAITING_RESPONSE_BYTES
-            self._is_too_far_behind = num_waiting * size > MAX_WAITING_BYTES
-            if self._is_too_far_behind:
-                self.fail(RequestTimeout("The answer was not read fast enough."))
-        if not self._is_too_far_behind:
-            self._received.put_nowait(response)
+        if self._is_over:
+            return
+        self._num_waiting_bytes += num_bytes + WAITING_RESPONSE_BYTES
+        if self._num_waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > FEW_WAITING:
+            self.fail(RequestTimeout("The answer was not read fast enough."))
+            return
+        self._waiting.append(response)
+        self._wake()
 
     def _end(self, error: ApiError | None) -> None:
-        if not self.has_ended:
-            self.has_ended = True
-            self.expires_at = asyncio.get_running_loop().time() + END_TIMEOUT_S
-            self._received.put_nowait(error)
+        self.has_ended = True
+        self.expires_at = self._loop.time() + END_TIMEOUT_S
+        if not self._is_over:
+            self._is_over, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
 
 def is_final(response: service_pb2.ModelInferResponse) -> bool:

@@ -1,9 +1,8 @@
 """Targets as an operator writes them -> addresses, each of which is one server.
 
-gRPC's own resolver stays inside its channel: it would hide which address runs a generation, where the stop
-request must go, and its round robin knows neither load nor prefix. So the system's resolver is asked, and
-each address gets a channel; a target that names its resolver (dns:///triton:8001, unix:/run/triton.sock) is
-left to gRPC.
+Each address gets a channel of its own: behind a name that stands for several servers it would be hidden which
+of them runs a generation, where the stop request must go, and which holds the prefix of a prompt. A target
+that says how it is meant (dns:///triton:8001, ipv4:10.0.0.7:8001, unix:/run/triton.sock) is one server.
 """
 
 import asyncio
@@ -17,14 +16,6 @@ from typing import TypeAlias
 logger = logging.getLogger(__name__)
 
 _HOST_AND_PORT = re.compile(r"(?P<host>[^:/\s\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
-_GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
-
-
-def is_target(text: str) -> bool:
-    """Whether it is HOST:PORT or a target in gRPC's syntax."""
-    if _HOST_AND_PORT.fullmatch(text) is None:
-        return _GRPC_TARGET.fullmatch(text) is not None
-    return is_host_and_port(text)
 
 
 def is_host_and_port(text: str) -> bool:

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.api_key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
-from frontend.name_resolution import is_host_and_port, is_target
+from frontend.grpc_target import parse_target
+from frontend.name_resolution import is_host_and_port
 
 
 class SettingsError(Exception):
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     @classmethod
     def _require_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         for target in targets:
-            if not is_target(target):
+            if parse_target(target) is None:
                 raise ValueError(f"{target} is neither HOST:PORT nor a target of gRPC's")
         if not targets:
             raise ValueError("there must be one address at least")

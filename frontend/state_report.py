@@ -9,8 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import grpc
-
+from frontend.grpc_connection import GrpcConnection
 from frontend.shared_ledger import SharedLedger
 
 logger = logging.getLogger(__name__)
@@ -36,12 +35,12 @@ def _report(ledger: SharedLedger) -> None:
 
 def _state(ledger: SharedLedger) -> dict[str, int]:
     gc.collect()
-    calls = [found for found in gc.get_objects() if isinstance(found, grpc.aio.Call)]
+    connections = [found for found in gc.get_objects() if isinstance(found, GrpcConnection)]
     with ledger.locked():
         running, waiting = (int(table[ledger.worker].sum()) for table in (ledger.running, ledger.waiting))
     return {
         "tasks": len(asyncio.all_tasks()),
-        "calls": sum(not call.done() for call in calls),
+        "calls": sum(connection.num_calls for connection in connections),
         "running": running,
         "waiting": waiting,
     }

@@ -6,14 +6,16 @@ Cancelling a call on an ensemble does not reach its decoupled step (seen on trit
 import asyncio
 import logging
 
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
 from frontend.errors import ApiError
 from frontend.generation_stream import GenerationStream
+from frontend.grpc_channel import GrpcChannel
+from frontend.grpc_status import GrpcError
 from frontend.served_model import ENGINE_MODEL
 from frontend.tensors import BOOL, INT32, add_input
 from frontend.triton_errors import engine_error, stream_error
+from frontend.triton_service import MODEL_STREAM_INFER
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +28,14 @@ GIVE_UP_S = 30.0
 TIMEOUT_S = 5.0
 
 
-async def stop_until_ended(stub: service_pb2_grpc.GRPCInferenceServiceStub, stream: GenerationStream) -> None:
+async def stop_until_ended(channel: GrpcChannel, stream: GenerationStream) -> None:
     """One that was lost counts as ended once a stop request has been answered."""
     request_id = stream.request.id
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + GIVE_UP_S
     interval_s = FIRST_INTERVAL_S
     while loop.time() < give_up_at:
-        is_answered = await _is_stopped(stub, request_id)
+        is_answered = await _is_stopped(channel, request_id)
         if stream.was_lost:
             if is_answered:
                 return
@@ -45,19 +47,15 @@ async def stop_until_ended(stub: service_pb2_grpc.GRPCInferenceServiceStub, stre
     stream.cancel()
 
 
-async def send_stop(
-    stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str, timeout_s: float = TIMEOUT_S
-) -> None:
+async def send_stop(channel: GrpcChannel, request_id: str, timeout_s: float = TIMEOUT_S) -> None:
     """Returns when the engine has answered, as it does for ids that it does not know; raises ApiError."""
-    call = stub.ModelStreamInfer(timeout=timeout_s)
     try:
-        await call.write(stop_request(request_id))
-        await call.done_writing()
-        async for message in call:
-            if message.error_message:
-                raise stream_error(message.error_message)
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-        raise engine_error(await call.code(), await call.details() or "") from error
+        messages = await channel.collect(MODEL_STREAM_INFER, stop_request(request_id), timeout_s)
+    except GrpcError as error:
+        raise engine_error(error.code, error.details) from error
+    for message in messages:
+        if message.error_message:
+            raise stream_error(message.error_message)
 
 
 def stop_request(request_id: str) -> service_pb2.ModelInferRequest:
@@ -69,9 +67,9 @@ def stop_request(request_id: str) -> service_pb2.ModelInferRequest:
     return request
 
 
-async def _is_stopped(stub: service_pb2_grpc.GRPCInferenceServiceStub, request_id: str) -> bool:
+async def _is_stopped(channel: GrpcChannel, request_id: str) -> bool:
     try:
-        await send_stop(stub, request_id)
+        await send_stop(channel, request_id)
     except ApiError as error:
         logger.warning("stop request for %s failed: %s", request_id, error)
         return False

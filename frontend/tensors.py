@@ -40,17 +40,10 @@ def add_input(
         request.raw_input_contents.append(np.asarray(values, _NUMPY_TYPES[data_type]).tobytes())
 
 
-def read_outputs(response: service_pb2.ModelInferResponse) -> Mapping[str, bytes]:
+def read_outputs(response: service_pb2.ModelInferResponse) -> dict[str, bytes]:
     return {
         tensor.name: raw for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     }
-
-
-def require_ids(response: service_pb2.ModelInferResponse, name: str) -> None:
-    """Raises ValueError unless the output, if it is there, holds the ids of one beam: int32 [1, 1, n]."""
-    for tensor in response.outputs:
-        if tensor.name == name and (tensor.datatype != "INT32" or tensor.shape[:-1] != [1, 1]):
-            raise ValueError(f"{name} is {tensor.datatype} {list(tensor.shape)}")
 
 
 def require_datatypes(response: service_pb2.ModelInferResponse, declared: Mapping[str, str]) -> None:

@@ -75,16 +75,18 @@ class Triton:
 
     async def infer(
         self, request: service_pb2.ModelInferRequest, conversation: bytes | None, is_streamed: bool
-    ) -> AsyncGenerator[service_pb2.ModelInferResponse, None]:
-        """Responses of one generation up to the final one; closing it early stops the engine."""
+    ) -> AsyncGenerator[list[service_pb2.ModelInferResponse], None]:
+        """Responses of one generation up to the final one; those that came while their reader was busy come
+        together. Closing it early stops the engine.
+        """
         started_at = asyncio.get_running_loop().time()
         attempts = _Attempts(self._endpoints)
         while True:
             endpoint = await attempts.next(conversation)
             stream = endpoint.start(request, self._deadlines, started_at, is_streamed)
             try:
-                while (response := await stream.next()) is not None:
-                    yield response
+                while responses := await stream.next():
+                    yield responses
                 return
             except ApiError as error:
                 attempts.failed(endpoint, error, stream.was_lost)

@@ -3,7 +3,7 @@
 import json
 import logging
 
-import grpc
+from grpc import StatusCode
 
 from frontend.errors import (
     ApiError,
@@ -24,19 +24,19 @@ _GONE = ("server is stopping", "is not ready", "is not found", "unavailable")
 _TOO_LATE = "timeout expired"
 
 
-def engine_error(code: grpc.StatusCode, details: str) -> ApiError:
+def engine_error(code: StatusCode, details: str) -> ApiError:
     """Only errors in the models' JSON form keep their text."""
-    if code == grpc.StatusCode.INVALID_ARGUMENT and (error := _own_error(details)):
+    if code == StatusCode.INVALID_ARGUMENT and (error := _own_error(details)):
         return error
     logger.error("Triton answered %s: %s", code.name, details)
     # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
     if "maximum queue size" in details.lower():
         return EngineOverloaded("The engine's queue is full.")
-    if code == grpc.StatusCode.UNAVAILABLE or DEAD_MODEL in details:
+    if code == StatusCode.UNAVAILABLE or DEAD_MODEL in details:
         return EngineUnavailable("The engine is not available.")
-    if code == grpc.StatusCode.NOT_FOUND:
+    if code == StatusCode.NOT_FOUND:
         return EngineUnavailable("The model is not loaded.")
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code == StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("The engine did not answer in time.")
     return EngineFailed("The engine failed to process the request.")
 
@@ -53,10 +53,10 @@ def stream_error(text: str) -> ApiError:
     return engine_error(_likely_status(text.lower()), text)
 
 
-def _likely_status(text: str) -> grpc.StatusCode:
+def _likely_status(text: str) -> StatusCode:
     if any(words in text for words in _GONE):
-        return grpc.StatusCode.UNAVAILABLE
-    return grpc.StatusCode.DEADLINE_EXCEEDED if _TOO_LATE in text else grpc.StatusCode.INTERNAL
+        return StatusCode.UNAVAILABLE
+    return StatusCode.DEADLINE_EXCEEDED if _TOO_LATE in text else StatusCode.INTERNAL
 
 
 def _own_error(details: str) -> InvalidRequest | None:

@@ -231,7 +231,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                     await asyncio.wait_for(stop.wait(), 0.05)
             num_tokens += len(chunk)
             is_final = stop.is_set() or index == len(chunks) - 1
-            outputs = _outputs(chunk, num_tokens, script)
+            outputs = _outputs(chunk, script)
+            if "output_log_probs" in wanted:
+                outputs |= _log_probs(num_tokens)
             if inputs.get("return_generation_logits", [False])[0] and chunk:
                 outputs |= _top_outputs(len(chunk), num_tokens)
             if num_prompt_top >= 0 and index == 0:
@@ -274,16 +276,19 @@ def _response(request_id: str, outputs: dict[str, Output], is_final: bool) -> se
     return response
 
 
-def _outputs(chunk: Sequence[Token], num_tokens: int, script: Script) -> dict[str, Output]:
+def _outputs(chunk: Sequence[Token], script: Script) -> dict[str, Output]:
     ids = np.array([token(*pair)[0] for pair in chunk], "<i4")
-    # Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far.
-    logprobs = -0.5 * np.arange(1, num_tokens + 1, dtype="<f4")
     return {
         "output_ids": ("INT32", [1, 1, len(chunk)], ids.tobytes()),
         "num_input_tokens": ("INT32", [1, 1], np.array([script.num_prompt_tokens], "<i4").tobytes()),
-        "output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes()),
         "kv_cache_reused_blocks": ("INT32", [1, 1], np.array([script.num_reused_blocks], "<i4").tobytes()),
     }
+
+
+def _log_probs(num_tokens: int) -> dict[str, Output]:
+    """Cumulative, as TensorRT-LLM repeats the log-probs of all tokens so far."""
+    logprobs = -0.5 * np.arange(1, num_tokens + 1, dtype="<f4")
+    return {"output_log_probs": ("FP32", [1, 1, num_tokens], logprobs.tobytes())}
 
 
 def _top_outputs(num_new: int, num_tokens: int) -> dict[str, Output]:

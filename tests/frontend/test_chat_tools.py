@@ -66,7 +66,7 @@ def test_whole_answer(http: httpx.Client, fake: FakeTriton) -> None:
 
 
 def test_stream_has_id_and_name_once(client: openai.OpenAI, fake: FakeTriton) -> None:
-    fake.reset(Script(chunks(f"Well. {WEATHER_CALL}\n{TIME_CALL}")))
+    fake.reset(Script(chunks(f"Well. {WEATHER_CALL}\n{TIME_CALL}"), pause_s=0.01))
     stream = list(ask(client, stream=True))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     pieces = [piece for chunk in stream for piece in chunk.choices[0].delta.tool_calls or []]

@@ -29,9 +29,10 @@ async def read(triton: Triton, fake: FakeTriton, falls_behind: bool) -> int:
     add_input(request, "stream", True, model_config_pb2.DataType.TYPE_BOOL)
     num_read = 0
     try:
-        async for _ in triton.infer(request, None, is_streamed=True):
-            num_read += 1
-            if num_read == 1 and falls_behind:
+        async for responses in triton.infer(request, None, is_streamed=True):
+            is_first = not num_read
+            num_read += len(responses)
+            if is_first and falls_behind:
                 await at_rest(fake)
     except RequestTimeout:
         assert falls_behind

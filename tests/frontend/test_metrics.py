@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 # Without the suffix that Prometheus' text gives to the samples of counters and histograms.
 METRIC_NAME = re.compile(r"vllm:[a-z0-9_]+?(?=_total\b|_bucket\b|\b)")
 LABELS = {"model_name": MODEL, "engine": "0"}
-THREE = Script([tokens("a"), tokens("b"), tokens("c")])
+# Slowly, so that each token is an event of its own.
+THREE = Script([tokens("a"), tokens("b"), tokens("c")], pause_s=0.05)
 
 
 def chat(stack: Stack, **fields: object) -> httpx.Response:
