@@ -14,7 +14,7 @@ from frontend.errors import ApiError, DeadlineExceeded, EngineOverloaded, Engine
 from frontend.generation_stream import GenerationStream
 from frontend.grpc_channel import GrpcChannel
 from frontend.grpc_status import GrpcError
-from frontend.served_model import ServedModel, ensemble_steps, served_model
+from frontend.served_model import ServedModel, ensemble_steps, ids_ensemble, served_model
 from frontend.stop_request import send_stop, stop_until_ended
 from frontend.tensors import INT32, TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 from frontend.triton_errors import engine_error
@@ -158,7 +158,8 @@ class Endpoint:
     async def _read_served_model(self) -> ServedModel:
         ensemble = await self._config(self._model)
         steps = {name: await self._config(name) for name in ensemble_steps(ensemble)}
-        return served_model(ensemble, steps, created=int(time.time()))
+        ids = await self._config(ids_ensemble(ensemble))
+        return served_model(ensemble, ids, steps, created=int(time.time()))
 
     async def _config(self, name: str) -> model_config_pb2.ModelConfig:
         try:

@@ -18,7 +18,7 @@ from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
-from frontend.served_model import ServedModel
+from frontend.served_model import IDS_OUTPUTS, ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_floats, read_ids, require_datatypes
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
@@ -97,7 +97,8 @@ async def generate(
 
 def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:
     # Ids must be unique: the engine stops by id, and a reused one would replace the running generation.
-    request = service_pb2.ModelInferRequest(model_name=model.ensemble, id=uuid.uuid4().hex)
+    ensemble = model.ids_ensemble if _is_of_ids_alone(generation) else model.ensemble
+    request = service_pb2.ModelInferRequest(model_name=ensemble, id=uuid.uuid4().hex)
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in generation.inputs.items():
         add_input(request, name, value, model.input_types[name])
@@ -106,7 +107,14 @@ def _infer_request(model: ServedModel, generation: GenerationRequest) -> service
     return request
 
 
+def _is_of_ids_alone(generation: GenerationRequest) -> bool:
+    return not (generation.wants_logprobs or generation.num_top_logprobs or generation.scores_prompt)
+
+
 def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
+    if _is_of_ids_alone(generation):
+        yield from IDS_OUTPUTS
+        return
     yield from (IDS, "num_input_tokens", *SPARING_OUTPUTS)
     if model.tokens_per_block is not None:
         yield REUSED_BLOCKS

@@ -16,6 +16,7 @@ _ENSEMBLE_INPUTS = (
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
 _ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
+IDS_OUTPUTS = ("output_ids", "kv_cache_reused_blocks", "num_input_tokens")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
 LORA_INPUT = "lora_task_id"
@@ -30,6 +31,8 @@ class ServedModel:
     name: str
     """What clients put into `model`."""
     ensemble: str
+    ids_ensemble: str
+    """The leaner one, for generations without log-probs."""
     max_model_len: int
     max_num_seqs: int
     """Generations that the engine runs at once; further ones wait in it."""
@@ -63,8 +66,19 @@ def ensemble_steps(ensemble: model_config_pb2.ModelConfig) -> tuple[str, ...]:
     return tuple(step.model_name for step in ensemble.ensemble_scheduling.step)
 
 
+def ids_ensemble(ensemble: model_config_pb2.ModelConfig) -> str:
+    """Name of the ensemble for generations without log-probs; raises EngineFailed."""
+    name: str = ensemble.parameters["ids_ensemble"].string_value
+    if not name:
+        raise EngineFailed(f"The configuration of {ensemble.name} has no ids_ensemble.")
+    return name
+
+
 def served_model(
-    ensemble: model_config_pb2.ModelConfig, steps: Mapping[str, model_config_pb2.ModelConfig], created: int
+    ensemble: model_config_pb2.ModelConfig,
+    ids: model_config_pb2.ModelConfig,
+    steps: Mapping[str, model_config_pb2.ModelConfig],
+    created: int,
 ) -> ServedModel:
     """Raises EngineFailed when a tensor or a parameter is missing or malformed."""
     parameters = {
@@ -75,12 +89,15 @@ def served_model(
     try:
         _require_tensors(ensemble.name, "input", ensemble.input, _ENSEMBLE_INPUTS)
         _require_tensors(ensemble.name, "output", ensemble.output, _ENSEMBLE_OUTPUTS)
+        _require_tensors(ids.name, "input", ids.input, _ENSEMBLE_INPUTS)
+        _require_tensors(ids.name, "output", ids.output, IDS_OUTPUTS)
         _require_tensors(ENGINE_MODEL, "input", steps[ENGINE_MODEL].input, _ENGINE_INPUTS)
         name = parameters["served_model_name"]
         engine_inputs = _engine_inputs(steps[ENGINE_MODEL])
         return ServedModel(
             name=name,
             ensemble=ensemble.name,
+            ids_ensemble=ids.name,
             max_model_len=int(parameters["max_model_len"]),
             max_num_seqs=int(parameters["max_num_seqs"]),
             end_id=int(parameters["end_id"]),

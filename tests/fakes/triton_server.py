@@ -187,7 +187,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelStreamInferResponse(infer_response=response)
 
     async def _fail_if_dead(self, model_name: str, context: grpc.aio.ServicerContext) -> None:
-        if self.dead_model is not None and model_name in ("ensemble", self.dead_model):
+        if self.dead_model is not None and model_name in ("ensemble", "ensemble_ids", self.dead_model):
             details = f"Stub process '{self.dead_model}_0_0' is not healthy."
             await context.abort(grpc.StatusCode.INTERNAL, details)
 

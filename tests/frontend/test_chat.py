@@ -216,4 +216,4 @@ def test_what_the_engine_refuses_is_a_400_that_names_it(engine_input: str, param
 def served_by(fake: FakeTriton, refuses: str = "") -> ServedModel:
     fake.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = refuses
     steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
-    return served_model(fake.configs["ensemble"], steps, created=0)
+    return served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)

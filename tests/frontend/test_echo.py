@@ -84,7 +84,7 @@ def test_an_engine_that_scores_no_prompts_is_a_400_that_names_the_field() -> Non
     fake = FakeTriton()
     fake.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = "num_prompt_log_probs"
     steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
-    model = served_model(fake.configs["ensemble"], steps, created=0)
+    model = served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
     asked = {"model": MODEL, "prompt": "x", "echo": True}
     assert from_completion(CompletionRequest.model_validate(asked), model, 1)
     with pytest.raises(InvalidRequest) as caught:

@@ -345,6 +345,8 @@ def test_another_model_is_left_out_by_name(caplog: pytest.LogCaptureFixture) -> 
     [
         ("ensemble", "input", "messages"),
         ("ensemble", "output", "num_input_tokens"),
+        ("ensemble_ids", "input", "seed"),
+        ("ensemble_ids", "output", "kv_cache_reused_blocks"),
         ("tensorrt_llm", "input", "stop"),
     ],
 )

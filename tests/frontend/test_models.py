@@ -49,7 +49,7 @@ def with_adapters(text: str, unsupported: str = "") -> ServedModel:
     configs = FakeTriton().configs
     configs["ensemble"].parameters["lora_adapters"].string_value = text
     configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = unsupported
-    return served_model(configs["ensemble"], configs, created=0)
+    return served_model(configs["ensemble"], configs["ensemble_ids"], configs, created=0)
 
 
 def lora_task_ids(model: ServedModel, name: str) -> Sequence[object]:

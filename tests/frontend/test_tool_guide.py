@@ -44,6 +44,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
     return ServedModel(
         name="m",
         ensemble="ensemble",
+        ids_ensemble="ensemble_ids",
         max_model_len=8,
         max_num_seqs=1,
         end_id=2,

@@ -123,7 +123,7 @@ def without_alternatives() -> ServedModel:
     refused = fake.configs["tensorrt_llm"].parameters["unsupported_inputs"]
     refused.string_value = f"{ENGINE_INPUT},min_p"
     steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
-    return served_model(fake.configs["ensemble"], steps, created=0)
+    return served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
 
 
 class NumberTriton:
