@@ -83,6 +83,15 @@ class TestIds:
     def test_the_length_is_cut_to_the_window(self, engine: Asking) -> None:
         assert len(engine.ask(input_ids=[5] * 60, request_output_len=100, streaming=True).ids) == 4
 
+    def test_sequences_are_written_in_turn(self, engine: Asking) -> None:
+        both = {
+            "input_lengths": np.array([3, 3], np.int32),
+            "request_output_len": np.array([8, 8], np.int32),
+            "streaming": np.array([True, True]),
+        }
+        sender = engine.ask(input_ids=np.array([PROMPT, PROMPT], np.int32), **both)
+        assert [response.value("batch_index") for response in sender.responses] == [0, 1] * 8
+
     def test_a_batch_is_one_request_a_sample(self, engine: Asking, answer: list[int]) -> None:
         prompts = np.array([[5, 6, 7, 99], [5, 6, 8, 9]], np.int32)
         both = {"input_lengths": np.array([3, 4], np.int32), "request_output_len": np.array([8, 2], np.int32)}

@@ -84,12 +84,20 @@ class ReplayScheduler:
     def _step(self) -> None:
         self._take_orders()
         now = time.monotonic()
-        while self._due and self._due[0][0] <= now and not self._is_closing:
-            self._advance(heapq.heappop(self._due)[2], now)
+        for sequence in self._take_due(now):
+            if not self._is_closing:
+                self._advance(sequence, now)
         if now >= self._next_check_at:
             self._next_check_at = now + self._check_period_s
             self._end_abandoned(now)
         self._count.set(len(self._running) + len(self._waiting))
+
+    def _take_due(self, now: float) -> list[ReplaySequence]:
+        """Each once: flat out, one that is advanced is due again at once."""
+        taken = []
+        while self._due and self._due[0][0] <= now:
+            taken.append(heapq.heappop(self._due)[2])
+        return taken
 
     def _take_orders(self) -> None:
         """Sleeps until an order comes or something is due."""
