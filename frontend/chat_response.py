@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from frontend.chat_delta import ChatDelta, ChatReader
+from frontend.frames import TextFrames, data_frame
 from frontend.generation import Delta, Token
 from frontend.requests import ChatRequest
 from frontend.token_logprobs import token_logprob
@@ -24,6 +25,7 @@ class ChatResponse:
         self._id = f"chat-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._started: set[int] = set()
+        self._text_frames: dict[int, TextFrames] = {}
 
     def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
         read = [self._reader.read(delta) for delta in deltas]
@@ -33,9 +35,22 @@ class ChatResponse:
         ]
         return self._envelope("chat.completion", choices) | {"usage": self.usage.to_dict()}
 
-    def chunks(self, delta: Delta) -> list[dict[str, Any]]:
-        """The chunks of one delta: the role once, then text and tool calls, then the end."""
-        return self._chunks(self._reader.read(delta))
+    def frames(self, delta: Delta) -> list[bytes]:
+        """The events of one delta: the role once, then text and tool calls, then the end."""
+        read = self._reader.read(delta)
+        if read.text and self._is_text_alone(read):
+            return [self._frames_of(read.index).frame(read.text)]
+        return [data_frame(chunk) for chunk in self._chunks(read)]
+
+    def _is_text_alone(self, delta: ChatDelta) -> bool:
+        is_first, is_last = delta.index not in self._started, delta.finish_reason is not None
+        has_more = delta.tokens or delta.tool_calls or self._chat.wants_usage_in_chunks
+        return not (is_first or is_last or has_more)
+
+    def _frames_of(self, index: int) -> TextFrames:
+        if index not in self._text_frames:
+            self._text_frames[index] = TextFrames(lambda text: self._chunk(index, {"content": text}))
+        return self._text_frames[index]
 
     def _chunks(self, delta: ChatDelta) -> list[dict[str, Any]]:
         chunks = []

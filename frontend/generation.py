@@ -200,6 +200,8 @@ class _ResponseReader:
         top: Sequence[tuple[TopToken, ...]],
     ) -> tuple[Token, ...]:
         """As many as there are pieces: a stop id has a log-prob and a row but is no part of the text."""
+        if not logprobs:
+            return ()
         rows = top or [()] * len(pieces)
         in_text = (self._is_in_text(id_, piece) for id_, piece in zip(ids, pieces, strict=True))
         return tuple(Token(*token) for token in zip(pieces, logprobs, rows, in_text, strict=False))

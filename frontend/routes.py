@@ -114,8 +114,8 @@ async def _events(
     async with aclosing(deltas):
         async for delta in deltas:
             response.usage.add(delta)
-            for chunk in response.chunks(delta):
-                yield data_frame(chunk)
+            for frame in response.frames(delta):
+                yield frame
     if wants_usage_chunk:
         yield data_frame(response.usage_chunk())
     yield DONE_FRAME

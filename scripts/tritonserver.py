@@ -31,6 +31,12 @@ RESPONSE_THREADS = 2
 # library's cost. NVIDIA's image has it too, but nothing was measured there.
 ALLOCATOR = "libjemalloc.so.2"
 ALLOCATOR_PACKAGE = "libjemalloc2"
+STUB = "triton_python_backend_stub"
+# The models run without it: under any allocator but the C library's OpenVINO 2026.4 frees wrongly and ends.
+STUB_STARTER = f"""#!/bin/sh
+unset LD_PRELOAD
+exec "$(dirname "$0")/../../lib/{STUB}" "$@"
+"""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps it
 
 
@@ -105,8 +111,10 @@ def _assembled() -> Path:
 def _assemble(folder: Path, version: str) -> None:
     backend = folder / "backends" / "python"
     shutil.copytree(_wheel() / "backends" / "python", backend)
-    stub = "triton_python_backend_stub"
-    shutil.copy2(_wheel() / "python_backend_stubs" / version / stub, backend / stub)
+    (folder / "lib").mkdir()
+    shutil.copy2(_wheel() / "python_backend_stubs" / version / STUB, folder / "lib" / STUB)
+    (backend / STUB).write_text(STUB_STARTER)
+    (backend / STUB).chmod(0o755)
     _provide_shared_library(folder)
     _provide_allocator(folder)
 
@@ -118,7 +126,6 @@ def _provide_shared_library(folder: Path) -> None:
         debian_packages.unpack([f"libpython{sysconfig.get_python_version()}"], folder)
         library = next(folder.rglob(library.name)).relative_to(folder)
         library = Path("..") / library
-    (folder / "lib").mkdir()
     (folder / "lib" / Path(shared_library()).name).symlink_to(library)
 
 
