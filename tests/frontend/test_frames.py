@@ -7,7 +7,11 @@ from frontend.frames import TextFrames, data_frame
 
 
 def chunk_of(text: str) -> dict[str, Any]:
-    return {"model": '"text":"', "choices": [{"index": 0, "text": text, "finish_reason": None}], "usage": None}
+    return {
+        "model": '"text":"',
+        "choices": [{"index": 0, "text": text, "finish_reason": None}],
+        "usage": None,
+    }
 
 
 FRAMES = TextFrames(chunk_of)

@@ -48,12 +48,13 @@ if words[0] != "run":
 options = {word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word}
 assert {"--gpus", "--shm-size", "--publish", "--workdir"} <= options.keys(), options
 (source,) = [word.split(":")[0].split("=")[1] for word in words if word.endswith(":/engine:ro")]
-port = options["--publish"].split(":")[1]
+published = [word.split(":")[1:] for word in words if word.startswith("--publish=")]
 inside = Path(sys.argv[0]).parent / "inside"
 shutil.copytree(Path(source) / "engine", inside / "engine")
 embedded = choose({"ENGINE": "replay"}).folder
 render_replay(embedded / "model_repository", embedded, inside / "model_repository", ReplayOptions())
-here = {"/engine": str(inside), "0.0.0.0": "127.0.0.1", "8001": port}
+ports = {port_inside: port for port, port_inside in published}
+here = {"/engine": str(inside), "0.0.0.0": "127.0.0.1", **ports}
 command = [here.get(word, word) for word in words[words.index("python3") + 1 :]]
 os.execv(sys.executable, [sys.executable, *command])
 """

@@ -1,14 +1,14 @@
 import time
 from pathlib import Path
 
-from scripts.soak.counters import SEQUENCES, engine_sequences
+from scripts.replay.sequence_count import read_count
 from tests.replay.asking import TIMEOUT_S, replay_engine
 
 
 def wait_for(count_file: Path, num_sequences: int) -> None:
     deadline = time.monotonic() + TIMEOUT_S
-    while engine_sequences(count_file) != {SEQUENCES: num_sequences}:
-        assert time.monotonic() < deadline, engine_sequences(count_file)
+    while read_count(count_file) != num_sequences:
+        assert time.monotonic() < deadline, read_count(count_file)
         time.sleep(0.01)
 
 
