@@ -1,5 +1,6 @@
 """`python -m frontend`: settings -> workers, if there are several -> application -> uvicorn."""
 
+import gc
 import signal
 import sys
 
@@ -39,7 +40,11 @@ def main() -> None:
 
 def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:
     def application(drain: Drain) -> FastAPI:
-        return create_app(settings, Triton(settings), drain, ledger)
+        app = create_app(settings, Triton(settings), drain, ledger)
+        # What is there now stays for ever: a look for garbage in all of it would hold every stream up.
+        gc.collect()
+        gc.freeze()
+        return app
 
     return create_server(settings, application, ledger.show_life)
 

@@ -16,7 +16,8 @@ _ENSEMBLE_INPUTS = (
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
 _ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
-IDS_OUTPUTS = ("output_ids", "kv_cache_reused_blocks", "num_input_tokens")
+# All that it has: Triton keeps what nobody asks for until the request ends.
+IDS_OUTPUTS = ("output_ids", "sequence_length", "kv_cache_reused_blocks", "num_input_tokens")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
 LORA_INPUT = "lora_task_id"
@@ -44,7 +45,7 @@ class ServedModel:
     input_types: Mapping[str, int]
     """Input of the ensemble or of preprocess -> its type in model_config_pb2.DataType."""
     output_datatypes: Mapping[str, str]
-    """Ensemble output -> its type as in gRPC messages."""
+    """Output of either ensemble -> its type as in gRPC messages."""
     tokens_per_block: int | None
     """Of a block of the engine's KV cache; None: the engine does not tell what it reused."""
     engine_inputs: frozenset[str]
@@ -104,7 +105,11 @@ def served_model(
             stop_ids=frozenset(_ids(parameters["stop_ids"])),
             special_ids=frozenset(_ids(parameters["special_ids"])),
             vocab_size=int(parameters["vocab_size"]),
-            output_datatypes={tensor.name: datatype_name(tensor.data_type) for tensor in ensemble.output},
+            output_datatypes={
+                tensor.name: datatype_name(tensor.data_type)
+                for config in (ensemble, ids)
+                for tensor in config.output
+            },
             input_types={
                 tensor.name: tensor.data_type
                 for config in (steps["preprocess"], ensemble)

@@ -11,7 +11,15 @@ from scripts.bench.cancellation import Cancellation, measure_cancellation
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
 from scripts.bench.loop_lag import Lag, measure_lag
 from scripts.bench.overload import Overload, measure_overload
-from scripts.bench.paced_streams import FULL_LOAD, HALF_LOAD, Steadiness, measure_steadiness
+from scripts.bench.paced_streams import (
+    FULL_LOAD,
+    H200_TOKENS_PER_S,
+    HALF_LOAD,
+    Steadiness,
+    measure_gpu_rate,
+    measure_steadiness,
+)
+from scripts.bench.part_plots import draw_part
 from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
 from scripts.bench.process_cpu import STACK_KINDS
@@ -26,20 +34,23 @@ from scripts.stop_request import Stopped
 
 def main() -> int:
     """Runs the chosen parts, or all, and prints each row as soon as it is measured."""
-    results: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[Any]] = {}
     try:
         for name in chosen_parts(os.environ):
             heading, measure, line = PARTS[name]
             print(f"\n{heading}", flush=True)
-            results[name] = []
+            rows = results[name] = []
             for row in measure():
                 print(line(row), flush=True)
-                results[name].append(asdict(row))
+                rows.append(row)
+            RESULTS.mkdir(exist_ok=True)
+            draw_part(name, rows, RESULTS)
     except Stopped:
         return 1
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(results, indent=1))
+    path.write_text(
+        json.dumps({name: [asdict(row) for row in rows] for name, rows in results.items()}, indent=1)
+    )
     print(f"written to {path}")
     return 0
 
@@ -77,7 +88,8 @@ def _cost_line(row: Cost) -> str:
 def _steadiness_line(row: Steadiness) -> str:
     delays = f"{row.delay_p50:9.1f}{row.delay_p99:9.1f}{row.gap_p99:9.1f}{row.gap_max:9.1f}"
     memory = f"{row.memory[0]:7.0f} to {row.memory[-1]:.0f}"
-    return f"{row.num_streams:7}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
+    rates = f"{row.num_streams:7}{row.tokens_per_s:10.0f}"
+    return f"{rates}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
 
 
 def _lag_line(row: Lag) -> str:
@@ -117,10 +129,13 @@ _COST_HEADING = (
     "CPU microseconds per token, flat out, of all but the engine\n"
     "concurrent   answers   total  spread" + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
 )
-_PACED_HEADING = (
-    "Streams of 10 tokens/s: delay behind the engine's schedule and gaps in ms, memory in MiB\n"
-    "streams delay p50      p99  gap p99      max events/token  us/token   memory"
+_PACED_COLUMNS = (
+    "delay behind the engine's schedule and gaps in ms, memory in MiB\n"
+    "streams  tokens/s delay p50      p99  gap p99      max events/token  us/token   memory"
 )
+_DELAY_HEADING = f"Half load: {_PACED_COLUMNS}"
+_STREAMS_HEADING = f"Streams of 10 tokens/s for five minutes: {_PACED_COLUMNS}"
+_RATE_HEADING = f"{H200_TOKENS_PER_S:,} tokens/s, as of an H200: {_PACED_COLUMNS}"
 _LAG_HEADING = (
     "Longest answer of /health/live in ms while bodies come that are heavy work\n"
     "body                             MB  answer   one by one   8 at once"
@@ -150,8 +165,9 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "engine": (_ENGINE_HEADING, compare_with_engine, _comparison_line),
     "prompts": (_PROMPT_HEADING, measure_prompts, _prompt_line),
     "cost": (_COST_HEADING, measure_costs, _cost_line),
-    "delay": (_PACED_HEADING, _half_load, _steadiness_line),
-    "streams": (_PACED_HEADING, _full_load, _steadiness_line),
+    "rate": (_RATE_HEADING, measure_gpu_rate, _steadiness_line),
+    "delay": (_DELAY_HEADING, _half_load, _steadiness_line),
+    "streams": (_STREAMS_HEADING, _full_load, _steadiness_line),
     "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
     "overload": (_OVERLOAD_HEADING, measure_overload, _overload_line),
     "cancellation": (_CANCELLATION_HEADING, measure_cancellation, _cancellation_line),

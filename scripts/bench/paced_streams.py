@@ -1,7 +1,7 @@
 """Streams at a steady pace over the replay engine: how late tokens come, and whether memory stays."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,14 @@ from scripts.bench.raw_stream import RawStream
 from scripts.bench.replay_load import ReplayLoad
 from scripts.bench.stack import served
 
-TOKENS_PER_S = 10
-# Streams -> tokens of each. 500: half of what two cores carry at this pace.
-HALF_LOAD = (500, 300)
-FULL_LOAD = (1000, 3000)
+# Streams, tokens of each, tokens per second of each. Half: of what two cores carry with one token a response.
+HALF_LOAD = (100, 750, 25.0)
+FULL_LOAD = (1000, 3000, 10.0)
+# Output tokens per second of Llama 3.1 8B in FP8 on one H200, 1,000 in and 1,000 out (performance overview of
+# TensorRT-LLM 0.17).
+H200_TOKENS_PER_S = 17_538
+H200_STREAMS = (64, 256, 1000)
+H200_S = 20
 MEMORY_INTERVAL_S = 10
 
 
@@ -25,6 +29,8 @@ class Steadiness:
 
     num_streams: int
     num_tokens: int
+    tokens_per_s: float
+    """Of all streams together, from the first token to the last."""
     delay_p50: float
     """Behind the engine's schedule, whose beginning is the stream's most punctual token."""
     delay_p99: float
@@ -39,9 +45,16 @@ class Steadiness:
     """Of the stack and the engine, every ten seconds."""
 
 
-def measure_steadiness(num_streams: int, num_tokens: int) -> Steadiness:
-    """Raises Failure for a token that was lost or doubled."""
-    variables = {"TOKENS_PER_SECOND": str(TOKENS_PER_S), "MAX_CONCURRENT_REQUESTS": "1024"}
+def measure_gpu_rate() -> Iterator[Steadiness]:
+    """The rate of a GPU, spread over so many streams."""
+    for num_streams in H200_STREAMS:
+        pace = H200_TOKENS_PER_S / num_streams
+        yield measure_steadiness(num_streams, round(pace * H200_S), pace)
+
+
+def measure_steadiness(num_streams: int, num_tokens: int, pace: float) -> Steadiness:
+    """`pace`: tokens per second of one stream. Raises Failure for a token that was lost or doubled."""
+    variables = {"TOKENS_PER_SECOND": str(pace), "MAX_CONCURRENT_REQUESTS": "1024"}
     with served(ENGINE="replay", **variables) as stack:
         load = ReplayLoad(stack)
         load.stream(num_streams, 10)
@@ -50,7 +63,8 @@ def measure_steadiness(num_streams: int, num_tokens: int) -> Steadiness:
             streams = load.stream(num_streams, num_tokens)
         after = stack.processes.cpu_seconds()
         seconds = sum(after[kind] - before[kind] for kind in STACK_KINDS)
-        return _steadiness(streams, num_tokens, seconds * 1e6 / num_streams / num_tokens, memory.samples)
+        cost = seconds * 1e6 / num_streams / num_tokens
+        return _steadiness(streams, num_tokens, pace, cost, memory.samples)
 
 
 class _Sampler:
@@ -77,13 +91,16 @@ class _Sampler:
 
 
 def _steadiness(
-    streams: Sequence[RawStream], num_tokens: int, cost: float, memory: Sequence[float]
+    streams: Sequence[RawStream], num_tokens: int, pace: float, cost: float, memory: Sequence[float]
 ) -> Steadiness:
-    delays = np.concatenate([_delays(stream) for stream in streams]) * 1e3
+    delays = np.concatenate([_delays(stream, pace) for stream in streams]) * 1e3
+    first = min(stream.arrivals[0] for stream in streams)
+    last = max(stream.arrivals[-1] for stream in streams)
     gaps = np.concatenate([np.diff(stream.arrivals) for stream in streams]) * 1e3
     return Steadiness(
         num_streams=len(streams),
         num_tokens=num_tokens,
+        tokens_per_s=len(streams) * num_tokens / (last - first),
         delay_p50=float(np.percentile(delays, 50)),
         delay_p99=float(np.percentile(delays, 99)),
         gap_p99=float(np.percentile(gaps, 99)),
@@ -94,8 +111,8 @@ def _steadiness(
     )
 
 
-def _delays(stream: RawStream) -> NDArray[np.float64]:
+def _delays(stream: RawStream, pace: float) -> NDArray[np.float64]:
     """Seconds by which each event is behind the schedule of the last token in it."""
-    lateness = np.asarray(stream.arrivals) - np.asarray(stream.num_words_by) / TOKENS_PER_S
+    lateness = np.asarray(stream.arrivals) - np.asarray(stream.num_words_by) / pace
     behind: NDArray[np.float64] = lateness - lateness.min()
     return behind

@@ -29,9 +29,8 @@ def test_the_engine_runs_without_postprocess() -> None:
 
 
 def test_the_ensemble_of_ids_has_nothing_that_is_not_asked_for() -> None:
-    """But for what TensorRT-LLM wants to be asked for, and Triton to be mapped."""
-    names = [tensor.name for tensor in config_of("ensemble_ids").output]
-    assert [name for name in names if name != "sequence_length"] == list(IDS_OUTPUTS)
+    """Triton keeps what nobody asks for until the request ends."""
+    assert [tensor.name for tensor in config_of("ensemble_ids").output] == list(IDS_OUTPUTS)
 
 
 def test_the_ensemble_of_ids_is_the_ensemble_without_log_probs_and_postprocess() -> None:
@@ -49,4 +48,4 @@ def test_the_ensemble_of_ids_is_the_ensemble_without_log_probs_and_postprocess()
     assert dict(engine.input_map) == {
         name: source for name, source in whole_engine.input_map.items() if source not in log_prob_inputs
     }
-    assert dict(engine.output_map) == {name: name for name in ("sequence_length", *IDS_OUTPUTS)}
+    assert dict(engine.output_map) == {name: name for name in IDS_OUTPUTS}

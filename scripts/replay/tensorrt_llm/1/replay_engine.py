@@ -1,5 +1,6 @@
 """The engine as Triton sees it: tensors, the names of the wanted outputs and a way to answer go in."""
 
+import gc
 import itertools
 import logging
 import time
@@ -133,7 +134,11 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> ReplayEng
     except ValueError as error:
         raise InvalidSettings(f"engine_dir: {settings.tokenizer}: {error}") from error
     guides = GuideCompiler(settings.tokenizer, vocab_size)
-    return ReplayEngine(settings, ReplayTexts(settings, words, vocab_size, guides), vocab_size)
+    engine = ReplayEngine(settings, ReplayTexts(settings, words, vocab_size, guides), vocab_size)
+    # What is there now stays for ever: a look for garbage in all of it would make every token late.
+    gc.collect()
+    gc.freeze()
+    return engine
 
 
 def _require_outputs(wanted: Collection[str]) -> None:

@@ -1,0 +1,48 @@
+"""The plots of a part's rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.bench.engine_comparison import Comparison
+from scripts.bench.plots import Line, Plot, draw
+from scripts.bench.token_cost import Cost
+
+
+def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:
+    """Writes a PNG file for each plot of the part, if it has any."""
+    if part in _PLOTS:
+        for name, plot in _PLOTS[part](rows).items():
+            draw(plot, folder / f"{name}.png")
+
+
+def cost_plots(rows: Sequence[Cost]) -> dict[str, Plot]:
+    """Cost per token against concurrency."""
+    lines = []
+    for name, is_stream in (("streamed", True), ("whole answers", False)):
+        own = [row for row in rows if row.is_stream is is_stream]
+        lines.append(Line(name, [row.num_concurrent for row in own], [row.total for row in own]))
+    for kind in ("frontend", "tritonserver"):
+        own = [row for row in rows if row.is_stream]
+        costs = [row.by_kind[kind] for row in own]
+        lines.append(Line(f"streamed: {kind}", [row.num_concurrent for row in own], costs))
+    title = "CPU per token of all but the engine, one token a response"
+    return {"cost": Plot(title, "answers at once", "microseconds", lines)}
+
+
+def engine_plots(rows: Sequence[Comparison]) -> dict[str, Plot]:
+    """Tokens per second against concurrency, of the stack and of its engine alone."""
+    at_once = [row.concurrency for row in rows]
+    lines = [
+        Line("engine alone", at_once, [row.engine_tokens_per_s for row in rows]),
+        Line("through HTTP", at_once, [row.stack_tokens_per_s for row in rows]),
+    ]
+    return {
+        "engine": Plot("SmolLM2-135M-Instruct, int8, 2 cores", "requests at once", "output tokens/s", lines)
+    }
+
+
+_PLOTS: Mapping[str, Callable[[Sequence[Any]], Mapping[str, Plot]]] = {
+    "cost": cost_plots,
+    "engine": engine_plots,
+}

@@ -1,0 +1,27 @@
+from scripts.bench.engine_comparison import Comparison
+from scripts.bench.part_plots import cost_plots, engine_plots
+from scripts.bench.token_cost import Cost
+
+KINDS = {"frontend": 20.0, "tritonserver": 30.0, "preprocess": 1.0, "postprocess": 0.0, "engine": 9.0}
+
+
+def test_costs_are_drawn_over_concurrency() -> None:
+    rows = [
+        Cost(1, True, KINDS, 51.0, 2.0),
+        Cost(1, False, KINDS, 8.0, 1.0),
+        Cost(64, True, KINDS, 44.0, 2.0),
+    ]
+    lines = {line.name: (line.x, line.y) for line in cost_plots(rows)["cost"].lines}
+    assert lines == {
+        "streamed": ([1, 64], [51.0, 44.0]),
+        "whole answers": ([1], [8.0]),
+        "streamed: frontend": ([1, 64], [20.0, 20.0]),
+        "streamed: tritonserver": ([1, 64], [30.0, 30.0]),
+    }
+
+
+def test_the_stack_is_drawn_beside_its_engine() -> None:
+    rows = [Comparison(1, 90.0, 100.0, 0.9), Comparison(8, 300.0, 310.0, 0.97)]
+    alone, through = engine_plots(rows)["engine"].lines
+    assert (alone.x, alone.y) == ([1, 8], [100.0, 310.0])
+    assert (through.x, through.y) == ([1, 8], [90.0, 300.0])
