@@ -62,9 +62,10 @@ class Endpoint:
         """Waits for stop requests under way, but not for generations."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=UNARY_TIMEOUT_S)
-        for task in (*self._tasks, self._probing):
-            if task is not None:
-                task.cancel()
+        ending = [task for task in (*self._tasks, self._probing) if task is not None]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         self._channel.close()
 
     async def retire(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from frontend.disconnect import ClientDisconnected, until_disconnect
 from frontend.errors import ApiError, EngineFailed, to_frame
+from frontend.http_connection import WRITE_PART
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._keep_alive_s: float = request.app.state.sse_keep_alive_s
+        self._write_part: Callable[[bytes], Awaitable[None]] = request.scope["state"][WRITE_PART]
         self._events = events
         self._to_frame = to_frame
         self._is_started = False
@@ -78,7 +80,7 @@ class EventStream(Response):
         if not self._is_started:
             self._is_started = True
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await self._write_part(frame)
 
     async def _keep_alive(self, send: Send) -> None:
         """Comments through the silence of a long prompt, which proxies take for a dead peer."""

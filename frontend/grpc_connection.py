@@ -1,12 +1,13 @@
 """One HTTP/2 connection to a gRPC server, on which calls run side by side, in the event loop itself.
 
-h2 speaks the protocol. Only frames of data, one for each token, are read without it: a received message costs
-N us of CPU so, 60 with h2 alone and 150 with grpc.aio, whose own thread hands each one over
+h2 speaks the protocol. Only frames of data, one for each token, are read without it. grpc.aio hands every
+message over from a thread of its own, which took more CPU than all else that the frontend does for a token
 (docs/performance.md).
 """
 
 import asyncio
 import logging
+import socket
 import struct
 
 from grpc import StatusCode
@@ -38,6 +39,8 @@ _PADDED = 0x8
 _MAX_WINDOW = 2**31 - 1
 # Told to the server after so many bytes, on a window of 2 GB: what waits for a reader is bounded by messages.
 _ACKNOWLEDGED_BYTES = 2**24
+# A machine that is gone says nothing: bytes that it has not acknowledged for so long end the connection.
+_SILENCE_MS = 20_000
 # A message is cut into frames of this size.
 _MAX_FRAME_BYTES = 2**20
 
@@ -104,6 +107,9 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        server = transport.get_extra_info("socket")
+        if server.family != socket.AF_UNIX:
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE_MS)
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_MAX_WINDOW - self._h2.inbound_flow_control_window)
         self._flush()

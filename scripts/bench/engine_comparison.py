@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import uvloop
+
 from scripts.bench import raw_stream
 from scripts.bench.bare_engine import BareEngine
 from scripts.bench.stack import HOST, Stack, engine_folder, served
@@ -40,7 +42,7 @@ def _compare(stack: Stack, engine: BareEngine, concurrency: int) -> Comparison:
     rounds = []
     for number in range(NUM_ROUNDS + 1):
         prompts = prompts_of(concurrency, seed=number)
-        through_stack = asyncio.run(_tokens_per_second(stack, prompts))
+        through_stack = uvloop.run(_tokens_per_second(stack, prompts))
         rounds.append((through_stack, engine.tokens_per_second(prompts, NUM_NEW_TOKENS)))
     # The first round warms both up.
     counted = rounds[1:]

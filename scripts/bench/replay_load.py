@@ -4,6 +4,8 @@ import asyncio
 import resource
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from scripts.bench import raw_stream
 from scripts.bench.raw_stream import RawStream
 from scripts.bench.stack import HOST, Stack, engine_folder
@@ -24,14 +26,14 @@ class ReplayLoad:
 
     def stream(self, num_streams: int, num_tokens: int) -> list[RawStream]:
         """Streams of so many tokens each, all at once; raises Failure for a token too many or too few."""
-        streams = asyncio.run(self._stream(num_streams, num_tokens))
+        streams = uvloop.run(self._stream(num_streams, num_tokens))
         for stream in streams:
             self._check(stream.texts.decode(), stream.num_tokens, num_tokens)
         return streams
 
     def whole(self, num_requests: int, num_tokens: int) -> None:
         """The same, each answer as one."""
-        for answer in asyncio.run(self._whole(num_requests, num_tokens)):
+        for answer in uvloop.run(self._whole(num_requests, num_tokens)):
             usage = answer["usage"]["completion_tokens"]
             self._check(answer["choices"][0]["text"], usage, num_tokens)
 

@@ -1,5 +1,6 @@
 """The engine as Triton sees it: tensors and a way to answer go in."""
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +78,7 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
     settings = read_settings(model_config, Path(model_folder).parent)
     try:
         vocab_size = read_vocab_size(settings.engine)
-        return Engine(
+        engine = Engine(
             partial(
                 open_paged_pipeline,
                 settings.engine,
@@ -92,3 +93,7 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InvalidSettings(f"engine_dir: {settings.engine} can't be opened: {reason}") from error
+    # What is there now stays for ever: a look for garbage in all of it would hold a step up.
+    gc.collect()
+    gc.freeze()
+    return engine
