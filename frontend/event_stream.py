@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,11 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 from frontend.disconnect import ClientDisconnected, until_disconnect
 from frontend.errors import ApiError, EngineFailed, to_frame
-from frontend.http_connection import WRITE_PART
+from frontend.http_connection import CONNECTION
 
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_FRAME = b": keep-alive\n\n"
+
+
+class Connection(Protocol):
+    async def write_part(self, data: bytes) -> None:
+        """Sends a part of the answer that has begun."""
 
 
 class EventStream(Response):
@@ -36,7 +42,7 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._keep_alive_s: float = request.app.state.sse_keep_alive_s
-        self._write_part: Callable[[bytes], Awaitable[None]] = request.scope["state"][WRITE_PART]
+        self._connection: Connection = request.scope["state"][CONNECTION]
         self._events = events
         self._to_frame = to_frame
         self._is_started = False
@@ -80,7 +86,7 @@ class EventStream(Response):
         if not self._is_started:
             self._is_started = True
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._write_part(frame)
+        await self._connection.write_part(frame)
 
     async def _keep_alive(self, send: Send) -> None:
         """Comments through the silence of a long prompt, which proxies take for a dead peer."""

@@ -139,6 +139,8 @@ class GenerationStream:
                 error = engine_error(status.code, status.details)
                 self.was_lost = self.is_begun and isinstance(error, EngineUnavailable)
                 self._end(error)
+        # Else the two would hold each other until the next look for garbage.
+        self._call = None
         if not self._call_ended.done():
             self._call_ended.set_result(None)
 

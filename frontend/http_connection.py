@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import uuid
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,7 @@ SEND_BUFFER_BYTES = 128 * 1024
 MIN_TAKEN_BYTES = 64 * 1024
 # Until a refused client has read why: closing on data that is still coming would reset the connection.
 LINGER_S = 1.0
-# In the state of each request.
-WRITE_PART = "write_part"
+CONNECTION = "connection"
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -40,7 +40,7 @@ class ConnectionDeadlines:
 
 
 class HttpConnection(H11Protocol):
-    """A request's state holds `write_part` of its connection."""
+    """A request finds its own in its state."""
 
     def __init__(
         self,
@@ -51,7 +51,8 @@ class HttpConnection(H11Protocol):
         *,
         deadlines: ConnectionDeadlines,
     ) -> None:
-        super().__init__(config, server_state, {**app_state, WRITE_PART: self.write_part}, _loop)
+        # Weak: a connection that held itself would keep its buffers until the next look for garbage.
+        super().__init__(config, server_state, {**app_state, CONNECTION: weakref.proxy(self)}, _loop)
         self.conn: StrictParser = StrictParser()
         self._deadlines = deadlines
         self._is_refused = False

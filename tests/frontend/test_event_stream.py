@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from frontend.errors import EngineUnavailable
 from frontend.event_stream import KEEP_ALIVE_FRAME, EventStream
-from frontend.http_connection import WRITE_PART
+from frontend.http_connection import CONNECTION
 
 
 class App:
@@ -24,10 +24,11 @@ def run(events: AsyncGenerator[bytes, None]) -> list[dict[str, Any]]:
     async def receive() -> Any:
         await asyncio.Event().wait()
 
-    async def write_part(data: bytes) -> None:
-        sent.append({"body": data, "more_body": True})
+    class Connection:
+        async def write_part(self, data: bytes) -> None:
+            sent.append({"body": data, "more_body": True})
 
-    scope = {"type": "http", "app": App(), "state": {WRITE_PART: write_part}}
+    scope = {"type": "http", "app": App(), "state": {CONNECTION: Connection()}}
     asyncio.run(EventStream(Request(scope), events)(scope, receive, send))
     return sent
 

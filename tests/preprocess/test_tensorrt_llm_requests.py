@@ -21,7 +21,7 @@ from build.tokenizer import TokenizerFacts
 from frontend.errors import InvalidRequest
 from frontend.generation_request import from_chat, from_completion
 from frontend.requests import ChatRequest, CompletionRequest
-from frontend.served_model import ServedModel, ensemble_steps, served_model
+from frontend.served_model import ServedModel, ensemble_steps, ids_ensemble, served_model
 from tests.build.compiled_engine import engine_config, write_compiled_engine
 from tests.build.test_manifest import MANIFEST
 from tests.build.upstream_config import recorded_tensors
@@ -93,7 +93,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(repository: Path) -> ServedModel:
     ensemble = read_config(repository / "ensemble" / CONFIG)
     steps = {name: read_config(repository / name / CONFIG) for name in ensemble_steps(ensemble)}
-    return served_model(ensemble, steps, created=0)
+    ids = read_config(repository / ids_ensemble(ensemble) / CONFIG)
+    return served_model(ensemble, ids, steps, created=0)
 
 
 @pytest.fixture(scope="module")
