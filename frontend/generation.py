@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2
 
 from frontend.chat_translation import named_for_client
 from frontend.conversation import conversation_key
-from frontend.engine_responses import IDS, join_responses
+from frontend.engine_responses import IDS, alike, join_responses
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.generation_stream import is_final
@@ -76,7 +76,7 @@ async def generate(
     # The engine's refusals name its tensors; the client knows fields.
     with named_for_client(generation.field_names):
         async with aclosing(triton.infer(request, conversation, is_streamed)) as batches:
-            async for responses in batches:
+            async for responses in _each_alike(batches):
                 try:
                     if reader.is_first:
                         # Once a stream: two microseconds that no token need pay.
@@ -93,6 +93,14 @@ async def generate(
                 yield delta
                 if delta.finish_reason is not None:
                     return
+
+
+async def _each_alike(
+    batches: AsyncGenerator[list[service_pb2.ModelInferResponse], None],
+) -> AsyncGenerator[list[service_pb2.ModelInferResponse], None]:
+    async for batch in batches:
+        for responses in alike(batch):
+            yield responses
 
 
 def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:

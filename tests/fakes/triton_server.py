@@ -26,6 +26,9 @@ FIRST_PROMPT_ID = 600
 FIRST_PROMPT_TOP_ID = 700
 # As many as postprocess gives.
 NUM_TOP = 20
+# Responses that come together are one event: so few are told apart, so that tests may count them.
+FEW_RESPONSES = 8
+MOMENT_S = 0.03
 
 Token = tuple[int, bytes]
 # Datatype, shape, contents.
@@ -59,7 +62,7 @@ class Script:
     num_prompt_tokens: int = 5
     num_reused_blocks: int = 0
     pause_s: float = 0
-    """Before each response."""
+    """Before each response; where they are few, and streamed, there is a moment at least."""
     answers: Sequence[tuple[dict[str, Output], bool]] | None = None
     """Sent as they are in place of all this, each with its final flag."""
     hangs_at_end: bool = False
@@ -219,11 +222,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         num_prompt_top = inputs.get("num_prompt_log_probs", [-1])[0]
         if not is_stream and script.hangs_after is None and script.fails_after is None:
             chunks = [[token for chunk in chunks for token in chunk]]
+        pause_s = script.pause_s or (MOMENT_S if is_stream and len(chunks) <= FEW_RESPONSES else 0)
         num_tokens = 0
         for index, chunk in enumerate(chunks):
-            if script.pause_s:
+            if pause_s:
                 with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(stop.wait(), script.pause_s)
+                    await asyncio.wait_for(stop.wait(), pause_s)
             if index == script.fails_after:
                 await context.abort(script.status, script.details)
             while index == script.hangs_after and not (stop.is_set() or self.released.is_set()):
