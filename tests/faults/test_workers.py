@@ -157,6 +157,10 @@ def test_a_worker_that_hangs_is_replaced(log: Path) -> None:
         assert second in worker_pids(frontend)
 
 
+def is_draining(frontend: Frontend) -> bool:
+    return exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status == 503
+
+
 def test_streams_of_both_finish_after_sigterm(log: Path) -> None:
     with two_workers(log, shutdown_grace_s=60) as frontend, ExitStack() as stack:
         pids = worker_pids(frontend)
@@ -167,6 +171,10 @@ def test_streams_of_both_finish_after_sigterm(log: Path) -> None:
                 clients.append(begin(stack, frontend))
                 wait_until(lambda num=num_running: len(frontend.fake.requests) == num, "it runs")
         frontend.process.terminate()
+        # The parent passes the signal on: until then a worker still takes what comes.
+        for pid in pids:
+            with only(frontend, pid):
+                wait_until(lambda: is_draining(frontend), "it drains")
         with connect(frontend.address) as late:
             late.sendall(chat_request())
             assert read_answer(late).status == 503
