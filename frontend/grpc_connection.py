@@ -37,6 +37,7 @@ _FRAME_HEADER_BYTES = 9
 _END_STREAM = 0x1
 _PADDED = 0x8
 _MAX_WINDOW = 2**31 - 1
+_LAST_STREAM_ID = 2**31 - 1
 # Told to the server after so many bytes, on a window of 2 GB: what waits for a reader is bounded by messages.
 _ACKNOWLEDGED_BYTES = 2**24
 # A machine that is gone says nothing: bytes that it has not acknowledged for so long end the connection.
@@ -77,7 +78,15 @@ class GrpcConnection(asyncio.Protocol):
 
     def start(self, path: str, request: bytes, receiver: Receiver) -> GrpcCall:
         """Sends one message, which ends the request; `path` is that of the method."""
+        if not self.is_usable:
+            # Lost since it was made, which can be a moment before.
+            gone = GrpcStatus(StatusCode.UNAVAILABLE, "the connection was lost")
+            asyncio.get_running_loop().call_soon(receiver.on_end, gone)
+            return GrpcCall(0, request, receiver)
         stream_id = self._h2.get_next_available_stream_id()
+        if stream_id >= _LAST_STREAM_ID:
+            # The next call takes another connection: at 100 calls a second, after 124 days.
+            self._is_draining = True
         call = self._calls[stream_id] = GrpcCall(stream_id, request, receiver)
         self._h2.send_headers(
             stream_id,

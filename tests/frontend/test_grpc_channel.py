@@ -210,6 +210,35 @@ class Receiver:
         self.ended.set_result(status)
 
 
+def test_a_connection_whose_ids_are_used_up_is_followed_by_another() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, address):
+            channel = GrpcChannel(address)
+            first = await channel.connected()
+            first._h2.highest_outbound_stream_id = 2**31 - 3
+            for text in (b"last", b"first"):
+                assert (await channel.ask(ECHO, BytesValue(value=text), TIMEOUT_S)).value == text
+            assert channel.connection is not first
+            assert first.num_calls == 0
+            channel.close()
+
+    run(test)
+
+
+def test_a_call_on_a_connection_that_was_just_lost_ends() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, address):
+            connection = await GrpcChannel(address).connected()
+            connection.close()
+            receiver = Receiver()
+            call = connection.start(ECHO.path, b"", receiver)
+            assert (await receiver.ended).code is grpc.StatusCode.UNAVAILABLE
+            connection.cancel(call)
+            assert connection.num_calls == 0
+
+    run(test)
+
+
 def test_a_server_that_is_killed_and_comes_back() -> None:
     async def test() -> None:
         ends = Ends()
