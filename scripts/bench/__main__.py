@@ -98,7 +98,9 @@ def _lag_line(row: Lag) -> str:
 
 def _prompt_line(row: PromptCost) -> str:
     turn = row.turn or "-"
-    return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{row.ttft_ms:10.0f}{row.tokens_per_s:13.0f}"
+    alone = "-" if row.engine_ms is None else f"{row.engine_ms:.0f}"
+    times = f"{row.ttft_ms:10.0f}{alone:>14}{row.tokens_per_s:13.0f}"
+    return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{times}"
 
 
 def _peer_line(row: Summary) -> str:
@@ -141,7 +143,10 @@ _LAG_HEADING = (
     "body                             MB  answer   one by one   8 at once"
 )
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
-_PROMPT_HEADING = "Time to the first token\nturn   prompt tokens   cached   TTFT ms   new tok/s"
+_PROMPT_HEADING = (
+    "Time to the first token, through HTTP and of the engine alone\n"
+    "turn   prompt tokens   cached   TTFT ms   engine's ms   new tok/s"
+)
 _WORKERS_HEADING = (
     "Frontend processes, flat out; CPU microseconds per token\n"
     "workers  cores  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"

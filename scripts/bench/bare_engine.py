@@ -40,6 +40,15 @@ class BareEngine:
         write_all(self._pipeline, [DecodingRequest(prompt, Sampling()) for prompt in prompts], num_tokens)
         return len(prompts) * num_tokens / (time.perf_counter() - start)
 
+    def first_token_seconds(self, prompt: list[int]) -> float:
+        """Until the first id of one greedy generation."""
+        from paged_sequence import DecodingRequest
+        from sampling import Sampling
+
+        start = time.perf_counter()
+        write_all(self._pipeline, [DecodingRequest(prompt, Sampling())], 1)
+        return time.perf_counter() - start
+
 
 def write_all(pipeline: "PagedPipeline", requests: Sequence["DecodingRequest"], num_tokens: int) -> None:
     """Takes that many ids of each text."""

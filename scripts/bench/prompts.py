@@ -6,11 +6,12 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2 as httpx
 
 from scripts.bench import stack
+from scripts.bench.bare_engine import BareEngine
 
 LENGTHS = (128, 1024, 4096, 8000)
 NUM_ROUNDS = 3
@@ -22,7 +23,10 @@ NUM_FIRST_NUMBERS = 300
 
 @dataclass(frozen=True)
 class PromptCost:
-    """Medians over the rounds; `turn` is 0 for a prompt alone; `cached_tokens` were in the KV cache."""
+    """Medians over the rounds; `turn` is 0 for a prompt alone; `cached_tokens` were in the KV cache.
+
+    `engine_ms` is what the bare engine took for the same prompt; None for a turn of a conversation.
+    """
 
     turn: int
     prompt_tokens: int
@@ -30,6 +34,13 @@ class PromptCost:
     ttft_ms: float
     tokens_per_s: float
     """Of the prompt, those that were not in the KV cache."""
+    engine_ms: float | None = None
+
+
+class Engine(Protocol):
+    """The part of BareEngine that is used."""
+
+    def first_token_seconds(self, prompt: list[int]) -> float: ...
 
 
 def measure_prompts() -> Iterator[PromptCost]:
@@ -38,18 +49,22 @@ def measure_prompts() -> Iterator[PromptCost]:
         stack.served() as served,
         httpx.Client(base_url=f"http://{stack.HOST}:{served.port}", timeout=TIMEOUT_S) as client,
     ):
-        _first_token(client, "/v1/completions", _completion(served.model, 16, seed=0))
+        engine = BareEngine(stack.engine_folder() / "model_repository")
+        warm_up = _completion(served.model, 16, seed=0)
+        _first_token(client, "/v1/completions", warm_up)
+        engine.first_token_seconds(warm_up["prompt"])
         # Lengths in turn, so that all see the same machine.
-        rounds = [_by_length(client, served.model, number) for number in range(NUM_ROUNDS)]
+        rounds = [_by_length(client, served.model, engine, number) for number in range(NUM_ROUNDS)]
         yield from _medians(rounds)
         yield from _medians([_conversation(client, served.model, number) for number in range(NUM_ROUNDS)])
 
 
-def _by_length(client: httpx.Client, model: str, seed: int) -> list[PromptCost]:
+def _by_length(client: httpx.Client, model: str, engine: Engine, seed: int) -> list[PromptCost]:
     costs = []
     for length in LENGTHS:
-        seconds, _, usage = _first_token(client, "/v1/completions", _completion(model, length, seed))
-        costs.append(_cost(0, usage, seconds))
+        body = _completion(model, length, seed)
+        seconds, _, usage = _first_token(client, "/v1/completions", body)
+        costs.append(_cost(0, usage, seconds, 1e3 * engine.first_token_seconds(body["prompt"])))
     return costs
 
 
@@ -64,10 +79,13 @@ def _median_of(costs: Sequence[PromptCost]) -> PromptCost:
     return min(costs, key=lambda cost: abs(cost.ttft_ms - ttft_ms))
 
 
-def _cost(turn: int, usage: dict[str, Any], seconds: float) -> PromptCost:
+def _cost(
+    turn: int, usage: dict[str, Any], seconds: float, engine_ms: float | None = None
+) -> PromptCost:
     num_tokens = usage["prompt_tokens"]
     num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return PromptCost(turn, num_tokens, num_cached, 1e3 * seconds, (num_tokens - num_cached) / seconds)
+    tokens_per_s = (num_tokens - num_cached) / seconds
+    return PromptCost(turn, num_tokens, num_cached, 1e3 * seconds, tokens_per_s, engine_ms)
 
 
 def _completion(model: str, length: int, seed: int) -> dict[str, Any]:

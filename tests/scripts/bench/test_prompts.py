@@ -33,6 +33,15 @@ class FakeServer:
         return httpx.Response(200, content=frames(*parts, {"choices": [], "usage": usage}))
 
 
+class FakeEngine:
+    def __init__(self) -> None:
+        self.prompts: list[list[int]] = []
+
+    def first_token_seconds(self, prompt: list[int]) -> float:
+        self.prompts.append(prompt)
+        return 0.25
+
+
 @pytest.fixture
 def server() -> FakeServer:
     return FakeServer()
@@ -58,12 +67,14 @@ def test_an_error_ends_the_measurement() -> None:
 
 
 def test_prompts_of_each_length_that_no_round_has_again(client: httpx.Client, server: FakeServer) -> None:
-    rounds = [_by_length(client, "model", seed) for seed in range(2)]
+    engine = FakeEngine()
+    rounds = [_by_length(client, "model", engine, seed) for seed in range(2)]
     assert [[cost.prompt_tokens for cost in costs] for costs in rounds] == [list(LENGTHS)] * 2
     prompts = [tuple(body["prompt"]) for body in server.bodies]
     assert len(set(prompts)) == len(prompts)
+    assert [tuple(prompt) for prompt in engine.prompts] == prompts
     cost = rounds[0][0]
-    assert (cost.turn, cost.cached_tokens) == (0, 64)
+    assert (cost.turn, cost.cached_tokens, cost.engine_ms) == (0, 64, 250)
     assert cost.tokens_per_s == pytest.approx((cost.prompt_tokens - 64) / cost.ttft_ms * 1e3)
 
 
