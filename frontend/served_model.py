@@ -16,7 +16,8 @@ _ENSEMBLE_INPUTS = (
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
 _ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
-# All that it has: Triton keeps what nobody asks for until the request ends.
+# All that it has: Triton keeps what nobody asks for until the request ends, and TensorRT-LLM's backend refuses
+# whoever does not ask for sequence_length.
 IDS_OUTPUTS = ("output_ids", "sequence_length", "kv_cache_reused_blocks", "num_input_tokens")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
@@ -54,7 +55,6 @@ class ServedModel:
     """LoRA adapters: what clients put into `model` -> the engine's task id."""
     created: int = field(compare=False)
     """Unix time at which the frontend first saw the model."""
-    """Guides that the engine has beyond those of TensorRT-LLM, or all where it names them."""
 
     @property
     def names(self) -> tuple[str, ...]:

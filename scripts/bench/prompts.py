@@ -79,9 +79,7 @@ def _median_of(costs: Sequence[PromptCost]) -> PromptCost:
     return min(costs, key=lambda cost: abs(cost.ttft_ms - ttft_ms))
 
 
-def _cost(
-    turn: int, usage: dict[str, Any], seconds: float, engine_ms: float | None = None
-) -> PromptCost:
+def _cost(turn: int, usage: dict[str, Any], seconds: float, engine_ms: float | None = None) -> PromptCost:
     num_tokens = usage["prompt_tokens"]
     num_cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     tokens_per_s = (num_tokens - num_cached) / seconds
