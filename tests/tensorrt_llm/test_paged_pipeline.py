@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
-from cpu_inference import PROPERTIES
+from cpu_inference import EXACT, FAST, Properties
 from kv_blocks import BLOCK_TOKENS
 from logit_edits import Bias, MinLength
 from numpy.typing import NDArray
 from openvino import opset13 as ops
-from paged_model import PagedModel
+from paged_model import PagedModel, _layer_properties
 from paged_pipeline import PagedPipeline, open_paged_pipeline
 from paged_sequence import DecodingRequest, PagedSequence
 from sampling import Sampling
@@ -24,8 +24,8 @@ from build.safetensors_checkpoint import SafetensorsCheckpoint
 from tests.build.tiny_llama import reference_logits, tiny_config, tiny_tensors, write_hugging_face
 
 CONFIG = tiny_config()
-# The KV cache keeps bytes by default, which is too coarse to be compared with the reference.
-EXACT = {**PROPERTIES, "KV_CACHE_PRECISION": "f32"}
+# Bytes in the KV cache are too coarse to be compared with the reference.
+COMPARABLE = {**EXACT, "KV_CACHE_PRECISION": "f32"}
 TOLERANCE = 2e-3
 LONG_PROMPT = np.random.default_rng(5).integers(0, CONFIG["vocab_size"], 150).tolist()
 
@@ -39,19 +39,23 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With weights in bytes, which OpenVINO multiplies by bytes when there are several rows."""
-    folder = write_hugging_face(tmp_path_factory.mktemp("tiny") / "int8", CONFIG)
+def write_engine(folder: Path, precision: str, feed_forward_width: int) -> Path:
+    write_hugging_face(folder, CONFIG | {"intermediate_size": feed_forward_width})
     checkpoint = SafetensorsCheckpoint(folder / "config.json", [folder / "model.safetensors"])
-    model = LlamaGraph(checkpoint, PRECISIONS["int8"]).build(lambda: None)
+    model = LlamaGraph(checkpoint, PRECISIONS[precision]).build(lambda: None)
     openvino.save_model(model, folder / "openvino_model.xml", False)
     return folder
 
 
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With weights in bytes, which OpenVINO multiplies by bytes when there are several rows."""
+    return write_engine(tmp_path_factory.mktemp("tiny") / "int8", "int8", 128)
+
+
 def open_exact(engine: Path, max_kv_tokens: int = 1024, max_num_tokens: int = 512) -> PagedPipeline:
     num_blocks = max_kv_tokens // BLOCK_TOKENS
-    model = PagedModel(engine, num_blocks, EXACT)
+    model = PagedModel(engine, num_blocks, COMPARABLE)
     scheduler = StepScheduler(num_blocks, max_num_tokens, max_draft_len=5)
     return PagedPipeline(model, scheduler, TokenChooser(model.vocab_size))
 
@@ -174,14 +178,30 @@ def written(pipeline: PagedPipeline, *requests: DecodingRequest, count: int = 80
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=3, top_p=1.0, temperature=0.3, seed=4)])
-def test_drafts_and_company_change_no_id(quantized: Path, sampling: Sampling) -> None:
-    alone = open_paged_pipeline(quantized, 4096, 512, max_draft_len=0)
-    drafting = open_paged_pipeline(quantized, 4096, 512, max_draft_len=5)
+@pytest.mark.parametrize(("precision", "width"), [("int8", 128), ("int8", 96), ("int4", 128), ("bf16", 128)])
+def test_drafts_and_company_change_no_id(
+    tmp_path: Path, precision: str, width: int, sampling: Sampling
+) -> None:
+    engine = write_engine(tmp_path / "tiny", precision, width)
+    alone = open_paged_pipeline(engine, 4096, 512, max_draft_len=0)
+    drafting = open_paged_pipeline(engine, 4096, 512, max_draft_len=5)
     requests = [DecodingRequest(LONG_PROMPT[start : start + 40], sampling) for start in range(0, 100, 10)]
     expected = [written(alone, it)[0] for it in requests]
     assert [written(drafting, it)[0] for it in requests] == expected
     assert written(drafting, *requests[:2]) == expected[:2]
     assert written(drafting, *requests) == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "width", "properties"),
+    [("int8", 128, FAST), ("int4", 128, FAST), ("int8", 96, EXACT), ("bf16", 128, EXACT)],
+)
+def test_layers_are_in_bfloat16_where_all_products_are_of_bytes(
+    tmp_path: Path, precision: str, width: int, properties: Properties
+) -> None:
+    engine = write_engine(tmp_path / "tiny", precision, width)
+    layers = openvino.Core().read_model(engine / "openvino_model.xml")
+    assert _layer_properties(layers) == properties
 
 
 def test_drafts_save_steps(quantized: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import openvino
-from cpu_inference import compile_for_cpu
+from cpu_inference import EXACT, compile_for_cpu
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 from token_scores import Logits
@@ -32,7 +32,7 @@ class LogitRanking:
 
     def __init__(self, vocab_size: int) -> None:
         model = _ranking_model(vocab_size)
-        self._request = compile_for_cpu(model).create_infer_request()
+        self._request = compile_for_cpu(model, EXACT).create_infer_request()
 
     def rank(self, logits: Logits, temperatures: NDArray[np.float32]) -> Ranking:
         """Takes logits [rows, vocab_size] and temperatures [rows]."""
