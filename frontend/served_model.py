@@ -16,8 +16,8 @@ _ENSEMBLE_INPUTS = (
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
 _ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
-# All that it has: Triton keeps what nobody asks for until the request ends. Without sequence_length TensorRT-LLM's
-# backend refuses a request.
+# All that it has: Triton keeps what nobody asks for until the request ends. TensorRT-LLM's backend refuses a
+# request that does not ask for sequence_length.
 IDS_OUTPUTS = ("output_ids", "sequence_length", "kv_cache_reused_blocks", "num_input_tokens")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
