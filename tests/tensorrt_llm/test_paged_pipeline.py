@@ -1,10 +1,14 @@
 """The whole pipeline on a tiny model with random weights, against arithmetic in numpy."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+import paged_model
 import pytest
 from cpu_inference import EXACT, FAST, Properties
 from kv_blocks import BLOCK_TOKENS
@@ -214,6 +218,30 @@ def test_drafts_save_steps(quantized: Path) -> None:
         num_steps += 1
     pipeline.stop(sequence)
     assert num_steps < 150
+
+
+_SIGNAL_AFTER_THE_LAST_MODEL = """
+import gc, os, signal, sys
+from pathlib import Path
+from paged_pipeline import open_paged_pipeline
+from paged_sequence import DecodingRequest
+from sampling import Sampling
+
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+pipeline = open_paged_pipeline(Path(sys.argv[1]), 1024, 512, max_draft_len=0)
+pipeline.start(DecodingRequest(list(range(64)), Sampling()))
+pipeline.step()
+del pipeline
+gc.collect()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_signals_are_handled_when_the_last_model_is_gone(quantized: Path) -> None:
+    command = [sys.executable, "-c", _SIGNAL_AFTER_THE_LAST_MODEL, str(quantized)]
+    environment = os.environ | {"PYTHONPATH": str(Path(paged_model.__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "handled\n"
 
 
 def test_refuses_a_model_that_changes_its_logits(tmp_path: Path, engine: Path) -> None:

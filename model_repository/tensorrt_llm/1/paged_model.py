@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-from cpu_inference import ACTIVATION_GROUP, EXACT, FAST, Properties, compile_for_cpu
+from cpu_inference import ACTIVATION_GROUP, EXACT, FAST, Properties, compile_for_cpu, read_model
 from openvino import opset13 as ops
 from openvino._offline_transformations import paged_attention_transformation
 from step_scheduler import Chunk
@@ -18,7 +18,7 @@ class PagedModel:
 
     def __init__(self, engine: Path, num_blocks: int, properties: Properties | None = None) -> None:
         """The properties are those of the layers; by default the fastest that keep a text independent."""
-        layers = openvino.Core().read_model(engine / "openvino_model.xml")
+        layers = read_model(engine / "openvino_model.xml")
         paged_attention_transformation(layers)
         head = compile_for_cpu(_cut_off_head(layers), EXACT)
         self.vocab_size = int(head.output(0).partial_shape[1].get_length())
@@ -96,5 +96,5 @@ def _kv_cache(compiled: openvino.CompiledModel, num_blocks: int) -> dict[str, op
 
 
 def read_vocab_size(engine: Path) -> int:
-    model = openvino.Core().read_model(engine / "openvino_model.xml")
+    model = read_model(engine / "openvino_model.xml")
     return int(model.output("logits").partial_shape[2].get_length())
