@@ -8,8 +8,8 @@ import openvino
 
 Properties: TypeAlias = Mapping[str, str | bool]
 
-# One for the whole process: when the last one is gone so is the CPU plugin, and the next signal ends the process
-# with a segmentation fault, even if it is handled (2026.4.1).
+# One for the whole process: when the last one is gone so is the CPU plugin, and the next signal ends the
+# process with a segmentation fault, even if it is handled (2026.4.1).
 _CORE = openvino.Core()
 
 # Activations that share a scale: by 32, OpenVINO's default, a prompt takes a tenth longer.
