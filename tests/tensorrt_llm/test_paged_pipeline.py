@@ -34,21 +34,17 @@ TOLERANCE = 2e-3
 LONG_PROMPT = np.random.default_rng(5).integers(0, CONFIG["vocab_size"], 150).tolist()
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_hugging_face(tmp_path_factory.mktemp("tiny") / "tiny", CONFIG)
-    checkpoint = SafetensorsCheckpoint(folder / "config.json", [folder / "model.safetensors"])
-    model = LlamaGraph(checkpoint, PRECISIONS["f16"]).build(lambda: None)
-    openvino.save_model(model, folder / "openvino_model.xml", False)
-    return folder
-
-
 def write_engine(folder: Path, precision: str, feed_forward_width: int) -> Path:
     write_hugging_face(folder, CONFIG | {"intermediate_size": feed_forward_width})
     checkpoint = SafetensorsCheckpoint(folder / "config.json", [folder / "model.safetensors"])
     model = LlamaGraph(checkpoint, PRECISIONS[precision]).build(lambda: None)
     openvino.save_model(model, folder / "openvino_model.xml", False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_engine(tmp_path_factory.mktemp("tiny") / "f16", "f16", CONFIG["intermediate_size"])
 
 
 @pytest.fixture(scope="module")
