@@ -39,6 +39,16 @@ def refuse_unsupported(value: Any) -> None:
 Unsupported = Annotated[Any, AfterValidator(refuse_unsupported)]
 
 
+def _refuse_empty_object(value: Any) -> Any:
+    if value == {}:
+        raise PydanticCustomError("unsupported", "this server does not support it")
+    return value
+
+
+# As above, but an empty object is none of the neutral values: it asks for the thing with its defaults.
+UnsupportedOptions = Annotated[Unsupported, BeforeValidator(_refuse_empty_object)]
+
+
 class _ErrorContext(dict[str, str | int | float]):
     """Hashable, as an annotation within a union has to be."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from frontend.call_arguments import check_arguments
-from frontend.fields import Frozen, ListOf, Unsupported, few_members, field_error
+from frontend.fields import Frozen, ListOf, Unsupported, UnsupportedOptions, few_members, field_error
 from frontend.messages import Message
 from frontend.tool_calls import PYTHON_TAG
 from frontend.tools import ToolFields
@@ -163,7 +163,7 @@ class ChatRequest(GenerationParameters, ToolFields):
     function_call: Unsupported = None
     audio: Unsupported = None
     prediction: Unsupported = None
-    web_search_options: Unsupported = None
+    web_search_options: UnsupportedOptions = None
     store: Unsupported = None
     metadata: Unsupported = None
     moderation: Unsupported = None

@@ -98,6 +98,8 @@ BAD_BODIES = [
     (CHAT, chat(service_tier="flex"), 400, "service_tier"),
     (CHAT, chat(verbosity="low"), 400, "verbosity"),
     (CHAT, chat(audio={"voice": "x"}), 400, "audio"),
+    (CHAT, chat(web_search_options={}), 400, "web_search_options"),
+    (CHAT, chat(web_search_options={"search_context_size": "low"}), 400, "web_search_options"),
     (COMPLETION, json.dumps({"model": MODEL}).encode(), 400, "prompt"),
     (COMPLETION, completion(prompt=[]), 400, "prompt"),
     (COMPLETION, completion(prompt=[[]]), 400, "prompt[0]"),
