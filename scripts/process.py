@@ -18,7 +18,8 @@ class Process:
 
     Its output goes to `log`, or to the terminal without one; `grace_s` is what it may take to stop;
     `orphan_signal` is what it gets when the parent dies without stopping it; `clean_up` is run at
-    the end, against what may live on outside of its group.
+    the end, against what may live on outside of its group; `policy` is how the kernel schedules its
+    threads (sched(7)).
     """
 
     def __init__(
@@ -30,13 +31,15 @@ class Process:
         grace_s: float = 5,
         orphan_signal: signal.Signals = signal.SIGTERM,
         clean_up: Sequence[str] = (),
+        policy: int = os.SCHED_OTHER,
     ) -> None:
         self.name = name
         self._log = log
         self._grace_s = grace_s
         self._clean_up = clean_up
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(orphan_signal.value)]
-        self._popen = self._start([*launcher, *command], environment)
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
+        order = [str(os.getpid()), str(orphan_signal.value), str(policy)]
+        self._popen = self._start([*launcher, *order, *command], environment)
 
     @property
     def pid(self) -> int:

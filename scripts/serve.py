@@ -77,6 +77,7 @@ def start_tritonserver(
             log=logs / "tritonserver.log",
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
+            policy=launch.policy,
         )
 
     def watch() -> Sequence[Probe]:

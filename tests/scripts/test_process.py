@@ -35,6 +35,15 @@ def test_exit_code_and_log(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "hello\n"
 
 
+@pytest.mark.parametrize("policy", [os.SCHED_OTHER, os.SCHED_BATCH])
+def test_its_scheduling_policy_is_its_own(tmp_path: Path, policy: int) -> None:
+    command = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+    process = Process("child", command, os.environ, log=tmp_path / "log", policy=policy)
+    assert process.wait() == 0
+    assert (tmp_path / "log").read_text() == f"{policy}\n"
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_epitaph_names_process_exit_code_log_and_last_error(tmp_path: Path) -> None:
     process = start(tmp_path / "log", "raise ValueError('no model')")
     process.wait()
