@@ -13,14 +13,14 @@ from tritonclient.grpc import service_pb2
 
 from frontend.chat_translation import named_for_client
 from frontend.conversation import conversation_key
-from frontend.engine_responses import IDS, alike, join_responses
+from frontend.engine_response import IDS, EngineResponse
+from frontend.engine_responses import alike, join_responses
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
-from frontend.generation_stream import is_final
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
 from frontend.served_model import IDS_OUTPUTS, ServedModel
 from frontend.stop_strings import StopStrings
-from frontend.tensors import add_input, read_floats, read_ids, require_datatypes
+from frontend.tensors import add_input, read_floats, read_ids
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
 from frontend.triton import Triton
 
@@ -80,13 +80,14 @@ async def generate(
                 try:
                     if reader.is_first:
                         # Once a stream: two microseconds that no token need pay.
-                        require_datatypes(responses[0], model.output_datatypes)
+                        _require_datatypes(responses[0], model.output_datatypes)
                     outputs = join_responses(responses)
                     ids = reader.new_ids(outputs)
                     pieces = await triton.spell(ids)
                     top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
                     scores = await read_prompt_scores(triton, outputs)
-                    delta = reader.read(outputs, ids, pieces, top, scores, is_final(responses[-1]))
+                    is_last = responses[-1].surroundings.is_final
+                    delta = reader.read(outputs, ids, pieces, top, scores, is_last)
                 except (LookupError, ValueError, struct.error) as error:
                     logger.exception("the engine's answer to %s is malformed", request.id)
                     raise EngineFailed("The engine answered with a malformed tensor.") from error
@@ -96,11 +97,18 @@ async def generate(
 
 
 async def _each_alike(
-    batches: AsyncGenerator[list[service_pb2.ModelInferResponse], None],
-) -> AsyncGenerator[list[service_pb2.ModelInferResponse], None]:
+    batches: AsyncGenerator[list[EngineResponse], None],
+) -> AsyncGenerator[list[EngineResponse], None]:
     async for batch in batches:
         for responses in alike(batch):
             yield responses
+
+
+def _require_datatypes(response: EngineResponse, declared: Mapping[str, str]) -> None:
+    """Raises ValueError for an output that is not declared, or of another datatype."""
+    for name, datatype, *_ in response.surroundings.tensors:
+        if datatype != declared.get(name):
+            raise ValueError(f"{name} is {datatype}, not {declared.get(name)}")
 
 
 def _infer_request(model: ServedModel, generation: GenerationRequest) -> service_pb2.ModelInferRequest:

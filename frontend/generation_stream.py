@@ -8,19 +8,20 @@ from grpc import StatusCode
 from tritonclient.grpc import service_pb2
 
 from frontend.deadlines import Deadlines
+from frontend.engine_response import EngineResponse, ResponseReader
 from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable, RequestTimeout
 from frontend.grpc_call import GrpcCall
 from frontend.grpc_channel import GrpcChannel
 from frontend.grpc_connection import GrpcConnection
 from frontend.grpc_status import GrpcError, GrpcStatus
-from frontend.triton_errors import engine_error, stream_error
+from frontend.triton_errors import engine_error
 from frontend.triton_service import MODEL_STREAM_INFER
 
 # What Triton may take to end a call whose final response it has sent.
 END_TIMEOUT_S = 5.0
-# What may wait for a client that reads more slowly than the engine writes: about 12,000 tokens.
+# What may wait for a client that reads more slowly than the engine writes: about 12,000 tokens at least.
 MAX_WAITING_BYTES = 32 * 1024 * 1024
-# A response of one token takes 2.7 KB where it waits, and 0.2 KB on its way.
+# A response of one token takes 2.7 KB where it waits unless it repeats the one before, and 0.2 KB on its way.
 WAITING_RESPONSE_BYTES = 2500
 # So few are no sign of a slow reader, however large they are.
 FEW_WAITING = 64
@@ -55,7 +56,8 @@ class GenerationStream:
         first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
         self.expires_at = min(first_moment, self._last_moment)
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[service_pb2.ModelInferResponse] = []
+        self._responses = ResponseReader()
+        self._waiting: list[EngineResponse] = []
         self._num_waiting_bytes = 0
         self._error: ApiError | None = None
         self._is_over = False
@@ -69,7 +71,7 @@ class GenerationStream:
         else:
             self._connecting = asyncio.create_task(self._connect(channel))
 
-    async def next(self) -> list[service_pb2.ModelInferResponse]:
+    async def next(self) -> list[EngineResponse]:
         """All that wait, one at least; none behind the final response; raises ApiError."""
         if not self._waiting and not self._is_over:
             self._reader = self._loop.create_future()
@@ -117,17 +119,17 @@ class GenerationStream:
         if self.has_ended:
             return
         try:
-            answer = service_pb2.ModelStreamInferResponse.FromString(message)
+            response = self._responses.read(message)
         except DecodeError:
             self._end(EngineFailed("The engine answered with something else than a response."))
             return
-        if answer.error_message:
-            self._end(stream_error(answer.error_message))
+        except ApiError as error:
+            self._end(error)
             return
         self.has_answered = True
         self.expires_at = min(self._loop.time() + self._token_s, self._last_moment)
-        self._deliver(answer.infer_response, len(message))
-        if is_final(answer.infer_response):
+        self._deliver(response, len(message))
+        if response.surroundings.is_final:
             self._end(None)
 
     def on_end(self, status: GrpcStatus) -> None:
@@ -158,7 +160,7 @@ class GenerationStream:
         call = connection.start(MODEL_STREAM_INFER.path, self.request.SerializeToString(), self)
         self._call = connection, call
 
-    def _deliver(self, response: service_pb2.ModelInferResponse, num_bytes: int) -> None:
+    def _deliver(self, response: EngineResponse, num_bytes: int) -> None:
         """Up to the bound; behind it there is an error, and then nothing."""
         if self._is_over:
             return
@@ -179,7 +181,3 @@ class GenerationStream:
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
-
-
-def is_final(response: service_pb2.ModelInferResponse) -> bool:
-    return bool(response.parameters["triton_final_response"].bool_param)

@@ -1,7 +1,7 @@
 """Plain values <-> tensors of Triton's gRPC messages, by the types that config.pbtxt declares."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -44,13 +44,6 @@ def read_outputs(response: service_pb2.ModelInferResponse) -> dict[str, bytes]:
     return {
         tensor.name: raw for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     }
-
-
-def require_datatypes(response: service_pb2.ModelInferResponse, declared: Mapping[str, str]) -> None:
-    """Raises ValueError for an output that is not declared, or of another datatype."""
-    for tensor in response.outputs:
-        if tensor.datatype != declared.get(tensor.name):
-            raise ValueError(f"{tensor.name} is {tensor.datatype}, not {declared.get(tensor.name)}")
 
 
 def read_ids(raw: bytes) -> list[int]:

@@ -10,6 +10,7 @@ from frontend.balancing import choose
 from frontend.deadlines import Deadlines
 from frontend.endpoint import Endpoint
 from frontend.endpoints import Endpoints
+from frontend.engine_response import EngineResponse
 from frontend.errors import ApiError, EngineOverloaded, EngineUnavailable
 from frontend.served_model import ServedModel
 from frontend.settings import Settings
@@ -75,7 +76,7 @@ class Triton:
 
     async def infer(
         self, request: service_pb2.ModelInferRequest, conversation: bytes | None, is_streamed: bool
-    ) -> AsyncGenerator[list[service_pb2.ModelInferResponse], None]:
+    ) -> AsyncGenerator[list[EngineResponse], None]:
         """Responses of one generation up to the final one; those that came while their reader was busy come
         together. Closing it early stops the engine.
         """

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from frontend.engine_response import EngineResponse, read_response
 from frontend.engine_responses import alike, join_responses
 from frontend.tensors import read_ids
 
@@ -14,15 +15,15 @@ def of(*values: int) -> bytes:
     return np.array(values, "<i4").tobytes()
 
 
-def response(**outputs: Output) -> service_pb2.ModelInferResponse:
+def response(**outputs: Output) -> EngineResponse:
     made = service_pb2.ModelInferResponse()
     for name, (datatype, shape, raw) in outputs.items():
         made.outputs.add(name=name, datatype=datatype, shape=shape)
         made.raw_output_contents.append(raw)
-    return made
+    return read_response(made)
 
 
-def good(*ids: int) -> service_pb2.ModelInferResponse:
+def good(*ids: int) -> EngineResponse:
     return response(
         output_ids=("INT32", [1, 1, len(ids)], of(*ids)), num_input_tokens=("INT32", [1, 1], of(5))
     )
