@@ -20,8 +20,8 @@ class TokenSpelling:
         self._triton = triton
         self._vocab_size = vocab_size
         self._remembered: dict[int, bytes] = {}
-        self._asking = asyncio.Lock()
-        """So that streams which begin together ask once for what they all lack."""
+        self._asking: dict[int, asyncio.Task[None]] = {}
+        """By a block's first id: streams that begin together ask once for what they all lack."""
 
     async def spell(self, ids: Sequence[int]) -> list[bytes]:
         """The bytes of each token id."""
@@ -29,17 +29,31 @@ class TokenSpelling:
         try:
             return [remembered[token_id] for token_id in ids]
         except KeyError:
-            async with self._asking:
-                await self._learn(set(ids) - remembered.keys())
+            await self._learn(set(ids) - remembered.keys())
             return [remembered[token_id] for token_id in ids]
 
     async def _learn(self, unknown: set[int]) -> None:
         """Whole blocks, of which the last one ends with the vocabulary; what lies beyond it is an error."""
         beyond = {token_id for token_id in unknown if not 0 <= token_id < self._vocab_size}
-        for first in sorted({token_id - token_id % BLOCK_IDS for token_id in unknown - beyond}):
-            await self._ask(range(first, min(first + BLOCK_IDS, self._vocab_size)))
+        blocks = {token_id - token_id % BLOCK_IDS for token_id in unknown - beyond}
+        # Side by side: one after the other, 64 streams that began on a full machine waited 4 s for 48 blocks.
+        await asyncio.gather(*map(self._learn_block, blocks))
         if beyond:
             await self._ask(sorted(beyond))
+
+    async def _learn_block(self, first: int) -> None:
+        if first not in self._asking:
+            block = range(first, min(first + BLOCK_IDS, self._vocab_size))
+            task = self._asking[first] = asyncio.create_task(self._ask(block))
+            task.add_done_callback(lambda done: self._end(first, done))
+        # Others wait for it too.
+        await asyncio.shield(self._asking[first])
+
+    def _end(self, first: int, done: asyncio.Task[None]) -> None:
+        del self._asking[first]
+        if not done.cancelled():
+            # Read, for all that waited may have left.
+            done.exception()
 
     async def _ask(self, ids: Sequence[int]) -> None:
         self._remembered |= zip(ids, await self._triton.postprocess(ids), strict=True)

@@ -67,3 +67,56 @@ def test_no_ids_ask_nothing() -> None:
 
     assert asyncio.run(run()) == []
     assert triton.calls == []
+
+
+def test_blocks_are_asked_for_side_by_side() -> None:
+    class AnswersTwo(CountingTriton):
+        """Answers no call before there are two."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.has_two = asyncio.Event()
+
+        async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
+            pieces = await super().postprocess(ids)
+            if len(self.calls) == 2:
+                self.has_two.set()
+            await asyncio.wait_for(self.has_two.wait(), 10)
+            return pieces
+
+    async def run() -> list[bytes]:
+        return await TokenSpelling(AnswersTwo(), NUM_IDS).spell([0, BLOCK_IDS])
+
+    assert asyncio.run(run()) == [b"0", b"%d" % BLOCK_IDS]
+
+
+def test_one_who_leaves_takes_nothing_from_the_others() -> None:
+    triton = CountingTriton()
+
+    async def run() -> bytes:
+        spelling = TokenSpelling(triton, NUM_IDS)
+        leaving = asyncio.create_task(spelling.spell([1]))
+        staying = asyncio.create_task(spelling.spell([2]))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return (await staying)[0]
+
+    assert asyncio.run(run()) == b"2"
+    assert len(triton.calls) == 1
+
+
+def test_a_failure_is_not_remembered() -> None:
+    class FailsOnce(CountingTriton):
+        async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
+            pieces = await super().postprocess(ids)
+            if len(self.calls) == 1:
+                raise EngineFailed("not this time")
+            return pieces
+
+    async def run() -> list[bytes]:
+        spelling = TokenSpelling(FailsOnce(), NUM_IDS)
+        with pytest.raises(EngineFailed, match="not this time"):
+            await spelling.spell([7])
+        return await spelling.spell([7])
+
+    assert asyncio.run(run()) == [b"7"]
