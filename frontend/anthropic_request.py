@@ -129,6 +129,7 @@ def to_chat(request: AnthropicRequest) -> ChatRequest:
             "top_p": request.top_p,
             "top_k": request.top_k,
             "stream": request.stream,
+            "stream_options": {"include_usage": True} if request.stream else None,
             "user": None if request.metadata is None else request.metadata.user_id,
         },
         FIELD_NAMES,

@@ -133,6 +133,10 @@ class GenerationParameters(Frozen):
         return frozenset()
 
     @property
+    def shows_usage(self) -> bool:
+        return not self.stream or self.wants_usage_chunk or self.wants_usage_in_chunks
+
+    @property
     def wants_usage_chunk(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 

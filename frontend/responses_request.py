@@ -151,6 +151,7 @@ def to_chat(request: ResponsesRequest) -> ChatRequest:
             "logprobs": request.wants_logprobs,
             "top_logprobs": request.top_logprobs if request.wants_logprobs else None,
             "stream": request.stream,
+            "stream_options": {"include_usage": True} if request.stream else None,
             "user": request.user,
         },
         FIELD_NAMES,

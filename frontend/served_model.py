@@ -49,6 +49,8 @@ class ServedModel:
     """Output of either ensemble -> its type as in gRPC messages."""
     tokens_per_block: int | None
     """Of a block of the engine's KV cache; None: the engine does not tell what it reused."""
+    sends_all_metrics: bool
+    """Whether its responses have all ten outputs of return_perf_metrics, asked for or not."""
     engine_inputs: frozenset[str]
     """Inputs of the engine that it honours."""
     adapters: Mapping[str, int]
@@ -116,6 +118,8 @@ def served_model(
                 for tensor in config.input
             },
             tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
+            # Triton's Python backend drops what nobody asks for, in the model's own process.
+            sends_all_metrics=steps[ENGINE_MODEL].backend != "python",
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,

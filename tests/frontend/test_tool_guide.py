@@ -53,6 +53,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         vocab_size=8,
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
         tokens_per_block=None,
+        sends_all_metrics=False,
         output_datatypes={},
         engine_inputs=engine_inputs,
         adapters={},
