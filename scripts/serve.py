@@ -17,7 +17,7 @@ from scripts.kept_server import Server
 from scripts.paths import LOGS
 from scripts.probe import Probe
 from scripts.process import Process
-from scripts.replay.repository import chosen_repository
+from scripts.replay.choice import chosen_repository
 from scripts.serve_settings import ServeSettings, without_keys
 from scripts.stop_request import Stopped
 from scripts.supervisor import Supervisor

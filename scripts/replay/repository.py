@@ -1,7 +1,6 @@
 """Puts the replay engine in the place of another one, in a copy of that one's model repository."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,25 +10,10 @@ from tritonclient.grpc import model_config_pb2
 from build.repository import CONFIG, ENGINE_MODEL, read_config
 from build.tensorrt_llm_config import render_config
 from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine
-from scripts.failure import Failure
-from scripts.paths import CACHE
-from scripts.replay.options import ReplayOptions, read_options
+from scripts.replay.options import ReplayOptions
 
 MODEL = Path(__file__).parent / ENGINE_MODEL / "1"
 _CACHES = shutil.ignore_patterns("__pycache__")
-
-
-def chosen_repository(engine: Path, repository: Path, variables: Mapping[str, str]) -> Path:
-    """The engine's own repository, or with ENGINE=replay one where the replay engine has taken its place."""
-    choice = variables.get("ENGINE", "")
-    if not choice:
-        return repository
-    if choice != "replay":
-        raise Failure(f"ENGINE must be replay or left out, not {choice!r}")
-    # One for each server that may run at the same time.
-    target = CACHE / f"replay-{variables.get('TRITON_GRPC_PORT') or 8001}" / "model_repository"
-    render_replay(repository, engine, target, read_options(variables))
-    return target
 
 
 def render_replay(repository: Path, engine: Path, target: Path, options: ReplayOptions) -> None:
@@ -37,17 +21,23 @@ def render_replay(repository: Path, engine: Path, target: Path, options: ReplayO
 
     `tensorrt_llm` gets the configuration of a compiled engine, so that all around it is as on a GPU.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(repository, target, ignore=_CACHES)
+    copy_repository(repository, engine, target, options)
     # Beside the other engine's modules, some of which it uses.
     shutil.copytree(MODEL, target / ENGINE_MODEL / "1", ignore=_CACHES, dirs_exist_ok=True)
-    _write(_config(read_config(repository / ENGINE_MODEL / CONFIG), options), target / ENGINE_MODEL / CONFIG)
+
+
+def copy_repository(repository: Path, engine: Path, target: Path, options: ReplayOptions) -> None:
+    """All but the modules that write: the configurations say already that a replay engine is there."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(repository, target, ignore=_CACHES)
+    own = read_config(repository / ENGINE_MODEL / CONFIG)
+    write_config(_config(own, options), target / ENGINE_MODEL / CONFIG)
     for path in target.glob(f"*/{CONFIG}"):
         config = read_config(path)
         values = {"engine_dir": str(engine.resolve()), "lora_adapters": options.lora_adapters}
         for name in values.keys() & config.parameters:
             config.parameters[name].string_value = values[name]
-        _write(config, path)
+        write_config(config, path)
 
 
 def _config(own: model_config_pb2.ModelConfig, options: ReplayOptions) -> model_config_pb2.ModelConfig:
@@ -89,5 +79,5 @@ def _compiled_engine(max_seq_len: int, options: ReplayOptions) -> TensorRtLlmEng
     )
 
 
-def _write(config: model_config_pb2.ModelConfig, path: Path) -> None:
+def write_config(config: model_config_pb2.ModelConfig, path: Path) -> None:
     path.write_text(text_format.MessageToString(config), encoding="utf-8")

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 MODEL = "tensorrt_llm"
 
-_NUMPY_TYPES = {"INT32": np.int32, "FP32": np.float32}
+_NUMPY_TYPES = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
 _WIRE_TYPES: Mapping[type, tuple[str, type]] = {
     bool: ("BOOL", np.bool_),
     int: ("INT32", np.int32),

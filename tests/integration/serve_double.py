@@ -1,4 +1,4 @@
-"""What `make serve` starts, with Llama 3.1's tokenizer and the replay engine for a double of TensorRT-LLM."""
+"""What `make serve` starts, with Llama 3.1's tokenizer and a replay engine for a double of TensorRT-LLM."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from build.tokenizer import from_tiktoken
 from scripts import serve_settings
 from scripts.engine_server import embedded_launch
 from scripts.failure import run
+from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import render_replay
 from scripts.serve import start_frontend, start_tritonserver
@@ -29,12 +30,14 @@ OPTIONS = ReplayOptions(
     lora_adapters=f"{ADAPTER}=7",
     takes_directives="true",
 )
+# Few enough at once for one to wait.
+NATIVE_OPTIONS = ReplayOptions(tokens_per_second="100", jitter="0.5", answer_length="24", max_num_seqs="3")
 
 
 def main() -> int:
-    """Takes the folder in which everything is made."""
-    folder = Path(sys.argv[1])
-    render(folder)
+    """Takes the folder in which everything is made, and `native` for the engine within tritonserver."""
+    folder, is_native = Path(sys.argv[1]), "native" in sys.argv[2:]
+    render(folder, is_native=is_native)
     settings = serve_settings.read(os.environ)
     settings.require_free_ports()
     try:
@@ -52,7 +55,7 @@ def main() -> int:
         return 0
 
 
-def render(folder: Path) -> None:
+def render(folder: Path, *, is_native: bool) -> None:
     """An engine folder whose engine nobody needs."""
     manifest = Manifest(
         origin=str(TOKENIZER_MODEL),
@@ -64,7 +67,8 @@ def render(folder: Path) -> None:
         repository_sha256="",
     )
     render_repository(manifest, folder / "rendered")
-    render_replay(folder / "rendered", folder, folder / "model_repository", OPTIONS)
+    replay, options = (render_native_replay, NATIVE_OPTIONS) if is_native else (render_replay, OPTIONS)
+    replay(folder / "rendered", folder, folder / "model_repository", options)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from tritonclient.grpc import model_config_pb2
 
 from build.repository import COMMITTED, read_config
 from build.tensorrt_llm_config import TEMPLATE
-from scripts.failure import Failure
 from scripts.replay.check import words_of
 from scripts.replay.options import ReplayOptions
-from scripts.replay.repository import chosen_repository, render_replay
+from scripts.replay.repository import render_replay
 from tests.replay.tiny_vocabulary import WORDS_IN_ORDER, write_tiny_engine
 
 
@@ -55,15 +54,6 @@ def test_the_pace_and_the_window_are_parameters(rendered: Path) -> None:
     parameters = read_config(rendered / "tensorrt_llm" / "config.pbtxt").parameters
     assert parameters["jitter"].string_value == "0.25"
     assert parameters["max_model_len"].string_value == "8192"
-
-
-def test_without_a_choice_the_engine_serves_itself(tmp_path: Path) -> None:
-    assert chosen_repository(tmp_path, tmp_path / "models", {}) == tmp_path / "models"
-
-
-def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="ENGINE must be replay"):
-        chosen_repository(tmp_path, tmp_path / "models", {"ENGINE": "gpu"})
 
 
 def test_clients_know_the_words(tmp_path: Path) -> None:
