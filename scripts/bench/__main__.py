@@ -9,12 +9,12 @@ from typing import Any
 
 from scripts.bench.cancellation import Cancellation, measure_cancellation
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
+from scripts.bench.h200 import H200_TOKENS_PER_S
 from scripts.bench.loop_lag import Lag, measure_lag
 from scripts.bench.overload import Overload, measure_overload
 from scripts.bench.paced_streams import (
     FULL_LOAD,
-    H200_TOKENS_PER_S,
-    HALF_LOAD,
+    PARTIAL_LOADS,
     Steadiness,
     measure_gpu_rate,
     measure_steadiness,
@@ -66,8 +66,9 @@ def chosen_parts(variables: Mapping[str, str]) -> list[str]:
     return chosen or [name for name in PARTS if name != "peers"]
 
 
-def _half_load() -> Iterator[Steadiness]:
-    yield measure_steadiness(*HALF_LOAD)
+def _partial_loads() -> Iterator[Steadiness]:
+    for load in PARTIAL_LOADS:
+        yield measure_steadiness(*load)
 
 
 def _full_load() -> Iterator[Steadiness]:
@@ -82,7 +83,9 @@ def _comparison_line(row: Comparison) -> str:
 def _cost_line(row: Cost) -> str:
     kinds = "".join(f"{row.by_kind[kind]:14.0f}" for kind in (*STACK_KINDS, "engine"))
     way = "streamed" if row.is_stream else "whole"
-    return f"{row.num_concurrent:10}   {way:8}{row.total:7.0f}{row.spread:8.0f}{kinds}"
+    rates = f"{row.tokens_per_s:10.0f}{row.events_per_token:14.2f}"
+    costs = f"{row.total:7.0f}{row.spread:8.0f}{kinds}"
+    return f"{row.engine:15}{row.num_concurrent:10}   {way:8}{rates}{costs}"
 
 
 def _steadiness_line(row: Steadiness) -> str:
@@ -128,14 +131,17 @@ def _recording_line(row: RecordingCost) -> str:
 
 
 _COST_HEADING = (
-    "CPU microseconds per token, flat out, of all but the engine\n"
-    "concurrent   answers   total  spread" + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
+    "CPU microseconds per token of all but the engine, which is within tritonserver and writes"
+    f" {H200_TOKENS_PER_S:,}\n"
+    "tokens/s at most (native-replay), or behind its Python backend, flat out (replay)\n"
+    "engine         concurrent   answers   tokens/s  events/token  total  spread"
+    + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
 )
 _PACED_COLUMNS = (
     "delay behind the engine's schedule and gaps in ms, memory in MiB\n"
     "streams  tokens/s delay p50      p99  gap p99      max events/token  us/token   memory"
 )
-_DELAY_HEADING = f"Half load: {_PACED_COLUMNS}"
+_DELAY_HEADING = f"A quarter and half of the load: {_PACED_COLUMNS}"
 _STREAMS_HEADING = f"Streams of 10 tokens/s for five minutes: {_PACED_COLUMNS}"
 _RATE_HEADING = f"{H200_TOKENS_PER_S:,} tokens/s, as of an H200: {_PACED_COLUMNS}"
 _LAG_HEADING = (
@@ -171,7 +177,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "prompts": (_PROMPT_HEADING, measure_prompts, _prompt_line),
     "cost": (_COST_HEADING, measure_costs, _cost_line),
     "rate": (_RATE_HEADING, measure_gpu_rate, _steadiness_line),
-    "delay": (_DELAY_HEADING, _half_load, _steadiness_line),
+    "delay": (_DELAY_HEADING, _partial_loads, _steadiness_line),
     "streams": (_STREAMS_HEADING, _full_load, _steadiness_line),
     "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
     "overload": (_OVERLOAD_HEADING, measure_overload, _overload_line),

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.bench.h200 import H200_STREAMS, h200_pace
 from scripts.bench.process_cpu import STACK_KINDS
 from scripts.bench.raw_stream import RawStream
 from scripts.bench.replay_load import ReplayLoad
 from scripts.bench.stack import served
 
-# Streams, tokens of each, tokens per second of each. Half: of what two cores carry with one token a response.
-HALF_LOAD = (100, 750, 25.0)
+# Streams, tokens of each, tokens per second of each. The second is half of what two cores carry with an event
+# for each token.
+PARTIAL_LOADS = ((100, 750, 25.0), (100, 1800, 60.0))
 FULL_LOAD = (1000, 3000, 10.0)
-# Output tokens per second of Llama 3.1 8B in FP8 on one H200, 1,000 in and 1,000 out (performance overview of
-# TensorRT-LLM 0.17).
-H200_TOKENS_PER_S = 17_538
-H200_STREAMS = (64, 256, 1000)
 H200_S = 20
 MEMORY_INTERVAL_S = 10
 
@@ -48,14 +46,14 @@ class Steadiness:
 def measure_gpu_rate() -> Iterator[Steadiness]:
     """The rate of a GPU, spread over so many streams."""
     for num_streams in H200_STREAMS:
-        pace = H200_TOKENS_PER_S / num_streams
+        pace = h200_pace(num_streams)
         yield measure_steadiness(num_streams, round(pace * H200_S), pace)
 
 
 def measure_steadiness(num_streams: int, num_tokens: int, pace: float) -> Steadiness:
     """`pace`: tokens per second of one stream. Raises Failure for a token that was lost or doubled."""
     variables = {"TOKENS_PER_SECOND": str(pace), "MAX_CONCURRENT_REQUESTS": "1024"}
-    with served(ENGINE="replay", **variables) as stack:
+    with served(ENGINE="native-replay", **variables) as stack:
         load = ReplayLoad(stack)
         load.stream(num_streams, 10)
         before = stack.processes.cpu_seconds()

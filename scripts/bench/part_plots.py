@@ -6,7 +6,7 @@ from typing import Any
 
 from scripts.bench.engine_comparison import Comparison
 from scripts.bench.plots import Line, Plot, draw
-from scripts.bench.token_cost import Cost
+from scripts.bench.token_cost import NATIVE, PYTHON, Cost
 
 
 def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:
@@ -19,13 +19,11 @@ def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:
 def cost_plots(rows: Sequence[Cost]) -> dict[str, Plot]:
     """Cost per token against concurrency."""
     lines = []
-    for name, is_stream in (("streamed", True), ("whole answers", False)):
-        own = [row for row in rows if row.is_stream is is_stream]
-        lines.append(Line(name, [row.num_concurrent for row in own], [row.total for row in own]))
-    for kind in ("frontend", "tritonserver"):
-        own = [row for row in rows if row.is_stream]
-        costs = [row.by_kind[kind] for row in own]
-        lines.append(Line(f"streamed: {kind}", [row.num_concurrent for row in own], costs))
+    for engine, name in ((NATIVE, "engine in tritonserver"), (PYTHON, "engine behind the Python backend")):
+        for is_stream, way in ((True, "streamed"), (False, "whole answers")):
+            own = [row for row in rows if (row.engine, row.is_stream) == (engine, is_stream)]
+            costs = [row.total for row in own]
+            lines.append(Line(f"{name}, {way}", [row.num_concurrent for row in own], costs))
     title = "CPU per token of all but the engine, one token a response"
     return {"cost": Plot(title, "answers at once", "microseconds", lines)}
 

@@ -1,64 +1,102 @@
-"""CPU time per token of everything but the engine, flat out, over the replay engine."""
+"""CPU time per token of everything but the engine, over the replay engines."""
 
 import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scripts.bench.h200 import h200_pace
 from scripts.bench.process_cpu import STACK_KINDS
 from scripts.bench.replay_load import ReplayLoad
 from scripts.bench.stack import Stack, served
 
-# Concurrent answers -> tokens of each: enough CPU time for clocks that tick in 10 ms.
-ANSWERS = {1: 2000, 16: 500, 64: 500, 256: 200, 1000: 100}
+# Concurrent answers -> tokens of each: enough CPU time for clocks that tick in 10 ms. A request itself costs
+# as much as 20 to 40 tokens.
+ANSWERS = {1: 2000, 16: 1000, 64: 1000, 256: 500, 1000: 200}
 NUM_ROUNDS = 3
+# In tritonserver's own process, as TensorRT-LLM's C++ backend is, at the rate of a GPU.
+NATIVE = "native-replay"
+# A process of its own behind Triton's Python backend, as the CPU engine is, flat out: nothing waits there.
+PYTHON = "replay"
 
 
 @dataclass(frozen=True)
 class Cost:
     """Microseconds of CPU per token, by kind of process: medians over the rounds."""
 
+    engine: str
     num_concurrent: int
     is_stream: bool
     by_kind: Mapping[str, float]
+    """The native engine's own time is in tritonserver's."""
     total: float
     """Of all kinds but the engine."""
     spread: float
     """Between the cheapest and the dearest round, of the total."""
+    tokens_per_s: float
+    events_per_token: float
+    """0 for answers that come whole."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    by_kind: Mapping[str, float]
+    tokens_per_s: float
+    events_per_token: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_kind[kind] for kind in STACK_KINDS)
 
 
 def measure_costs() -> Iterator[Cost]:
     """Rounds of one size follow each other, streamed and not in turn; raises Failure for a wrong text."""
-    with served(ENGINE="replay", MAX_CONCURRENT_REQUESTS="1024") as stack:
+    for engine in (NATIVE, PYTHON):
+        for num_concurrent, num_tokens in ANSWERS.items():
+            yield from _measure(engine, num_concurrent, num_tokens)
+
+
+def _measure(engine: str, num_concurrent: int, num_tokens: int) -> Iterator[Cost]:
+    pace = h200_pace(num_concurrent) if engine == NATIVE else 0
+    variables = {"TOKENS_PER_SECOND": str(pace), "MAX_CONCURRENT_REQUESTS": "1024"}
+    with served(ENGINE=engine, **variables) as stack:
         load = ReplayLoad(stack)
         # Fills caches and connections.
-        _run(load, 16, 100, is_stream=True)
-        for num_concurrent, num_tokens in ANSWERS.items():
-            rounds = [_round(stack, load, num_concurrent, num_tokens) for _ in range(NUM_ROUNDS)]
-            for is_stream in (True, False):
-                yield _cost(num_concurrent, is_stream, [costs[is_stream] for costs in rounds])
-
-
-def _round(
-    stack: Stack, load: ReplayLoad, num_concurrent: int, num_tokens: int
-) -> dict[bool, dict[str, float]]:
-    costs = {}
+        load.stream(min(num_concurrent, 16), 100)
+        rounds = [
+            {
+                is_stream: _round(stack, load, num_concurrent, num_tokens, is_stream)
+                for is_stream in (True, False)
+            }
+            for _ in range(NUM_ROUNDS)
+        ]
     for is_stream in (True, False):
-        before = stack.processes.cpu_seconds()
-        _run(load, num_concurrent, num_tokens, is_stream)
-        after = stack.processes.cpu_seconds()
-        num_all = num_concurrent * num_tokens
-        costs[is_stream] = {kind: (after[kind] - before[kind]) * 1e6 / num_all for kind in after}
-    return costs
+        yield _cost(engine, num_concurrent, is_stream, [both[is_stream] for both in rounds])
 
 
-def _run(load: ReplayLoad, num_concurrent: int, num_tokens: int, is_stream: bool) -> None:
+def _round(stack: Stack, load: ReplayLoad, num_concurrent: int, num_tokens: int, is_stream: bool) -> _Round:
+    before, started_at = stack.processes.cpu_seconds(), time.monotonic()
+    num_events = 0
     if is_stream:
-        load.stream(num_concurrent, num_tokens)
+        num_events = sum(len(stream.arrivals) for stream in load.stream(num_concurrent, num_tokens))
     else:
         load.whole(num_concurrent, num_tokens)
+    seconds, after = time.monotonic() - started_at, stack.processes.cpu_seconds()
+    num_all = num_concurrent * num_tokens
+    by_kind = {kind: (after[kind] - before[kind]) * 1e6 / num_all for kind in after}
+    return _Round(by_kind, num_all / seconds, num_events / num_all)
 
 
-def _cost(num_concurrent: int, is_stream: bool, rounds: list[dict[str, float]]) -> Cost:
-    totals = [sum(costs[kind] for kind in STACK_KINDS) for costs in rounds]
-    by_kind = {kind: statistics.median(costs[kind] for costs in rounds) for kind in rounds[0]}
-    return Cost(num_concurrent, is_stream, by_kind, statistics.median(totals), max(totals) - min(totals))
+def _cost(engine: str, num_concurrent: int, is_stream: bool, rounds: list[_Round]) -> Cost:
+    totals = [each.total for each in rounds]
+    by_kind = {kind: statistics.median(each.by_kind[kind] for each in rounds) for kind in rounds[0].by_kind}
+    return Cost(
+        engine,
+        num_concurrent,
+        is_stream,
+        by_kind,
+        statistics.median(totals),
+        max(totals) - min(totals),
+        statistics.median(each.tokens_per_s for each in rounds),
+        statistics.median(each.events_per_token for each in rounds),
+    )

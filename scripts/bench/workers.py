@@ -1,4 +1,4 @@
-"""What more frontend processes on the one port give, flat out, over the replay engine."""
+"""What more frontend processes on the one port give, flat out, over the native replay engine."""
 
 import os
 import statistics
@@ -78,7 +78,7 @@ def _row(num_workers: int, samples: Sequence[Sample], alone: float) -> WorkersRo
 
 def _sample(num_workers: int) -> Sample:
     variables = {"WORKERS": str(num_workers), "MAX_CONCURRENT_REQUESTS": str(NUM_STREAMS)}
-    with served(ENGINE="replay", **variables) as stack:
+    with served(ENGINE="native-replay", **variables) as stack:
         load = ReplayLoad(stack)
         # Every worker learns the bytes of the ids, and its connections are made.
         load.stream(NUM_STREAMS, 20)
