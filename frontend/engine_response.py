@@ -13,10 +13,9 @@ from frontend.top_tokens import TOP_OUTPUTS
 from frontend.triton_errors import stream_error
 
 IDS = "output_ids"
-# These are of a response's new tokens; all others of the generation so far, or in a single response.
-PER_TOKEN = frozenset((IDS, *TOP_OUTPUTS))
-# Grows from response to response.
-_LOG_PROBS = "output_log_probs"
+# The first grows from response to response, the others are of a response's new tokens, as the ids are. All
+# else is of the generation so far, or in a single response.
+_GROWING = frozenset(("output_log_probs", *TOP_OUTPUTS))
 # What stands in the ids' place when a frame is tried: as many bytes as protobuf gives a length of one byte.
 _OTHER_IDS = bytes(range(127, 0, -1))
 _FINAL = "triton_final_response"
@@ -60,15 +59,14 @@ class _Frame(NamedTuple):
 
     def ids_in(self, message: bytes) -> bytes | None:
         """None for a message of another kind, or the last one."""
-        is_alike = (
+        if (
             message.startswith(self.head)
             and message.startswith(self.middle, self.middle_at)
             and message.endswith(self.tail)
             and message.find(_NOT_FINAL, len(self.head), self.middle_at) >= 0
-        )
-        return (
-            message[self.middle_at + len(self.middle) : len(message) - len(self.tail)] if is_alike else None
-        )
+        ):
+            return message[self.middle_at + len(self.middle) : len(message) - len(self.tail)]
+        return None
 
 
 class ResponseReader:
@@ -120,7 +118,7 @@ def _tensors(response: service_pb2.ModelInferResponse) -> tuple[_Tensor, ...]:
             tensor.datatype,
             len(tensor.shape),
             size == 4 * math.prod(tensor.shape),
-            0 if tensor.name in PER_TOKEN or tensor.name == _LOG_PROBS else size,
+            0 if tensor.name == IDS or tensor.name in _GROWING else size,
         )
         for tensor, size in zip(response.outputs, sizes, strict=False)
     )
@@ -142,8 +140,9 @@ def _frame(
 ) -> _Frame | None:
     """None where more than the ids may differ, or where they can't be told from the rest."""
     surroundings, ids = response.surroundings, response.ids
-    growing = (PER_TOKEN - {IDS} | {_LOG_PROBS}) & surroundings.outputs.keys()
-    if surroundings.fault or surroundings.is_final or growing or not 0 < len(ids) <= len(_OTHER_IDS):
+    if surroundings.fault or surroundings.is_final or not 0 < len(ids) <= len(_OTHER_IDS):
+        return None
+    if _GROWING & surroundings.outputs.keys():
         return None
     # Fields come in the order of their numbers; the ids are an element of raw_output_contents, which is 6.
     inner = answer.infer_response

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from frontend.engine_response import IDS, PER_TOKEN, EngineResponse
+from frontend.engine_response import IDS, EngineResponse
+from frontend.top_tokens import TOP_OUTPUTS
 
 
 def alike(responses: Sequence[EngineResponse]) -> Iterator[list[EngineResponse]]:
     """In order, those that can be joined: what is malformed stays apart, and costs no token before it."""
+    if len(responses) == 1:
+        yield list(responses)
+        return
     for _, group in groupby(responses, lambda response: response.surroundings.tensors):
         yield list(group)
 
@@ -19,6 +23,7 @@ def join_responses(responses: Sequence[EngineResponse]) -> Mapping[str, bytes]:
             raise response.surroundings.fault
     outputs = dict(responses[-1].surroundings.outputs)
     outputs[IDS] = b"".join([response.ids for response in responses])
-    for name in (PER_TOKEN & outputs.keys()) - {IDS}:
-        outputs[name] = b"".join([response.surroundings.outputs[name] for response in responses])
+    for name in TOP_OUTPUTS:
+        if name in outputs:
+            outputs[name] = b"".join([response.surroundings.outputs[name] for response in responses])
     return outputs
