@@ -13,7 +13,7 @@ from scripts.bench.h200 import H200_TOKENS_PER_S
 from scripts.bench.loop_lag import Lag, measure_lag
 from scripts.bench.overload import Overload, measure_overload
 from scripts.bench.paced_streams import (
-    FULL_LOAD,
+    FULL_LOADS,
     PARTIAL_LOADS,
     Steadiness,
     measure_gpu_rate,
@@ -71,8 +71,9 @@ def _partial_loads() -> Iterator[Steadiness]:
         yield measure_steadiness(*load)
 
 
-def _full_load() -> Iterator[Steadiness]:
-    yield measure_steadiness(*FULL_LOAD)
+def _full_loads() -> Iterator[Steadiness]:
+    for load in FULL_LOADS:
+        yield measure_steadiness(*load)
 
 
 def _comparison_line(row: Comparison) -> str:
@@ -90,8 +91,9 @@ def _cost_line(row: Cost) -> str:
 
 def _steadiness_line(row: Steadiness) -> str:
     delays = f"{row.delay_p50:9.1f}{row.delay_p99:9.1f}{row.gap_p99:9.1f}{row.gap_max:9.1f}"
-    memory = f"{row.memory[0]:7.0f} to {row.memory[-1]:.0f}"
-    rates = f"{row.num_streams:7}{row.tokens_per_s:10.0f}"
+    last = len(row.memory) - 1
+    memory = ", ".join(f"{row.memory[last * quarter // 4]:.0f}" for quarter in range(5))
+    rates = f"{row.num_streams:7}{row.num_tokens:8}{row.tokens_per_s:10.0f}"
     return f"{rates}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"
 
 
@@ -102,7 +104,8 @@ def _lag_line(row: Lag) -> str:
 def _prompt_line(row: PromptCost) -> str:
     turn = row.turn or "-"
     alone = "-" if row.engine_ms is None else f"{row.engine_ms:.0f}"
-    times = f"{row.ttft_ms:10.0f}{alone:>14}{row.tokens_per_s:13.0f}"
+    added = "-" if row.added_ms is None else f"{row.added_ms:.0f}"
+    times = f"{row.ttft_ms:10.0f}{alone:>14}{added:>8}{row.tokens_per_s:13.0f}"
     return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{times}"
 
 
@@ -138,8 +141,8 @@ _COST_HEADING = (
     + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
 )
 _PACED_COLUMNS = (
-    "delay behind the engine's schedule and gaps in ms, memory in MiB\n"
-    "streams  tokens/s delay p50      p99  gap p99      max events/token  us/token   memory"
+    "delay behind the engine's schedule and gaps in ms, memory in MiB at the start and after each quarter\n"
+    "streams  tokens  tokens/s delay p50      p99  gap p99      max events/token  us/token   memory"
 )
 _DELAY_HEADING = f"A quarter and half of the load: {_PACED_COLUMNS}"
 _STREAMS_HEADING = f"Streams of 10 tokens/s for five minutes: {_PACED_COLUMNS}"
@@ -151,7 +154,7 @@ _LAG_HEADING = (
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
 _PROMPT_HEADING = (
     "Time to the first token, through HTTP and of the engine alone\n"
-    "turn   prompt tokens   cached   TTFT ms   engine's ms   new tok/s"
+    "turn   prompt tokens   cached   TTFT ms   engine's ms   added   new tok/s"
 )
 _WORKERS_HEADING = (
     "Frontend processes, flat out; CPU microseconds per token\n"
@@ -178,7 +181,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]
     "cost": (_COST_HEADING, measure_costs, _cost_line),
     "rate": (_RATE_HEADING, measure_gpu_rate, _steadiness_line),
     "delay": (_DELAY_HEADING, _partial_loads, _steadiness_line),
-    "streams": (_STREAMS_HEADING, _full_load, _steadiness_line),
+    "streams": (_STREAMS_HEADING, _full_loads, _steadiness_line),
     "workers": (_WORKERS_HEADING, measure_workers, _workers_line),
     "overload": (_OVERLOAD_HEADING, measure_overload, _overload_line),
     "cancellation": (_CANCELLATION_HEADING, measure_cancellation, _cancellation_line),

@@ -66,7 +66,7 @@ async def _tokens_per_second(stack: Stack, prompts: list[list[int]]) -> float:
     start = time.perf_counter()
     bodies = [_body(stack.model, prompt) for prompt in prompts]
     streams = await asyncio.gather(*(raw_stream.stream(HOST, stack.port, body) for body in bodies))
-    return sum(stream.num_tokens for stream in streams) / (time.perf_counter() - start)
+    return sum(int(stream.usage["completion_tokens"]) for stream in streams) / (time.perf_counter() - start)
 
 
 def _body(model: str, prompt: list[int]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from scripts.bench.stack import served
 # Streams, tokens of each, tokens per second of each. The second is half of what two cores carry with an event
 # for each token.
 PARTIAL_LOADS = ((100, 750, 25.0), (100, 1800, 60.0))
-FULL_LOAD = (1000, 3000, 10.0)
+# As long as one answer each, and as ten that follow each other: Triton 2.51 keeps an answer until it ends.
+FULL_LOADS = ((1000, 3000, 10.0, 1), (1000, 300, 10.0, 10))
 H200_S = 20
 MEMORY_INTERVAL_S = 10
 
@@ -27,6 +28,7 @@ class Steadiness:
 
     num_streams: int
     num_tokens: int
+    """Of an answer."""
     tokens_per_s: float
     """Of all streams together, from the first token to the last."""
     delay_p50: float
@@ -50,7 +52,7 @@ def measure_gpu_rate() -> Iterator[Steadiness]:
         yield measure_steadiness(num_streams, round(pace * H200_S), pace)
 
 
-def measure_steadiness(num_streams: int, num_tokens: int, pace: float) -> Steadiness:
+def measure_steadiness(num_streams: int, num_tokens: int, pace: float, num_answers: int = 1) -> Steadiness:
     """`pace`: tokens per second of one stream. Raises Failure for a token that was lost or doubled."""
     variables = {"TOKENS_PER_SECOND": str(pace), "MAX_CONCURRENT_REQUESTS": "1024"}
     with served(ENGINE="native-replay", **variables) as stack:
@@ -58,11 +60,11 @@ def measure_steadiness(num_streams: int, num_tokens: int, pace: float) -> Steadi
         load.stream(num_streams, 10)
         before = stack.processes.cpu_seconds()
         with _Sampler(stack.processes.memory_mib) as memory:
-            streams = load.stream(num_streams, num_tokens)
+            answers = load.stream(num_streams, num_tokens, num_answers)
         after = stack.processes.cpu_seconds()
         seconds = sum(after[kind] - before[kind] for kind in STACK_KINDS)
-        cost = seconds * 1e6 / num_streams / num_tokens
-        return _steadiness(streams, num_tokens, pace, cost, memory.samples)
+        cost = seconds * 1e6 / sum(map(_num_tokens, answers))
+        return _steadiness(answers, (num_streams, num_tokens), pace, cost, memory.samples)
 
 
 class _Sampler:
@@ -89,28 +91,37 @@ class _Sampler:
 
 
 def _steadiness(
-    streams: Sequence[RawStream], num_tokens: int, pace: float, cost: float, memory: Sequence[float]
+    answers: Sequence[RawStream],
+    load: tuple[int, int],
+    pace: float,
+    cost: float,
+    memory: Sequence[float],
 ) -> Steadiness:
-    delays = np.concatenate([_delays(stream, pace) for stream in streams]) * 1e3
-    first = min(stream.arrivals[0] for stream in streams)
-    last = max(stream.arrivals[-1] for stream in streams)
-    gaps = np.concatenate([np.diff(stream.arrivals) for stream in streams]) * 1e3
+    """`load`: streams, and tokens of an answer."""
+    num_tokens = sum(map(_num_tokens, answers))
+    delays = np.concatenate([_delays(answer, pace) for answer in answers]) * 1e3
+    first = min(answer.arrivals[0] for answer in answers)
+    last = max(answer.arrivals[-1] for answer in answers)
+    gaps = np.concatenate([np.diff(answer.arrivals) for answer in answers]) * 1e3
     return Steadiness(
-        num_streams=len(streams),
-        num_tokens=num_tokens,
-        tokens_per_s=len(streams) * num_tokens / (last - first),
+        *load,
+        tokens_per_s=num_tokens / (last - first),
         delay_p50=float(np.percentile(delays, 50)),
         delay_p99=float(np.percentile(delays, 99)),
         gap_p99=float(np.percentile(gaps, 99)),
         gap_max=float(gaps.max()),
-        events_per_token=sum(len(stream.arrivals) for stream in streams) / len(streams) / num_tokens,
+        events_per_token=sum(len(answer.arrivals) for answer in answers) / num_tokens,
         cost=cost,
         memory=tuple(memory),
     )
 
 
-def _delays(stream: RawStream, pace: float) -> NDArray[np.float64]:
+def _num_tokens(answer: RawStream) -> int:
+    return answer.num_words_by[-1]
+
+
+def _delays(answer: RawStream, pace: float) -> NDArray[np.float64]:
     """Seconds by which each event is behind the schedule of the last token in it."""
-    lateness = np.asarray(stream.arrivals) - np.asarray(stream.num_words_by) / pace
+    lateness = np.asarray(answer.arrivals) - np.asarray(answer.num_words_by) / pace
     behind: NDArray[np.float64] = lateness - lateness.min()
     return behind

@@ -28,9 +28,10 @@ class RawStream:
         self.last_frames = (b"", b"")
 
     @property
-    def num_tokens(self) -> int:
-        """As the server counted them; the request must ask for usage."""
-        return int(json.loads(self.last_frames[0].removeprefix(b"data: "))["usage"]["completion_tokens"])
+    def usage(self) -> dict[str, Any]:
+        """As the server counted; the request must ask for it."""
+        usage: dict[str, Any] = json.loads(self.last_frames[0].removeprefix(b"data: "))["usage"]
+        return usage
 
     def take(self, frame: bytes) -> None:
         _, is_text, rest = frame.partition(_TEXT)

@@ -5,7 +5,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from scripts.bench.prompts import LENGTHS, PromptCost, _by_length, _conversation, _first_token, _medians
+from scripts.bench.prompts import LENGTHS, PromptCost, _conversation, _first_answer, _medians, measure_lengths
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 64}}
 
@@ -16,11 +16,11 @@ def frames(*frames: dict[str, Any]) -> bytes:
 
 
 def chunk(text: str, finish_reason: str | None = None) -> dict[str, Any]:
-    return {"choices": [{"delta": {"content": text}, "text": text, "finish_reason": finish_reason}]}
+    return {"choices": [{"delta": {"content": text}, "finish_reason": finish_reason}]}
 
 
 class FakeServer:
-    """Answers every request with two chunks; its usage has the length of a prompt that is ids."""
+    """Answers every request with two chunks."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -28,18 +28,25 @@ class FakeServer:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         self.bodies.append(body)
-        usage = {**USAGE, "prompt_tokens": len(body["prompt"])} if "prompt" in body else USAGE
         parts = (chunk(""), chunk(f"answer {len(self.bodies)}"), chunk("", "length"))
-        return httpx.Response(200, content=frames(*parts, {"choices": [], "usage": usage}))
+        return httpx.Response(200, content=frames(*parts, {"choices": [], "usage": USAGE}))
 
 
 class FakeEngine:
+    """Takes 250 ms for a prompt, and the stack before it 10, 20, 30 and so on more."""
+
     def __init__(self) -> None:
         self.prompts: list[list[int]] = []
+        self.bodies: list[dict[str, Any]] = []
 
     def first_token_seconds(self, prompt: list[int]) -> float:
         self.prompts.append(prompt)
         return 0.25
+
+    def ask(self, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        self.bodies.append(body)
+        times_before = sum(len(earlier["prompt"]) == len(body["prompt"]) for earlier in self.bodies)
+        return 0.25 + 0.01 * times_before, {**USAGE, "prompt_tokens": len(body["prompt"])}
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def client(server: FakeServer) -> Iterator[httpx.Client]:
 
 
 def test_the_first_token_is_the_first_text(client: httpx.Client) -> None:
-    seconds, text, usage = _first_token(client, "/v1/chat/completions", {"messages": []})
+    seconds, text, usage = _first_answer(client, {"messages": []})
     assert seconds > 0
     assert (text, usage) == ("answer 1", USAGE)
 
@@ -63,18 +70,23 @@ def test_an_error_ends_the_measurement() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(500))
     client = httpx.Client(base_url="http://server", transport=transport)
     with client, pytest.raises(httpx.HTTPStatusError):
-        _first_token(client, "/v1/completions", {})
+        _first_answer(client, {})
 
 
-def test_prompts_of_each_length_that_no_round_has_again(client: httpx.Client, server: FakeServer) -> None:
+def test_each_length_as_often_as_it_says_and_never_a_prompt_twice() -> None:
     engine = FakeEngine()
-    rounds = [_by_length(client, "model", engine, seed) for seed in range(2)]
-    assert [[cost.prompt_tokens for cost in costs] for costs in rounds] == [list(LENGTHS)] * 2
-    prompts = [tuple(body["prompt"]) for body in server.bodies]
-    assert len(set(prompts)) == len(prompts)
+    costs = list(measure_lengths(engine.ask, "model", engine))
+    assert [cost.prompt_tokens for cost in costs] == list(LENGTHS)
+    prompts = [tuple(body["prompt"]) for body in engine.bodies]
+    assert len(set(prompts)) == len(prompts) == sum(LENGTHS.values()) + 1
     assert [tuple(prompt) for prompt in engine.prompts] == prompts
-    cost = rounds[0][0]
+
+
+def test_what_the_stack_adds_is_the_median_of_the_rounds_differences() -> None:
+    engine = FakeEngine()
+    *_, cost = measure_lengths(engine.ask, "model", engine)
     assert (cost.turn, cost.cached_tokens, cost.engine_ms) == (0, 64, 250)
+    assert (cost.added_ms, cost.ttft_ms) == (pytest.approx(20), pytest.approx(270))
     assert cost.tokens_per_s == pytest.approx((cost.prompt_tokens - 64) / cost.ttft_ms * 1e3)
 
 

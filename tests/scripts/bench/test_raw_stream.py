@@ -44,7 +44,7 @@ async def served(pieces: list[bytes]) -> RawStream:
 def test_text_and_times_however_the_answer_is_cut(size: int) -> None:
     pieces = [ANSWER[start : start + size] for start in range(0, len(ANSWER), size)]
     received = asyncio.run(served(pieces))
-    assert (received.texts, received.num_tokens) == (b" a b c", 3)
+    assert (received.texts, received.usage["completion_tokens"]) == (b" a b c", 3)
     assert len(received.arrivals) == 3
     assert list(received.num_words_by) == [1, 2, 3]
     assert list(received.arrivals) == sorted(received.arrivals)
