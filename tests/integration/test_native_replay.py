@@ -69,6 +69,15 @@ def test_a_stream_has_a_response_for_each_token(engine: EngineClient, words: "Re
     assert {response.outputs["sequence_length"].item() for response in responses} == {1}
 
 
+def test_all_sequences_step_together(engine: EngineClient) -> None:
+    """Whenever they come: responses jitter, but the most punctual one of each is at the end of a step."""
+    step_ns = 10**9 // int(NATIVE_OPTIONS.tokens_per_second)
+    for _ in range(6):
+        responses = ask(engine, streaming=True, request_output_len=50, return_perf_metrics=True)
+        sent_at = np.array([response.outputs["last_token_time_ns"].item() for response in responses])
+        assert (sent_at % step_ns).min() < step_ns / 5
+
+
 def test_a_whole_answer_repeats_the_prompt(engine: EngineClient, words: "ReplayWords") -> None:
     (response,) = ask(engine)
     assert response.is_final

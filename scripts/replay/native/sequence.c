@@ -27,8 +27,14 @@ static void set_due(Sequence *sequence, const Pace *pace) {
     sequence->due = sequence->written_until + seconds_of(pace, steps_per_turn(sequence, pace)) + delay;
 }
 
+// In-flight batching: whoever runs gets its next tokens at the end of the same step.
+static double next_step(const Pace *pace) {
+    double step = seconds_of(pace, pace->tokens_per_response), now = seconds_now();
+    return step > 0 ? step * (double)((int64_t)(now / step) + 1) : now;
+}
+
 void sequence_begin(Sequence *sequence, const Pace *pace) {
-    sequence->written_until = seconds_now();
+    sequence->written_until = next_step(pace);
     set_due(sequence, pace);
 }
 
