@@ -10,7 +10,7 @@ from frontend.tool_calls import ToolCallDelta, ToolCallParser
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChatDelta:
     """What one response of the engine adds to a choice; counts are those of the whole generation so far."""
 
@@ -26,11 +26,11 @@ class ChatDelta:
 
     @property
     def text(self) -> str:
-        return "".join(part for part in self.parts if isinstance(part, str))
+        return "".join([part for part in self.parts if isinstance(part, str)])
 
     @property
     def tool_calls(self) -> tuple[ToolCallDelta, ...]:
-        return tuple(part for part in self.parts if isinstance(part, ToolCallDelta))
+        return tuple([part for part in self.parts if isinstance(part, ToolCallDelta)])
 
 
 class ChatReader:
@@ -44,12 +44,9 @@ class ChatReader:
         """Choices that have called a tool."""
 
     def read(self, delta: Delta) -> ChatDelta:
-        parts = self._parse(delta)
-        if any(isinstance(part, ToolCallDelta) for part in parts):
-            self._calling.add(delta.index)
         return ChatDelta(
             index=delta.index,
-            parts=parts,
+            parts=self._parse(delta),
             tokens=delta.tokens,
             num_prompt_tokens=delta.num_prompt_tokens,
             num_completion_tokens=delta.num_completion_tokens,
@@ -67,7 +64,10 @@ class ChatReader:
         results = parser.feed(delta.text)
         if delta.finish_reason is not None:
             results += parser.flush()
-        return tuple(result for result in results if self._is_wanted(result))
+        parts = tuple(result for result in results if self._is_wanted(result))
+        if any(isinstance(part, ToolCallDelta) for part in parts):
+            self._calling.add(delta.index)
+        return parts
 
     def _is_wanted(self, result: str | ToolCallDelta) -> bool:
         is_single = self._chat.parallel_tool_calls is False

@@ -38,14 +38,15 @@ class ChatResponse:
     def frames(self, delta: Delta) -> list[bytes]:
         """The events of one delta: the role once, then text and tool calls, then the end."""
         read = self._reader.read(delta)
-        if read.text and self._is_text_alone(read):
-            return [self._frames_of(read.index).frame(read.text)]
+        if text := self._lone_text(read):
+            return [self._frames_of(read.index).frame(text)]
         return [data_frame(chunk) for chunk in self._chunks(read)]
 
-    def _is_text_alone(self, delta: ChatDelta) -> bool:
+    def _lone_text(self, delta: ChatDelta) -> str:
+        """What is said, if that is all there is to tell; else empty."""
         is_first, is_last = delta.index not in self._started, delta.finish_reason is not None
         has_more = delta.tokens or delta.tool_calls or self._chat.wants_usage_in_chunks
-        return not (is_first or is_last or has_more)
+        return "" if is_first or is_last or has_more else delta.text
 
     def _frames_of(self, index: int) -> TextFrames:
         if index not in self._text_frames:

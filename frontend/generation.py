@@ -44,11 +44,11 @@ class Token:
     """False for a special token that the text leaves out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delta:
     """What one response of the engine adds, or several that came together.
 
-    Counts are those of the whole generation so far.
+    Counts are those of the whole generation so far. Not frozen: that would take twice as long to make.
     """
 
     index: int
@@ -76,32 +76,16 @@ async def generate(
     # The engine's refusals name its tensors; the client knows fields.
     with named_for_client(generation.field_names):
         async with aclosing(triton.infer(request, conversation, is_streamed)) as batches:
-            async for responses in _each_alike(batches):
-                try:
-                    if reader.is_first:
-                        # Once a stream: two microseconds that no token need pay.
-                        _require_datatypes(responses[0], model.output_datatypes)
-                    outputs = join_responses(responses)
-                    ids = reader.new_ids(outputs)
-                    pieces = await triton.spell(ids)
-                    top = await read_top_tokens(triton, outputs, generation.num_top_logprobs)
-                    scores = await read_prompt_scores(triton, outputs)
-                    is_last = responses[-1].surroundings.is_final
-                    delta = reader.read(outputs, ids, pieces, top, scores, is_last)
-                except (LookupError, ValueError, struct.error) as error:
-                    logger.exception("the engine's answer to %s is malformed", request.id)
-                    raise EngineFailed("The engine answered with a malformed tensor.") from error
-                yield delta
-                if delta.finish_reason is not None:
-                    return
-
-
-async def _each_alike(
-    batches: AsyncGenerator[list[EngineResponse], None],
-) -> AsyncGenerator[list[EngineResponse], None]:
-    async for batch in batches:
-        for responses in alike(batch):
-            yield responses
+            async for batch in batches:
+                for responses in alike(batch):
+                    try:
+                        delta = await reader.read(triton, responses)
+                    except (LookupError, ValueError, struct.error) as error:
+                        logger.exception("the engine's answer to %s is malformed", request.id)
+                        raise EngineFailed("The engine answered with a malformed tensor.") from error
+                    yield delta
+                    if delta.finish_reason is not None:
+                        return
 
 
 def _require_datatypes(response: EngineResponse, declared: Mapping[str, str]) -> None:
@@ -154,15 +138,26 @@ class _ResponseReader:
         if generation.ends_at_stop_ids:
             self._stop_ids |= model.stop_ids
         self._num_tokens = 0
-        self.is_first = True
+        self._is_first = True
 
-    def new_ids(self, outputs: Mapping[str, bytes]) -> list[int]:
-        """Those of one response."""
+    async def read(self, triton: Triton, responses: Sequence[EngineResponse]) -> Delta:
+        """Takes responses that can be joined; raises ApiError, and what a malformed tensor raises."""
+        if self._is_first:
+            # Once a stream: two microseconds that no token need pay.
+            _require_datatypes(responses[0], self._model.output_datatypes)
+        outputs = join_responses(responses)
+        ids = self._new_ids(outputs)
+        pieces = await triton.spell(ids)
+        top = await read_top_tokens(triton, outputs, self._generation.num_top_logprobs)
+        scores = await read_prompt_scores(triton, outputs)
+        return self._delta(outputs, ids, pieces, top, scores, responses[-1].surroundings.is_final)
+
+    def _new_ids(self, outputs: Mapping[str, bytes]) -> list[int]:
         if self._generation.max_new_tokens == 0:
             return []
         return read_ids(outputs[IDS])
 
-    def read(
+    def _delta(
         self,
         outputs: Mapping[str, bytes],
         ids: list[int],
@@ -171,14 +166,11 @@ class _ResponseReader:
         scores: tuple[PromptScore, ...],
         is_last: bool,
     ) -> Delta:
-        """Takes the new ids and their bytes too."""
-        logprobs, num_prompt_tokens = (
-            self._logprobs(outputs, len(ids)),
-            read_ids(outputs["num_input_tokens"])[0],
-        )
-        if self._generation.scores_prompt and self.is_first and len(scores) != num_prompt_tokens - 1:
+        logprobs = self._logprobs(outputs, len(ids))
+        num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
+        if self._generation.scores_prompt and self._is_first and len(scores) != num_prompt_tokens - 1:
             raise EngineFailed("The engine did not score the whole prompt.")
-        self.is_first = False
+        self._is_first = False
         self._num_tokens += len(ids)
         stop_id = ids[-1] if is_last and ids and ids[-1] in self._stop_ids else None
         if stop_id is not None:

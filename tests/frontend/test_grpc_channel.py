@@ -148,8 +148,10 @@ def test_a_call_that_is_too_late_or_given_up_is_cancelled_at_the_server() -> Non
         late, given_up = Ends(), Ends()
         async with serving(late.handler) as (_, first), serving(given_up.handler) as (_, second):
             channels = GrpcChannel(first), GrpcChannel(second)
+            # Before the deadline begins to run, so that the call gets as far as the server.
+            await channels[0].connected()
             with pytest.raises(GrpcError) as raised:
-                await channels[0].collect(ECHO, BytesValue(), 0.2)
+                await channels[0].collect(ECHO, BytesValue(), 0.5)
             assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
             await late.event.wait()
             task = asyncio.create_task(channels[1].collect(ECHO, BytesValue(), TIMEOUT_S))
