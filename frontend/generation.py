@@ -18,7 +18,7 @@ from frontend.engine_responses import alike, join_responses
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
-from frontend.served_model import IDS_OUTPUTS, ServedModel
+from frontend.served_model import ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_floats, read_ids
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
@@ -113,7 +113,7 @@ def _is_of_ids_alone(generation: GenerationRequest) -> bool:
 
 def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
     if _is_of_ids_alone(generation):
-        yield from IDS_OUTPUTS
+        yield from model.ids_outputs
         return
     yield from (IDS, "num_input_tokens", *SPARING_OUTPUTS)
     if model.tokens_per_block is not None:
@@ -137,20 +137,28 @@ class _ResponseReader:
         self._stop_ids = generation.stop_token_ids
         if generation.ends_at_stop_ids:
             self._stop_ids |= model.stop_ids
+        self._num_prompt_tokens = 0
+        self._num_cached_tokens: int | None = None
         self._num_tokens = 0
         self._is_first = True
 
     async def read(self, triton: Triton, responses: Sequence[EngineResponse]) -> Delta:
         """Takes responses that can be joined; raises ApiError, and what a malformed tensor raises."""
-        if self._is_first:
-            # Once a stream: two microseconds that no token need pay.
-            _require_datatypes(responses[0], self._model.output_datatypes)
         outputs = join_responses(responses)
+        if self._is_first:
+            self._read_constants(responses[0], outputs)
         ids = self._new_ids(outputs)
         pieces = await triton.spell(ids)
         top = await read_top_tokens(triton, outputs, self._generation.num_top_logprobs)
         scores = await read_prompt_scores(triton, outputs)
         return self._delta(outputs, ids, pieces, top, scores, responses[-1].surroundings.is_final)
+
+    def _read_constants(self, response: EngineResponse, outputs: Mapping[str, bytes]) -> None:
+        """Once a stream: no token need pay for it, and not every engine repeats what never changes."""
+        _require_datatypes(response, self._model.output_datatypes)
+        self._num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
+        if self._model.tokens_per_block is not None and REUSED_BLOCKS in outputs:
+            self._num_cached_tokens = read_ids(outputs[REUSED_BLOCKS])[0] * self._model.tokens_per_block
 
     def _new_ids(self, outputs: Mapping[str, bytes]) -> list[int]:
         if self._generation.max_new_tokens == 0:
@@ -167,8 +175,7 @@ class _ResponseReader:
         is_last: bool,
     ) -> Delta:
         logprobs = self._logprobs(outputs, len(ids))
-        num_prompt_tokens = read_ids(outputs["num_input_tokens"])[0]
-        if self._generation.scores_prompt and self._is_first and len(scores) != num_prompt_tokens - 1:
+        if self._generation.scores_prompt and self._is_first and len(scores) != self._num_prompt_tokens - 1:
             raise EngineFailed("The engine did not score the whole prompt.")
         self._is_first = False
         self._num_tokens += len(ids)
@@ -179,14 +186,14 @@ class _ResponseReader:
         text = self._stop_strings.feed(self._decode(ids, pieces, is_last))
         if is_last:
             text += self._stop_strings.flush()
-        finish_reason = self._finish(is_last, stop_id, num_prompt_tokens)
+        finish_reason = self._finish(is_last, stop_id)
         return Delta(
             index=self._generation.index,
             text=text,
             tokens=tokens,
-            num_prompt_tokens=num_prompt_tokens,
+            num_prompt_tokens=self._num_prompt_tokens,
             num_completion_tokens=self._num_tokens,
-            num_cached_tokens=self._cached_tokens(outputs),
+            num_cached_tokens=self._num_cached_tokens,
             prompt_scores=scores,
             finish_reason=finish_reason,
             stop_reason=self._stop_reason(stop_id),
@@ -222,11 +229,6 @@ class _ResponseReader:
             or piece in generation.kept_special
         )
 
-    def _cached_tokens(self, outputs: Mapping[str, bytes]) -> int | None:
-        if self._model.tokens_per_block is None or REUSED_BLOCKS not in outputs:
-            return None
-        return read_ids(outputs[REUSED_BLOCKS])[0] * self._model.tokens_per_block
-
     def _decode(self, ids: list[int], pieces: list[bytes], is_last: bool) -> str:
         shown = [piece for id_, piece in zip(ids, pieces, strict=True) if self._is_in_text(id_, piece)]
         return self._utf8.decode(b"".join(shown), is_last)
@@ -237,14 +239,14 @@ class _ResponseReader:
             return self._stop_strings.matched
         return stop_id if stop_id in self._generation.stop_token_ids else None
 
-    def _finish(self, is_last: bool, stop_id: int | None, num_prompt_tokens: int) -> FinishReason | None:
+    def _finish(self, is_last: bool, stop_id: int | None) -> FinishReason | None:
         if self._stop_strings.matched is not None:
             return "stop"
         if not is_last:
             return None
         if stop_id is not None:
             return "stop"
-        window = self._model.max_model_len - num_prompt_tokens
+        window = self._model.max_model_len - self._num_prompt_tokens
         wanted = window if self._generation.max_new_tokens is None else self._generation.max_new_tokens
         if self._num_tokens >= min(wanted, window):
             return "length"

@@ -12,13 +12,21 @@ from frontend.request_body import parse_body
 from frontend.requests import ChatRequest
 from frontend.responses_request import ResponsesRequest
 from frontend.responses_request import to_chat as responses_to_chat
-from frontend.served_model import served_model
-from tests.fakes.triton_server import FakeTriton, Script, tokens
+from frontend.served_model import IDS_OUTPUTS, ServedModel, served_model
+from tests.fakes.triton_server import FakeTriton, Output, Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
 
 USER = [{"role": "user", "content": "hi"}]
 # Blocks of the KV cache have 32 tokens.
 CACHED = Script([tokens("ok")], num_prompt_tokens=100, num_reused_blocks=2)
+
+
+def count(number: int) -> Output:
+    return "INT32", [1, 1], number.to_bytes(4, "little")
+
+
+def ids_of(word: str) -> bytes:
+    return tokens(word)[0][0].to_bytes(4, "little")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -34,6 +42,23 @@ def test_chat_and_completions_tell_the_cached_tokens(
     for answer in answers:
         usage = list(answer)[-1].usage if stream else answer.usage
         assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens) == (100, 64)
+
+
+@pytest.mark.parametrize(
+    "repeated", [{}, {"num_input_tokens": count(100), "kv_cache_reused_blocks": count(2)}]
+)
+def test_an_engine_may_tell_once_what_it_knows_of_the_prompt(
+    client: openai.OpenAI, fake: FakeTriton, repeated: dict[str, Output]
+) -> None:
+    text = [{"output_ids": ("INT32", [1, 1, 1], ids_of(word))} for word in ("a", "b", "c")]
+    first = text[0] | {"num_input_tokens": count(100), "kv_cache_reused_blocks": count(2)}
+    fake.reset(Script(answers=[(first, False), (text[1] | repeated, False), (text[2] | repeated, True)]))
+    *chunks, last = client.chat.completions.create(
+        model=MODEL, messages=USER, stream=True, max_tokens=3, stream_options={"include_usage": True}
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "abc"
+    assert chunks[-1].choices[0].finish_reason == "length"
+    assert (last.usage.prompt_tokens, last.usage.prompt_tokens_details.cached_tokens) == (100, 64)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -55,12 +80,16 @@ def test_messages_count_the_cached_tokens_apart(stack: Stack) -> None:
     assert (streamed.input_tokens, streamed.cache_read_input_tokens) == (36, 64)
 
 
+def model_of(fake: FakeTriton) -> ServedModel:
+    steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
+    return served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
+
+
 def inputs_for(backend: str, options: dict[str, Any]) -> set[str]:
     """Of an engine of that backend of Triton's."""
     fake = FakeTriton()
     fake.configs["tensorrt_llm"].backend = backend
-    steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
-    model = served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
+    model = model_of(fake)
     body = json.dumps({"model": MODEL, "messages": USER, **options})
     [generation] = from_chat(parse_body(body.encode(), ChatRequest), model)
     return set(generation.inputs)
@@ -91,3 +120,10 @@ def test_the_other_apis_always_show_usage(stream: bool) -> None:
         json.dumps({"model": MODEL, "input": "hi", "stream": stream}).encode(), ResponsesRequest
     )
     assert responses_to_chat(responses_request).shows_usage
+
+
+@pytest.mark.parametrize("optional", ["", "sequence_length"])
+def test_an_engine_is_asked_for_all_but_what_it_calls_optional(optional: str) -> None:
+    fake = FakeTriton()
+    fake.configs["tensorrt_llm"].parameters["optional_outputs"].string_value = optional
+    assert model_of(fake).ids_outputs == tuple(name for name in IDS_OUTPUTS if name != optional)

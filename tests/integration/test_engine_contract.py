@@ -174,13 +174,13 @@ class TestOptionalOutputs:
         ]
         assert [count.tolist() for count in num_blocks] == [[[0]], [[2]]]
 
-    def test_num_input_tokens_is_repeated_and_num_output_tokens_is_of_the_response(
+    def test_num_input_tokens_comes_first_and_num_output_tokens_is_of_the_response(
         self, engine: EngineClient
     ) -> None:
         wanted: Tensors = {"return_num_input_tokens": True, "return_num_output_tokens": True}
         responses = engine.generate(input_ids=PROMPT, request_output_len=5, streaming=True, **wanted)
+        assert responses[0].outputs["num_input_tokens"].tolist() == [[len(PROMPT)]]
         for response in responses:
-            assert response.outputs["num_input_tokens"].tolist() == [[len(PROMPT)]]
             assert response.outputs["num_output_tokens"].tolist() == [[len(response.ids)]]
         (whole,) = engine.generate(input_ids=PROMPT, request_output_len=5, **wanted)
         assert whole.outputs["num_output_tokens"].tolist() == [[len(PROMPT) + 5]]

@@ -22,6 +22,7 @@ class LlmApiGeneration:
         self._ids: list[int] = []
         self._log_probs: list[float] = []
         self._num_sent = 0
+        self._has_answered = False
         self._is_complete = False
 
     @property
@@ -77,7 +78,7 @@ class LlmApiGeneration:
 
     def _tensors(self, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
         """As the C++ backend shapes them: output_ids [1, 1, n], sequence_length and cum_log_probs [1, 1],
-        output_log_probs [1, 1, m] of all ids so far, and the counts [1]."""
+        output_log_probs [1, 1, m] of all ids so far, and the counts [1]; those of the prompt come once."""
         request, log_probs = self.request, self._log_probs
         tensors: dict[str, NDArray[Any]] = {
             "output_ids": np.array(ids, np.int32).reshape(1, 1, -1),
@@ -86,10 +87,11 @@ class LlmApiGeneration:
         if request.returns_log_probs:
             tensors["output_log_probs"] = np.array(log_probs, np.float32).reshape(1, 1, -1)
             tensors["cum_log_probs"] = np.array([[sum(log_probs)]], np.float32)
-        if request.returns_perf_metrics:
+        if request.returns_perf_metrics and not self._has_answered:
             tensors["kv_cache_reused_blocks"] = np.array([self.num_reused_blocks], np.int32)
-        if request.returns_num_input_tokens:
+        if request.returns_num_input_tokens and not self._has_answered:
             tensors["num_input_tokens"] = np.array([len(request.prompt_ids)], np.int32)
         if request.returns_num_output_tokens:
             tensors["num_output_tokens"] = np.array([len(ids)], np.int32)
+        self._has_answered = True
         return tensors

@@ -16,6 +16,7 @@ class Progress:
     """What is new since the last response, but the log-probs of all ids generated so far.
 
     prompt_scores are those of the prompt's ids but the first; num_reused ids of it were in the KV cache.
+    is_first says that nothing was told before.
     """
 
     ids: Sequence[int]
@@ -23,6 +24,7 @@ class Progress:
     logits: Sequence[Logits] = ()
     prompt_scores: Sequence[TokenScore] = ()
     num_reused: int = 0
+    is_first: bool = True
 
 
 def response_tensors(request: EngineRequest, progress: Progress) -> dict[str, NDArray[Any]]:
@@ -31,7 +33,8 @@ def response_tensors(request: EngineRequest, progress: Progress) -> dict[str, ND
     Shapes, for n ids, m log-probs, p prompt scores, k alternatives and v ids in the vocabulary: output_ids
     [1, 1, n], sequence_length and cum_log_probs [1, 1], output_log_probs [1, 1, m], generation_logits
     [1, n, 1, v] in a stream and [1, 1, n, v] else, prompt_log_probs [1, p], prompt_top_* [1, p, k], and the
-    counts [1].
+    counts [1]. Those of the prompt come with the first response alone: each tensor costs the way through
+    Triton's Python backend some 20 us (docs/performance.md).
     """
     ids, log_probs = progress.ids, progress.log_probs
     tensors: dict[str, NDArray[Any]] = {
@@ -46,9 +49,9 @@ def response_tensors(request: EngineRequest, progress: Progress) -> dict[str, ND
         tensors["generation_logits"] = rows[:, :, np.newaxis] if request.is_streaming else rows[:, np.newaxis]
     if request.num_prompt_log_probs >= 0 and progress.prompt_scores:
         tensors |= _prompt_tensors(progress.prompt_scores, request.num_prompt_log_probs)
-    if request.returns_perf_metrics:
+    if request.returns_perf_metrics and progress.is_first:
         tensors["kv_cache_reused_blocks"] = np.array([progress.num_reused // BLOCK_TOKENS], np.int32)
-    if request.returns_num_input_tokens:
+    if request.returns_num_input_tokens and progress.is_first:
         tensors["num_input_tokens"] = np.array([request.num_prompt_tokens], np.int32)
     if request.returns_num_output_tokens:
         tensors["num_output_tokens"] = np.array([len(ids)], np.int32)

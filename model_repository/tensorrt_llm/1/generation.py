@@ -18,7 +18,7 @@ class Generation:
         self._log_probs: list[float] = []
         self._new_logits: list[Logits] = []
         self._num_sent = 0
-        self._has_told_prompt = False
+        self._has_answered = False
         self._sequence: PagedSequence | None = None
         self._is_complete = False
 
@@ -70,11 +70,11 @@ class Generation:
         ids = self._ids[self._num_sent :]
         if self.request.repeats_prompt:
             ids = self.request.prompt_ids + ids
-        progress = Progress(ids, self._log_probs, self._new_logits)
-        if self._sequence is not None:
+        progress = Progress(ids, self._log_probs, self._new_logits, is_first=not self._has_answered)
+        if progress.is_first and self._sequence is not None:
             progress.num_reused = self._sequence.num_reused
-            progress.prompt_scores = [] if self._has_told_prompt else self._sequence.prompt_scores
-            self._has_told_prompt = True
+            progress.prompt_scores = self._sequence.prompt_scores
+        self._has_answered = True
         self._num_sent = len(self._ids)
         self._new_logits = []
         return progress
