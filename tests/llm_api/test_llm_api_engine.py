@@ -125,6 +125,16 @@ def test_counts_and_reused_blocks_come_when_asked(stack: Stack) -> None:
     assert response.tensors["kv_cache_reused_blocks"].tolist() == [2]
 
 
+def test_a_stream_tells_once_what_is_known_of_the_prompt(stack: Stack) -> None:
+    sender = stack.ask(streaming=True, return_num_input_tokens=True, return_perf_metrics=True)
+    told = [
+        {"num_input_tokens", "kv_cache_reused_blocks"} & response.tensors.keys()
+        for response in sender.responses
+    ]
+    assert told == [{"num_input_tokens", "kv_cache_reused_blocks"}, *[set()] * (len(told) - 1)]
+    assert len(told) > 2
+
+
 def test_sampling_reaches_the_llm_api(stack: Stack) -> None:
     stack.ask(
         temperature=0.5, runtime_top_k=7, runtime_top_p=0.75, min_p=0.25, seed=2**63, repetition_penalty=1.5,
