@@ -119,7 +119,6 @@ def _parameters(manifest: Manifest, serving: LlmApiServing, has_adapters: bool) 
         _MARK: str(serving.checkpoint),
         "lora_dir": ADAPTERS if has_adapters else "",
         "unsupported_inputs": ",".join(unsupported),
-        "optional_outputs": "sequence_length",
         "max_model_len": str(manifest.limits.max_model_len),
         "max_num_seqs": str(serving.max_num_seqs),
         "tensor_parallel": str(serving.tensor_parallel),

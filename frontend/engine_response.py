@@ -106,8 +106,10 @@ def read_response(response: service_pb2.ModelInferResponse) -> EngineResponse:
         fault = None
     except (LookupError, ValueError) as error:
         fault = error
+    # None: two beams would else look like as many ids of one, and take the tokens before them along.
+    tensors = () if fault else _tensors(response)
     is_final = bool(response.parameters[_FINAL].bool_param)
-    return EngineResponse(outputs.get(IDS, b""), Surroundings(outputs, _tensors(response), is_final, fault))
+    return EngineResponse(outputs.get(IDS, b""), Surroundings(outputs, tensors, is_final, fault))
 
 
 def _tensors(response: service_pb2.ModelInferResponse) -> tuple[_Tensor, ...]:

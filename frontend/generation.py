@@ -18,7 +18,7 @@ from frontend.engine_responses import alike, join_responses
 from frontend.errors import EngineFailed
 from frontend.generation_request import GenerationRequest
 from frontend.prompt_scores import PROMPT_OUTPUTS, PromptScore, read_prompt_scores
-from frontend.served_model import ServedModel
+from frontend.served_model import IDS_OUTPUTS, ServedModel
 from frontend.stop_strings import StopStrings
 from frontend.tensors import add_input, read_floats, read_ids
 from frontend.top_tokens import TOP_OUTPUTS, TopToken, read_top_tokens
@@ -113,7 +113,7 @@ def _is_of_ids_alone(generation: GenerationRequest) -> bool:
 
 def _wanted_outputs(model: ServedModel, generation: GenerationRequest) -> Iterator[str]:
     if _is_of_ids_alone(generation):
-        yield from model.ids_outputs
+        yield from IDS_OUTPUTS
         return
     yield from (IDS, "num_input_tokens", *SPARING_OUTPUTS)
     if model.tokens_per_block is not None:

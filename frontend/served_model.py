@@ -16,7 +16,8 @@ _ENSEMBLE_INPUTS = (
     "temperature", "top_k", "top_p", "exclude_input_in_output", "return_num_input_tokens",
 )  # fmt: skip
 _ENSEMBLE_OUTPUTS = ("output_ids", "num_input_tokens", "num_output_tokens", "cum_log_probs")
-# All that it has: Triton keeps what an engine sends and nobody asks for until the request ends.
+# All that it has: Triton asks the engine for whatever the ensemble maps, and keeps what nobody asked the
+# ensemble for until the request ends. TensorRT-LLM's backend refuses who does not ask for sequence_length.
 IDS_OUTPUTS = ("output_ids", "sequence_length", "kv_cache_reused_blocks", "num_input_tokens")
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
@@ -34,8 +35,6 @@ class ServedModel:
     ensemble: str
     ids_ensemble: str
     """The leaner one, for generations without log-probs."""
-    ids_outputs: tuple[str, ...]
-    """What to ask it for; TensorRT-LLM's backend refuses who does not ask for sequence_length."""
     max_model_len: int
     max_num_seqs: int
     """Generations that the engine runs at once; further ones wait in it."""
@@ -102,7 +101,6 @@ def served_model(
             name=name,
             ensemble=ensemble.name,
             ids_ensemble=ids.name,
-            ids_outputs=_ids_outputs(steps[ENGINE_MODEL]),
             max_model_len=int(parameters["max_model_len"]),
             max_num_seqs=int(parameters["max_num_seqs"]),
             end_id=int(parameters["end_id"]),
@@ -128,11 +126,6 @@ def served_model(
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error
-
-
-def _ids_outputs(engine: model_config_pb2.ModelConfig) -> tuple[str, ...]:
-    optional = engine.parameters["optional_outputs"].string_value.split(",")
-    return tuple(name for name in IDS_OUTPUTS if name not in optional)
 
 
 def _tokens_per_block(engine: model_config_pb2.ModelConfig, engine_inputs: frozenset[str]) -> int | None:

@@ -38,7 +38,12 @@ MALFORMED = {
     "ids are floats": response(
         output_ids=("FP32", [1, 1, 1], of(1)), num_input_tokens=("INT32", [1, 1], of(5))
     ),
-    "two beams": response(output_ids=("INT32", [1, 2, 1], of(1)), num_input_tokens=("INT32", [1, 1], of(5))),
+    "two beams": response(
+        output_ids=("INT32", [1, 2, 1], of(1, 2)), num_input_tokens=("INT32", [1, 1], of(5))
+    ),
+    "two beams cut short": response(
+        output_ids=("INT32", [1, 2, 1], of(1)), num_input_tokens=("INT32", [1, 1], of(5))
+    ),
     "count is empty": response(
         output_ids=("INT32", [1, 1, 1], of(1)), num_input_tokens=("INT32", [1, 0], b"")
     ),

@@ -45,7 +45,6 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         name="m",
         ensemble="ensemble",
         ids_ensemble="ensemble_ids",
-        ids_outputs=(),
         max_model_len=8,
         max_num_seqs=1,
         end_id=2,

@@ -12,7 +12,7 @@ from frontend.request_body import parse_body
 from frontend.requests import ChatRequest
 from frontend.responses_request import ResponsesRequest
 from frontend.responses_request import to_chat as responses_to_chat
-from frontend.served_model import IDS_OUTPUTS, ServedModel, served_model
+from frontend.served_model import served_model
 from tests.fakes.triton_server import FakeTriton, Output, Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
 
@@ -80,16 +80,12 @@ def test_messages_count_the_cached_tokens_apart(stack: Stack) -> None:
     assert (streamed.input_tokens, streamed.cache_read_input_tokens) == (36, 64)
 
 
-def model_of(fake: FakeTriton) -> ServedModel:
-    steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
-    return served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
-
-
 def inputs_for(backend: str, options: dict[str, Any]) -> set[str]:
     """Of an engine of that backend of Triton's."""
     fake = FakeTriton()
     fake.configs["tensorrt_llm"].backend = backend
-    model = model_of(fake)
+    steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
+    model = served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
     body = json.dumps({"model": MODEL, "messages": USER, **options})
     [generation] = from_chat(parse_body(body.encode(), ChatRequest), model)
     return set(generation.inputs)
@@ -120,10 +116,3 @@ def test_the_other_apis_always_show_usage(stream: bool) -> None:
         json.dumps({"model": MODEL, "input": "hi", "stream": stream}).encode(), ResponsesRequest
     )
     assert responses_to_chat(responses_request).shows_usage
-
-
-@pytest.mark.parametrize("optional", ["", "sequence_length"])
-def test_an_engine_is_asked_for_all_but_what_it_calls_optional(optional: str) -> None:
-    fake = FakeTriton()
-    fake.configs["tensorrt_llm"].parameters["optional_outputs"].string_value = optional
-    assert model_of(fake).ids_outputs == tuple(name for name in IDS_OUTPUTS if name != optional)

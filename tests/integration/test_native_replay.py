@@ -70,12 +70,14 @@ def test_a_stream_has_a_response_for_each_token(engine: EngineClient, words: "Re
 
 
 def test_all_sequences_step_together(engine: EngineClient) -> None:
-    """Whenever they come: responses jitter, but the most punctual one of each is at the end of a step."""
+    """Whenever they come: responses jitter over the first half of a step, none is due in its last quarter."""
     step_ns = 10**9 // int(NATIVE_OPTIONS.tokens_per_second)
-    for _ in range(6):
-        responses = ask(engine, streaming=True, request_output_len=50, return_perf_metrics=True)
-        sent_at = np.array([response.outputs["last_token_time_ns"].item() for response in responses])
-        assert (sent_at % step_ns).min() < step_ns / 5
+    streams = [
+        ask(engine, streaming=True, request_output_len=20, return_perf_metrics=True) for _ in range(16)
+    ]
+    sent_at = [response.outputs["last_token_time_ns"].item() for stream in streams for response in stream]
+    # Some may be late; a quarter would be there if each stream had a rhythm of its own.
+    assert (np.array(sent_at) % step_ns > 0.75 * step_ns).mean() < 0.12
 
 
 def test_a_whole_answer_repeats_the_prompt(engine: EngineClient, words: "ReplayWords") -> None:

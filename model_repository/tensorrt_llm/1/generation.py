@@ -70,7 +70,7 @@ class Generation:
         ids = self._ids[self._num_sent :]
         if self.request.repeats_prompt:
             ids = self.request.prompt_ids + ids
-        progress = Progress(ids, self._log_probs, self._new_logits, is_first=not self._has_answered)
+        progress = Progress(ids, not self._has_answered, self._log_probs, self._new_logits)
         if progress.is_first and self._sequence is not None:
             progress.num_reused = self._sequence.num_reused
             progress.prompt_scores = self._sequence.prompt_scores

@@ -15,7 +15,7 @@ typedef struct Sequence {
     char *request_id;
     Request request;
     int64_t num_written;  // steps
-    double written_until;  // the end of a step
+    double written_until;  // the end of a step, if there is a pace
     double due;
     double arrived;
     double first_token;
