@@ -74,7 +74,9 @@ class LlmApiGeneration:
         if self.request.repeats_prompt:
             ids = self.request.prompt_ids + ids
         self._num_sent = len(self._ids)
-        self._responses.send(self._tensors(ids), is_final=is_final)
+        tensors = self._tensors(ids)
+        self._has_answered = True
+        self._responses.send(tensors, is_final=is_final)
 
     def _tensors(self, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
         """As the C++ backend shapes them: output_ids [1, 1, n], sequence_length and cum_log_probs [1, 1],
@@ -93,5 +95,4 @@ class LlmApiGeneration:
             tensors["num_input_tokens"] = np.array([len(request.prompt_ids)], np.int32)
         if request.returns_num_output_tokens:
             tensors["num_output_tokens"] = np.array([len(ids)], np.int32)
-        self._has_answered = True
         return tensors
