@@ -42,7 +42,7 @@ $(error API_KEYS behind the target shows in the list of processes; export it, or
 endif
 
 VENV_PYTHON = .venv/bin/python
-MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py))
+MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py engine_process/engine_host.py))
 
 .PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
 .DEFAULT_GOAL := help
@@ -109,7 +109,7 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
-	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o scripts/replay/ziglang.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o scripts/ziglang.txt
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \

@@ -129,6 +129,8 @@ def _parameters(manifest: Manifest, serving: LlmApiServing, has_adapters: bool) 
 def _config(own: model_config_pb2.ModelConfig, values: Mapping[str, str]) -> model_config_pb2.ModelConfig:
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(own)
+    # Part of NVIDIA's image, for which engine_process would have to be compiled.
+    config.backend = "python"
     config.ClearField("parameters")
     for name, value in values.items():
         config.parameters[name].string_value = value

@@ -11,8 +11,11 @@ RUN make setup && rm -rf /root/.cache
 COPY build build
 COPY model_repository model_repository
 RUN make build-engines
-# tritonserver is put together out of its wheel here: later the file system is read-only.
-RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; t.command(Path('/'), 8001)" \
+COPY engine_process engine_process
+# tritonserver is put together out of its wheel here, and the engine's backend compiled: later the file system is read-only.
+RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; \
+    t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
+    && rm -rf .cache/zig .cache/ziglang-* \
     && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000
 EXPOSE 8001 8002

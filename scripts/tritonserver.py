@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from scripts import debian_packages
+from scripts.backends import backends_of
 from scripts.failure import Failure
 from scripts.paths import CACHE
 from scripts.usable_python import shared_library
@@ -46,12 +47,14 @@ def command(
     """The command line that serves the models of the repository on gRPC, and metrics if they get a port."""
     metrics = [f"--metrics-address={address}", f"--metrics-port={metrics_port}"] if metrics_port else []
     if SYSTEM_BINARY.exists():
+        binary, backends = SYSTEM_BINARY, SYSTEM_BINARY.parents[1] / "backends"
         own = [f"--grpc-max-response-pool-size={MAX_POOLED_RESPONSES}"]
     else:
-        own = [f"--backend-directory={_assembled() / 'backends'}"]
+        binary, backends, own = _wheel() / "bin" / "tritonserver", _assembled() / "backends", []
     return [
-        str(SYSTEM_BINARY if SYSTEM_BINARY.exists() else _wheel() / "bin" / "tritonserver"),
+        str(binary),
         *own,
+        f"--backend-directory={backends_of(repository, backends)}",
         f"--model-repository={repository}",
         f"--grpc-address={address}",
         f"--grpc-port={grpc_port}",

@@ -5,13 +5,15 @@ from dataclasses import fields
 from pathlib import Path
 
 from build.repository import CONFIG, ENGINE_MODEL, read_config
+from scripts.backends import SOURCES as SHARED
 from scripts.failure import Failure
+from scripts.native_library import compiled_library
 from scripts.replay.check import words_of
-from scripts.replay.native_backend import compiled_library
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import copy_repository, write_config
 
 BACKEND = "replay"
+SOURCES = Path(__file__).parent / "native"
 WORD_IDS = "word_ids.bin"
 # What the other replay engine can do and this one can't: request.c refuses them.
 LACKING_INPUTS = (
@@ -38,12 +40,18 @@ def render_native_replay(repository: Path, engine: Path, target: Path, options: 
     folder = target / ENGINE_MODEL
     shutil.rmtree(folder / "1")
     (folder / "1").mkdir()
-    shutil.copy2(compiled_library(), folder)
+    shutil.copy2(native_replay_library(), folder)
     words_of(engine).ids.astype("<i4").tofile(folder / "1" / WORD_IDS)
     config = read_config(folder / CONFIG)
     config.backend = BACKEND
     config.parameters["unsupported_inputs"].string_value += "".join(f",{name}" for name in LACKING_INPUTS)
     write_config(config, folder / CONFIG)
+
+
+def native_replay_library() -> Path:
+    """Compiled once; raises Failure when it can't be."""
+    sources = [*sorted(SOURCES.glob("*.c")), *(SHARED / f"{name}.c" for name in ("statistics", "triton_error"))]
+    return compiled_library(BACKEND, sources, [*sorted(SOURCES.glob("*.h")), *sorted(SHARED.glob("*.h"))])
 
 
 def _require_known(options: ReplayOptions) -> None:

@@ -44,7 +44,7 @@ def _config(own: model_config_pb2.ModelConfig, options: ReplayOptions) -> model_
     compiled = _compiled_engine(int(own.parameters["max_model_len"].string_value), options)
     text = render_config(compiled, own, has_guides=True, overrides={})
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    config.backend = "python"
+    config.backend = own.backend
     values = {**asdict(options), "engine_dir": "", "lora_task_ids": ",".join(_task_ids(options))}
     for name, value in values.items():
         config.parameters[name].string_value = value

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from scripts.replay.check import words_of
-from scripts.replay.native_backend import compiled_library
+from scripts.replay.native_repository import native_replay_library
 from tests.integration.engine_client import EngineClient, Response
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 from tests.integration.serve_double import NATIVE_OPTIONS
@@ -30,7 +30,7 @@ WINDOW = 8192
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     folder = tmp_path_factory.mktemp("native")
     # Not within the time that a server may take to start: it may have to fetch the compiler.
-    compiled_library()
+    native_replay_library()
     with served_stack(folder / "serve.log", "tests.integration.serve_double", str(folder), "native") as stack:
         yield stack
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
     "frontend": {"build", "scripts", "tests"},
     "model_repository": {"build", "frontend", "scripts", "tests"},
+    "engine_process": {"build", "frontend", "scripts", "tests"},
     "build": {"frontend", "scripts", "tests"},
     "scripts": {"tests"},
 }

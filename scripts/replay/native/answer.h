@@ -12,9 +12,6 @@ typedef struct {
     bool is_list;
 } Tensor;
 
-// Logs and frees an error of Triton's; true without one.
-bool succeeded(TRITONSERVER_Error *error);
-
 void answer_send(
     TRITONBACKEND_ResponseFactory *factory, const Tensor *tensors, int num_tensors, bool is_final);
 // Ends the responses with an internal error.

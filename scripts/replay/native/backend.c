@@ -7,6 +7,8 @@
 
 #include "answer.h"
 #include "scheduler.h"
+#include "statistics.h"
+#include "triton_error.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -109,9 +111,8 @@ EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(
     TRITONBACKEND_Model *model;
     TRITONSERVER_Error *error = TRITONBACKEND_ModelInstanceModel(instance, &model);
     if (error != NULL) return error;
-    for (uint32_t i = 0; i < count; i++) {
-        accept(engine_of(model), requests[i]);
-        succeeded(TRITONBACKEND_RequestRelease(requests[i], TRITONSERVER_REQUEST_RELEASE_ALL));
-    }
+    uint64_t start_ns = nanoseconds_now();
+    for (uint32_t i = 0; i < count; i++) accept(engine_of(model), requests[i]);
+    count_and_release(instance, requests, count, start_ns);
     return NULL;
 }

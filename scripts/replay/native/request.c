@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "triton_error.h"
 
 typedef struct {
     const void *data;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "answer.h"
+#include "triton_error.h"
 
 double seconds_now(void) {
     struct timespec now;

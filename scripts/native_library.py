@@ -1,0 +1,63 @@
+"""Libraries that tritonserver loads, compiled once by a C compiler that is fetched by its lock."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.failure import Failure
+from scripts.locked_wheels import install
+from scripts.paths import CACHE
+
+_LOCK = Path(__file__).with_name("ziglang.txt")
+_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden")
+
+
+def compiled_library(backend: str, sources: Sequence[Path], headers: Sequence[Path]) -> Path:
+    """libtriton_BACKEND.so of these files; raises Failure when they can't be compiled."""
+    # This file has the compiler's options.
+    folder = CACHE / f"{backend}-{digest(*sources, *headers, _LOCK, Path(__file__))}"
+    library = folder / f"libtriton_{backend}.so"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "native-library.lock").open("w") as turn:
+        # One at a time: who comes second finds it there.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not library.exists():
+            print(f"compiling {library.name}", flush=True)
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                _compile(sources, headers, Path(scratch) / library.name)
+                (Path(scratch) / library.name).rename(library)
+    return library
+
+
+def digest(*files: Path) -> str:
+    """A part of a folder's name that changes with the files."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def _compile(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:
+    folders = sorted({f"-I{header.parent}" for header in headers})
+    cache = str(CACHE / "zig")
+    done = subprocess.run(
+        [str(_compiler()), "cc", *_FLAGS, *folders, "-o", str(library), *map(str, sources), "-lpthread"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
+        check=False,
+    )
+    if done.returncode:
+        raise Failure(f"{library.name} does not compile:\n{done.stderr}")
+
+
+def _compiler() -> Path:
+    """zig, which is a C compiler with its own libraries and the same everywhere."""
+    folder = CACHE / f"ziglang-{digest(_LOCK)}"
+    if not folder.exists():
+        print("fetching a C compiler (ziglang, 100 MB)", flush=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
+            install(_LOCK, Path(scratch) / "whole")
+            (Path(scratch) / "whole").rename(folder)
+    return folder / "ziglang" / "zig"
