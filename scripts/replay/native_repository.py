@@ -50,7 +50,10 @@ def render_native_replay(repository: Path, engine: Path, target: Path, options: 
 
 def native_replay_library() -> Path:
     """Compiled once; raises Failure when it can't be."""
-    sources = [*sorted(SOURCES.glob("*.c")), *(SHARED / f"{name}.c" for name in ("statistics", "triton_error"))]
+    sources = [
+        *sorted(SOURCES.glob("*.c")),
+        *(SHARED / f"{name}.c" for name in ("statistics", "triton_error")),
+    ]
     return compiled_library(BACKEND, sources, [*sorted(SOURCES.glob("*.h")), *sorted(SHARED.glob("*.h"))])
 
 

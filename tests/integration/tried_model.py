@@ -25,7 +25,9 @@ class TritonPythonModel:
             os._exit(7)
         self._told = {"refused": "", "cancelled": "", **args}
         labels = {"model": args["model_name"], "kind": "tried"}
-        family = pb_utils.MetricFamily(name="tried", description="What was set", kind=pb_utils.MetricFamily.GAUGE)
+        family = pb_utils.MetricFamily(
+            name="tried", description="What was set", kind=pb_utils.MetricFamily.GAUGE
+        )
         self._family, self._gauge = family, family.Metric(labels=labels)
         self._hangs_at_the_end = False
 
@@ -40,7 +42,9 @@ class TritonPythonModel:
             time.sleep(1)
 
     def _echo(self, _request: Any, inputs: Mapping[str, Any], sender: Any) -> None:
-        outputs = [pb_utils.Tensor(f"same_{name}", array) for name, array in inputs.items() if name != "order"]
+        outputs = [
+            pb_utils.Tensor(f"same_{name}", array) for name, array in inputs.items() if name != "order"
+        ]
         sender.send(pb_utils.InferenceResponse(outputs), flags=FINAL)
 
     def _count(self, request: Any, inputs: Mapping[str, Any], sender: Any) -> None:
