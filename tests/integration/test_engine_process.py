@@ -1,4 +1,4 @@
-"""A model behind the backend engine_process, on a real tritonserver: as behind the Python backend, where that says."""
+"""A model behind engine_process on a real tritonserver, and the same one behind the Python backend."""
 
 import json
 import os

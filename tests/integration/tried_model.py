@@ -1,4 +1,4 @@
-"""A model that does what the text of its input `order` says; the tests put it into a repository as model.py."""
+"""A model that does what its input `order` says; the tests put it into a repository as model.py."""
 
 import json
 import os
