@@ -56,6 +56,7 @@ static bool send_frame(Engine *engine, FrameWriter *frame) {
 static bool handle(Engine *engine, FrameReader *frame) {
     switch (frame_u8(frame)) {
         case FRAME_RESPONSE: return response_pass_on(&engine->requests, frame);
+        case FRAME_FLAGS: return response_pass_flags_on(&engine->requests, frame);
         case FRAME_ERROR: return response_pass_error_on(&engine->requests, frame);
         case FRAME_FAMILY: return gauge_open_family(&engine->gauges, frame);
         case FRAME_METRIC: return gauge_open(&engine->gauges, frame);

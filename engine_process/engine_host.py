@@ -62,7 +62,7 @@ class EngineHost:
         key, request_id = fields.number("Q"), fields.text()
         output_names = [fields.text() for _ in range(fields.number("B"))]
         inputs = [pb_utils.Tensor(*fields.tensor()) for _ in range(fields.number("B"))]
-        sender = pb_utils.ResponseSender(self._connection, key, self._senders.pop)
+        sender = pb_utils.ResponseSender(self._connection, key, frozenset(output_names), self._senders.pop)
         self._senders[key] = sender
         return pb_utils.InferenceRequest(request_id, output_names, inputs, sender)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 NamedTensor: TypeAlias = tuple[str, NDArray[Any]]
 
 START, REQUEST, CANCELLED = range(3)
-_READY, _FAILED, _RESPONSE, _ERROR, _FAMILY, _METRIC, _GAUGE = range(7)
+_READY, _FAILED, _RESPONSE, _FLAGS, _ERROR, _FAMILY, _METRIC, _GAUGE = range(8)
 _SIZE = struct.Struct("=I")
 # Types by Triton's numbers (TRITONSERVER_DataType in tritonserver.h), and that of texts.
 _TYPES = dict(
@@ -89,6 +89,10 @@ class EngineSocket:
 
     def send_response(self, key: int, tensors: Sequence[NamedTensor], flags: int) -> None:
         self._send(_RESPONSE, struct.pack("=QBB", key, flags, len(tensors)), *map(_tensor, tensors))
+
+    def send_flags(self, key: int, flags: int) -> None:
+        """Without a response."""
+        self._send(_FLAGS, struct.pack("=QB", key, flags))
 
     def send_error(self, key: int, code: int, text: str) -> None:
         self._send(_ERROR, struct.pack("=QB", key, code), _text(text))

@@ -15,10 +15,11 @@ enum {
     FRAME_READY = 0,
     FRAME_FAILED = 1,
     FRAME_RESPONSE = 2,
-    FRAME_ERROR = 3,
-    FRAME_FAMILY = 4,
-    FRAME_METRIC = 5,
-    FRAME_GAUGE = 6,
+    FRAME_FLAGS = 3,
+    FRAME_ERROR = 4,
+    FRAME_FAMILY = 5,
+    FRAME_METRIC = 6,
+    FRAME_GAUGE = 7,
 };
 
 typedef struct {

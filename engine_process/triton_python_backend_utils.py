@@ -4,10 +4,10 @@ The part that engines use: decoupled answers and gauges. Source: README.md of
 github.com/triton-inference-server/python_backend.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from engine_socket import EngineSocket
+from engine_socket import EngineSocket, NamedTensor
 from numpy.typing import NDArray
 
 TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
@@ -56,11 +56,21 @@ class InferenceResponse:
 
 
 class ResponseSender:
-    """Any thread may send, one at a time; an error is always the final response."""
+    """Any thread may send, one at a time; an error is always the final response.
 
-    def __init__(self, connection: EngineSocket, key: int, on_final: Callable[[int], object]) -> None:
+    Outputs that the request does not want stay here.
+    """
+
+    def __init__(
+        self,
+        connection: EngineSocket,
+        key: int,
+        output_names: Collection[str],
+        on_final: Callable[[int], object],
+    ) -> None:
         self._connection = connection
         self._key = key
+        self._output_names = output_names
         self._on_final = on_final
         self._is_closed = False
         self._is_cancelled = False
@@ -84,12 +94,17 @@ class ResponseSender:
         self._is_cancelled = True
 
     def _send(self, response: InferenceResponse | None, flags: int) -> None:
-        if response and (error := response.error()):
+        if response is None:
+            self._connection.send_flags(self._key, flags)
+        elif error := response.error():
             self._connection.send_error(self._key, error.code(), error.message())
         else:
-            outputs = response.output_tensors() if response else ()
-            tensors = [(output.name(), output.as_numpy()) for output in outputs]
-            self._connection.send_response(self._key, tensors, flags)
+            self._connection.send_response(self._key, self._wanted(response.output_tensors()), flags)
+
+    def _wanted(self, outputs: Sequence[Tensor]) -> list[NamedTensor]:
+        return [
+            (output.name(), output.as_numpy()) for output in outputs if output.name() in self._output_names
+        ]
 
 
 class InferenceRequest:

@@ -22,6 +22,8 @@ IDS_OUTPUTS = ("output_ids", "sequence_length", "kv_cache_reused_blocks", "num_i
 _ENGINE_INPUTS = ("input_lengths", "request_output_len", "stop")
 # The ensemble and the engine call it the same.
 LORA_INPUT = "lora_task_id"
+# They drop outputs that nobody asked for in the model's own process.
+_DROPPING_BACKENDS = ("python", "engine_process")
 
 _Named: TypeAlias = "model_config_pb2.ModelInput | model_config_pb2.ModelOutput"
 
@@ -118,8 +120,7 @@ def served_model(
                 for tensor in config.input
             },
             tokens_per_block=_tokens_per_block(steps[ENGINE_MODEL], engine_inputs),
-            # Triton's Python backend drops what nobody asks for, in the model's own process.
-            sends_all_metrics=steps[ENGINE_MODEL].backend != "python",
+            sends_all_metrics=steps[ENGINE_MODEL].backend not in _DROPPING_BACKENDS,
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,

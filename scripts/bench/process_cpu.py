@@ -9,7 +9,7 @@ from pathlib import Path
 _KINDS = {
     "/preprocess/": "preprocess",
     "/postprocess/": "postprocess",
-    "/tensorrt_llm/": "engine",
+    "engine_host.py": "engine",
     "bin/tritonserver": "tritonserver",
     "-m frontend": "frontend",
 }

@@ -35,6 +35,13 @@ def hosts(server: TriedServer) -> list[int]:
     return [pid for pid, command in children(server.process.pid).items() if "engine_host" in command]
 
 
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 TENSORS = {
     "ints": np.array([[-1, 2, 3]], np.int32),
     "seed": np.array([[2**64 - 1]], np.uint64),
@@ -57,6 +64,11 @@ def test_several_tensors_come_together(server: TriedServer) -> None:
     (answer,) = server.ask("echo", **TENSORS)
     assert set(answer.tensors) == {f"same_{name}" for name in TENSORS}
     assert answer.tensors["same_floats"].shape == (1, 2, 3, 4)
+
+
+def test_what_is_not_wanted_does_not_come(server: TriedServer) -> None:
+    (answer,) = server.ask("echo", outputs=["same_ints", "same_flags"], **TENSORS)
+    assert set(answer.tensors) == {"same_ints", "same_flags"}
 
 
 def test_a_tensor_of_megabytes(server: TriedServer) -> None:
@@ -161,17 +173,23 @@ def test_the_process_goes_with_tritonserver(tmp_path: Path) -> None:
     with tried_server(tmp_path, OWN) as server:
         (host,) = hosts(server)
         server.process.kill()
-        deadline = time.monotonic() + PATIENCE_S
-        while Path(f"/proc/{host}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until_gone(host)
 
 
-def test_a_model_that_does_not_come_to_its_end_is_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_model_that_does_not_come_to_its_end_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     with tried_server(tmp_path, OWN) as server:
         (host,) = hosts(server)
         server.ask("hang_at_the_end")
-        server.process.terminate()
+        server.process.send_signal(number)
         server.process.wait(PATIENCE_S)
-        assert not Path(f"/proc/{host}").exists()
-        assert server.process.returncode == 0, server.said()
+        wait_until_gone(host)
+
+
+def test_a_process_that_has_stopped_is_ended(tmp_path: Path) -> None:
+    with tried_server(tmp_path, OWN) as server:
+        (host,) = hosts(server)
+        os.kill(host, signal.SIGSTOP)
+        server.process.terminate()
+        assert server.process.wait(PATIENCE_S) == 0
+        wait_until_gone(host)

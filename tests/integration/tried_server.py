@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,17 +62,19 @@ class TriedServer:
         self._metrics = f"http://127.0.0.1:{metrics_port}/metrics"
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
 
-    def call(self, order: str, request_id: str = "", **tensors: Any) -> Any:
-        """The gRPC call; a text or an array with its batch dimension is an input."""
+    def call(self, order: str, request_id: str = "", outputs: Sequence[str] = (), **tensors: Any) -> Any:
+        """The gRPC call; an input is texts, or an array with its batch dimension. No outputs are all."""
         request = service_pb2.ModelInferRequest(model_name=MODEL, id=request_id)
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         _add_texts(request, "order", [order])
         for name, value in tensors.items():
             _add(request, name, value)
+        for name in outputs:
+            request.outputs.add(name=name)
         return self._stub.ModelStreamInfer(iter([request]))
 
-    def ask(self, order: str, request_id: str = "", **tensors: Any) -> list[Answer]:
-        return [_answer(message) for message in self.call(order, request_id, **tensors)]
+    def ask(self, order: str, **arguments: Any) -> list[Answer]:
+        return [_answer(message) for message in self.call(order, **arguments)]
 
     def metrics(self) -> str:
         return httpx.get(self._metrics).text
