@@ -21,21 +21,27 @@ def compiled_library(backend: str, sources: Sequence[Path], headers: Sequence[Pa
     # This file has the compiler's options.
     folder = CACHE / f"{backend}-{digest(*sources, *headers, _LOCK, Path(__file__))}"
     library = folder / f"libtriton_{backend}.so"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "native-library.lock").open("w") as turn:
-        # One at a time: who comes second finds it there.
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not library.exists():
-            print(f"compiling {library.name}", flush=True)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                _compile(sources, headers, Path(scratch) / library.name)
-                (Path(scratch) / library.name).rename(library)
+    if not library.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "native-library.lock").open("w") as turn:
+            # One at a time: who comes second finds it there.
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not library.exists():
+                _compile_beside(sources, headers, library)
     return library
 
 
 def digest(*files: Path) -> str:
     """A part of a folder's name that changes with the files."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def _compile_beside(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:
+    """So that a library is whole as soon as it is there."""
+    print(f"compiling {library.name}", flush=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        _compile(sources, headers, Path(scratch) / library.name)
+        (Path(scratch) / library.name).rename(library)
 
 
 def _compile(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from scripts.bench.engine_comparison import Comparison
 from scripts.bench.plots import Line, Plot, draw
-from scripts.bench.token_cost import NATIVE, PYTHON, Cost
+from scripts.bench.token_cost import NATIVE, PROCESS, Cost
 
 
 def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:
@@ -19,7 +19,7 @@ def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:
 def cost_plots(rows: Sequence[Cost]) -> dict[str, Plot]:
     """Cost per token against concurrency."""
     lines = []
-    for engine, name in ((NATIVE, "engine in tritonserver"), (PYTHON, "engine behind the Python backend")):
+    for engine, name in ((NATIVE, "engine in tritonserver"), (PROCESS, "engine in a process of its own")):
         for is_stream, way in ((True, "streamed"), (False, "whole answers")):
             own = [row for row in rows if (row.engine, row.is_stream) == (engine, is_stream)]
             costs = [row.total for row in own]

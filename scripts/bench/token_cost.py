@@ -16,8 +16,8 @@ ANSWERS = {1: 2000, 16: 1000, 64: 1000, 256: 500, 1000: 200}
 NUM_ROUNDS = 3
 # In tritonserver's own process, as TensorRT-LLM's C++ backend is, at the rate of a GPU.
 NATIVE = "native-replay"
-# A process of its own behind Triton's Python backend, as the CPU engine is, flat out: nothing waits there.
-PYTHON = "replay"
+# A process of its own, as the CPU engine is, flat out.
+PROCESS = "replay"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Round:
 
 def measure_costs() -> Iterator[Cost]:
     """Rounds of one size follow each other, streamed and not in turn; raises Failure for a wrong text."""
-    for engine in (NATIVE, PYTHON):
+    for engine in (NATIVE, PROCESS):
         for num_concurrent, num_tokens in ANSWERS.items():
             yield from _measure(engine, num_concurrent, num_tokens)
 

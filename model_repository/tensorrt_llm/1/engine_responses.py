@@ -33,8 +33,8 @@ def response_tensors(request: EngineRequest, progress: Progress) -> dict[str, ND
     Shapes, for n ids, m log-probs, p prompt scores, k alternatives and v ids in the vocabulary: output_ids
     [1, 1, n], sequence_length and cum_log_probs [1, 1], output_log_probs [1, 1, m], generation_logits
     [1, n, 1, v] in a stream and [1, 1, n, v] else, prompt_log_probs [1, p], prompt_top_* [1, p, k], and the
-    counts [1]. Those of the prompt come with the first response alone: a tensor less makes the way of each
-    other one through Triton's Python backend 17 us shorter (docs/performance.md).
+    counts [1]. Those of the prompt come with the first response alone: the way of each other one
+    through Triton is shorter by a tensor (docs/performance.md).
     """
     ids, log_probs = progress.ids, progress.log_probs
     tensors: dict[str, NDArray[Any]] = {

@@ -1,4 +1,4 @@
-"""Triton's Python backend loads this."""
+"""engine_process loads this, as Triton's Python backend would."""
 
 import json
 from collections.abc import Mapping
