@@ -134,9 +134,8 @@ def _recording_line(row: RecordingCost) -> str:
 
 
 _COST_HEADING = (
-    "CPU microseconds per token of all but the engine, which is within tritonserver and writes"
-    f" {H200_TOKENS_PER_S:,}\n"
-    "tokens/s at most (native-replay), or in a process of its own, flat out (replay)\n"
+    "CPU microseconds per token of all but the engine, which is within tritonserver (native-replay)\n"
+    f"or in a process of its own (replay), and writes {H200_TOKENS_PER_S:,} tokens/s at most\n"
     "engine         concurrent   answers   tokens/s  events/token  total  spread"
     + "".join(f"{kind:>14}" for kind in (*STACK_KINDS, "engine"))
 )

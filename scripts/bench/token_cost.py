@@ -14,9 +14,9 @@ from scripts.bench.stack import Stack, served
 # as much as 20 to 40 tokens.
 ANSWERS = {1: 2000, 16: 1000, 64: 1000, 256: 500, 1000: 200}
 NUM_ROUNDS = 3
-# In tritonserver's own process, as TensorRT-LLM's C++ backend is, at the rate of a GPU.
+# In tritonserver's own process, as TensorRT-LLM's C++ backend is.
 NATIVE = "native-replay"
-# A process of its own, as the CPU engine is, flat out.
+# A process of its own, as the CPU engine is.
 PROCESS = "replay"
 
 
@@ -57,8 +57,7 @@ def measure_costs() -> Iterator[Cost]:
 
 
 def _measure(engine: str, num_concurrent: int, num_tokens: int) -> Iterator[Cost]:
-    pace = h200_pace(num_concurrent) if engine == NATIVE else 0
-    variables = {"TOKENS_PER_SECOND": str(pace), "MAX_CONCURRENT_REQUESTS": "1024"}
+    variables = {"TOKENS_PER_SECOND": str(h200_pace(num_concurrent)), "MAX_CONCURRENT_REQUESTS": "1024"}
     with served(ENGINE=engine, **variables) as stack:
         load = ReplayLoad(stack)
         # Fills caches and connections.
