@@ -15,7 +15,7 @@ COPY engine_process engine_process
 # tritonserver is put together out of its wheel here, and the engine's backend compiled: later the file system is read-only.
 RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; \
     t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
-    && rm -rf .cache/zig .cache/ziglang-* \
+    && rm -rf .cache/zig .cache/ziglang-* /root/.cache \
     && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000
 EXPOSE 8001 8002

@@ -1,16 +1,18 @@
 """The backends that tritonserver may load: those it came with, and engine_process/ compiled."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.repository import CONFIG, ENGINE_MODEL, read_config
 from scripts.native_library import compiled_library, digest
 from scripts.paths import CACHE, ROOT
 
 ENGINE_PROCESS = "engine_process"
 SOURCES = ROOT / ENGINE_PROCESS
+# In an image with compiled engines there is nothing that parses protobuf's text format.
+_IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 
 
 def backends_of(repository: Path, own: Path) -> Path:
@@ -18,8 +20,8 @@ def backends_of(repository: Path, own: Path) -> Path:
 
     Raises Failure where it would have to be compiled and can't be.
     """
-    config = repository / ENGINE_MODEL / CONFIG
-    if not config.is_file() or read_config(config).backend != ENGINE_PROCESS:
+    config = repository / "tensorrt_llm" / "config.pbtxt"
+    if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
     files = [_library(), *sorted(SOURCES.glob("*.py"))]
     # By name too: it is another one for another Python.

@@ -28,7 +28,7 @@ def test_tensors_and_capabilities_are_those_of_a_compiled_engine(rendered: Path)
     assert outputs <= {tensor.name for tensor in config.output}
     unsupported = config.parameters["unsupported_inputs"].string_value.split(",")
     assert {"min_p", "beam_width", "return_generation_logits", "lora_task_id"} <= set(unsupported)
-    assert config.backend == "python"
+    assert config.backend == "engine_process"
 
 
 def test_what_the_engine_was_built_for_is_supported(tmp_path: Path) -> None:
