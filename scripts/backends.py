@@ -24,8 +24,7 @@ def backends_of(repository: Path, own: Path) -> Path:
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
     files = [_library(), *sorted(SOURCES.glob("*.py"))]
-    # By name too: it is another one for another Python.
-    folder = CACHE / f"{ENGINE_PROCESS}-{digest(*files)}-beside-{own.parent.name}"
+    folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
             _assemble(Path(scratch) / "whole", files, own)

@@ -31,9 +31,10 @@ def compiled_library(backend: str, sources: Sequence[Path], headers: Sequence[Pa
     return library
 
 
-def digest(*files: Path) -> str:
-    """A part of a folder's name that changes with the files."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+def digest(*parts: Path | str) -> str:
+    """A part of a folder's name that changes with files and texts."""
+    contents = (part.read_bytes() if isinstance(part, Path) else part.encode() for part in parts)
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
 def _compile_beside(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:
