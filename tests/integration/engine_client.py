@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +69,7 @@ class EngineClient:
         config = self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=MODEL)).config
         return str(config.parameters[name].string_value)
 
-    def stream(
-        self, *, request_id: str | None = None, metadata: Sequence[tuple[str, str]] = (), **tensors: Any
-    ) -> Stream:
+    def stream(self, *, request_id: str | None = None, **tensors: Any) -> Stream:
         """An input is a bool, int, float or text, a list of ids, or an array with its batch dimension."""
         request = service_pb2.ModelInferRequest(
             model_name=MODEL, id=next(self._request_ids) if request_id is None else request_id
@@ -79,7 +77,7 @@ class EngineClient:
         request.parameters["triton_enable_empty_final_response"].bool_param = True
         for name, value in {"input_lengths": 1, "request_output_len": 1, **tensors}.items():
             _add_input(request, name, value)
-        return Stream(self._stub.ModelStreamInfer(iter([request]), metadata=metadata))
+        return Stream(self._stub.ModelStreamInfer(iter([request])))
 
     def generate(self, **arguments: Any) -> list[Response]:
         return list(self.stream(**arguments))

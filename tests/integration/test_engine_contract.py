@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-import grpc
 import numpy as np
 import pytest
 
@@ -339,9 +338,3 @@ class TestRefusals:
             embedding_bias=np.zeros((1, 0), np.float32),
         )
         assert len(response.ids) == len(PROMPT) + 2
-
-    def test_the_status_is_invalid_argument(self, engine: EngineClient) -> None:
-        stream = engine.stream(input_ids=PROMPT, beam_width=2, metadata=[("triton_grpc_error", "true")])
-        with pytest.raises(grpc.RpcError) as caught:
-            list(stream)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
