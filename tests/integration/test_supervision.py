@@ -18,6 +18,7 @@ from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 
 # Two probes of a dead model are six seconds apart; starting tritonserver takes about eight.
 RECOVERY_S = 90
+REAPING_S = 5
 PROMPT = "Once upon a time"
 # What the processes of the models are called by.
 COMMANDS = {"preprocess": "/preprocess/1/", "tensorrt_llm": "engine_host.py tensorrt_llm"}
@@ -182,4 +183,9 @@ def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack)
     assert words.is_unbroken(text)
     assert len(text.split()) == 60
     assert stack.process.wait(RECOVERY_S) == 0
-    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    # tritonserver 2.51 does not unload a model whose client left in the very moment of its last response; it gives
+    # up after a while then, and what is below it is killed, which may take a moment.
+    deadline = time.monotonic() + REAPING_S
+    while [pid for pid in family if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, children(1)
+        time.sleep(0.05)
