@@ -183,8 +183,8 @@ def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack)
     assert words.is_unbroken(text)
     assert len(text.split()) == 60
     assert stack.process.wait(RECOVERY_S) == 0
-    # tritonserver 2.51 does not unload a model whose client left in the very moment of its last response; it gives
-    # up after a while then, and what is below it is killed, which may take a moment.
+    # tritonserver 2.51 does not unload a model whose client left in the very moment of its last response. It
+    # gives up after a while then, and what is below it is killed, which may take a moment.
     deadline = time.monotonic() + REAPING_S
     while [pid for pid in family if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, children(1)
