@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.bench.cancellation import Cancellation, measure_cancellation
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
+from scripts.bench.first_token import FirstToken, measure_first_tokens
 from scripts.bench.h200 import H200_TOKENS_PER_S
 from scripts.bench.loop_lag import Lag, measure_lag
 from scripts.bench.overload import Overload, measure_overload
@@ -109,6 +110,10 @@ def _prompt_line(row: PromptCost) -> str:
     return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{times}"
 
 
+def _first_token_line(row: FirstToken) -> str:
+    return f"{row.prompt:6}{row.prompt_tokens:15}{row.median_ms:9.1f}{row.least_ms:8.1f}{row.most_ms:8.1f}"
+
+
 def _peer_line(row: Summary) -> str:
     rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
     return f"{row.prompts:7}  {row.concurrency:7}  {row.server:13}{rates:26}{row.ttft_ms:8.0f}"
@@ -155,6 +160,10 @@ _PROMPT_HEADING = (
     "Time to the first token, through HTTP and of the engine alone\n"
     "turn   prompt tokens   cached   TTFT ms   engine's ms   added   new tok/s"
 )
+_TTFT_HEADING = (
+    "Milliseconds to the first token, in front of an engine that computes nothing (native-replay)\n"
+    "prompt  prompt tokens   median   least    most"
+)
 _WORKERS_HEADING = (
     "Frontend processes, flat out; CPU microseconds per token\n"
     "workers  cores  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
@@ -177,6 +186,7 @@ _PEER_HEADING = (
 PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]]] = {
     "engine": (_ENGINE_HEADING, compare_with_engine, _comparison_line),
     "prompts": (_PROMPT_HEADING, measure_prompts, _prompt_line),
+    "first_token": (_TTFT_HEADING, measure_first_tokens, _first_token_line),
     "cost": (_COST_HEADING, measure_costs, _cost_line),
     "rate": (_RATE_HEADING, measure_gpu_rate, _steadiness_line),
     "delay": (_DELAY_HEADING, _partial_loads, _steadiness_line),
