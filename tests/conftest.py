@@ -1,5 +1,6 @@
 """Meta's vocabulary, converted once a session, Meta's own formatter, and how generated tests run."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.fuzzing import register_profiles
 from tests.preprocess.reference import TOKENIZER_MODEL, Reference
 
 register_profiles()
+# A shell's background job ignores it, and so would all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
