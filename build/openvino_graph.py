@@ -38,6 +38,7 @@ class LlamaGraph:
         self._checkpoint = checkpoint
         self._config = checkpoint.config
         self._precision = precision
+        self._epsilon = _named("norm_epsilon", _float(self._config.norm_epsilon))
         self._sinks: list[ov.Node] = []
 
     def build(self, advance: Callable[[], None]) -> ov.Model:
@@ -121,17 +122,15 @@ class LlamaGraph:
     def _norm(self, name: str, hidden: ov.Node) -> ov.Node:
         squares = ops.power(hidden, _float(2.0))
         mean = ops.reduce_mean(squares, _integers(-1), keep_dims=True)
-        root = ops.sqrt(ops.add(mean, _float(self._config.norm_epsilon)))
-        scale = ops.constant(self._checkpoint.tensor(name).reshape(1, 1, -1))
+        root = ops.sqrt(ops.add(mean, self._epsilon))
+        scale = _named(name, ops.constant(self._checkpoint.tensor(name).reshape(1, 1, -1)))
         return ops.multiply(scale, ops.multiply(hidden, ops.divide(_float(1.0), root)))
 
     def _weight(self, name: str) -> ov.Node:
         return self._store(name, self._checkpoint.tensor(name))
 
     def _store(self, name: str, weights: Weights) -> ov.Node:
-        node = self._precision.of(name)(weights)
-        node.set_friendly_name(name)
-        return node
+        return _named(name, self._precision.of(name)(weights))
 
 
 def _inputs() -> Inputs:
@@ -155,7 +154,8 @@ def _parameter(name: str, rank: int, kind: ov.Type) -> ov.Node:
 
 
 def _attention(inputs: Inputs, config: LlamaConfig) -> Attention:
-    frequencies = ops.constant(np.array(config.rope_frequencies, dtype=np.float32).reshape(1, 1, -1))
+    rope = np.array(config.rope_frequencies, dtype=np.float32)
+    frequencies = _named("rope_frequencies", ops.constant(rope.reshape(1, 1, -1)))
     positions = ops.unsqueeze(ops.convert(inputs.position_ids, "f32"), _integer(-1))
     angles = ops.multiply(positions, frequencies)
     both_halves = ops.concat([angles, angles], -1)
@@ -172,6 +172,12 @@ def _causal_mask(inputs: Inputs) -> ov.Node:
     causal = ops.less_equal(columns, ops.unsqueeze(rows, _integer(1)))
     present = ops.unsqueeze(ops.not_equal(inputs.attention_mask, _integer(0)), _integers(1, 2))
     return ops.logical_and(causal, present)
+
+
+def _named(name: str, node: ov.Node) -> ov.Node:
+    """Model_repository's decoder_weights.py finds weights by name."""
+    node.set_friendly_name(name)
+    return node
 
 
 def _swap_heads(node: ov.Node) -> ov.Node:

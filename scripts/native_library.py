@@ -1,4 +1,4 @@
-"""Libraries that tritonserver loads, compiled once by a C compiler that is fetched by its lock."""
+"""Libraries in C, compiled once by a compiler that is fetched by its lock."""
 
 import fcntl
 import hashlib
@@ -13,21 +13,23 @@ from scripts.locked_wheels import install
 from scripts.paths import CACHE
 
 _LOCK = Path(__file__).with_name("ziglang.txt")
+# By default zig compiles for the machine it runs on, but an image that was built here runs anywhere.
+ANY_CPU = "x86_64"
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
-def compiled_library(backend: str, sources: Sequence[Path], headers: Sequence[Path]) -> Path:
-    """libtriton_BACKEND.so of these files; raises Failure when they can't be compiled."""
+def compiled_library(name: str, sources: Sequence[Path], headers: Sequence[Path], cpu: str = ANY_CPU) -> Path:
+    """libNAME.so of these files, for a CPU as zig names it; raises Failure when they can't be compiled."""
     # This file has the compiler's options.
-    folder = CACHE / f"{backend}-{digest(*sources, *headers, _LOCK, Path(__file__))}"
-    library = folder / f"libtriton_{backend}.so"
+    folder = CACHE / f"{name}-{digest(*sources, *headers, cpu, _LOCK, Path(__file__))}"
+    library = folder / f"lib{name}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with (CACHE / "native-library.lock").open("w") as turn:
             # One at a time: who comes second finds it there.
             fcntl.flock(turn, fcntl.LOCK_EX)
             if not library.exists():
-                _compile_beside(sources, headers, library)
+                _compile_beside(sources, headers, cpu, library)
     return library
 
 
@@ -37,19 +39,20 @@ def digest(*parts: Path | str) -> str:
     return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
-def _compile_beside(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:
+def _compile_beside(sources: Sequence[Path], headers: Sequence[Path], cpu: str, library: Path) -> None:
     """So that a library is whole as soon as it is there."""
     print(f"compiling {library.name}", flush=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        _compile(sources, headers, Path(scratch) / library.name)
+        _compile(sources, headers, cpu, Path(scratch) / library.name)
         (Path(scratch) / library.name).rename(library)
 
 
-def _compile(sources: Sequence[Path], headers: Sequence[Path], library: Path) -> None:
+def _compile(sources: Sequence[Path], headers: Sequence[Path], cpu: str, library: Path) -> None:
     folders = sorted({f"-I{header.parent}" for header in headers})
     cache = str(CACHE / "zig")
+    files = ["-o", str(library), *map(str, sources), "-lpthread", "-lm"]
     done = subprocess.run(
-        [str(_compiler()), "cc", *_FLAGS, *folders, "-o", str(library), *map(str, sources), "-lpthread"],
+        [str(_compiler()), "cc", f"-mcpu={cpu}", *_FLAGS, *folders, *files],
         capture_output=True,
         text=True,
         env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from scripts.backends import decoder_library
+
 if TYPE_CHECKING:
     from paged_pipeline import PagedPipeline
     from paged_sequence import DecodingRequest
@@ -19,7 +21,7 @@ class BareEngine:
 
     def __init__(self, repository: Path) -> None:
         # The model's modules import each other by bare name, as under Triton.
-        sys.path.insert(0, str(repository / "tensorrt_llm" / "1"))
+        sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), str(decoder_library().parent)]
         from engine_settings import read_settings
         from paged_pipeline import open_paged_pipeline
 

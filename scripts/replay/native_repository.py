@@ -54,7 +54,8 @@ def native_replay_library() -> Path:
         *sorted(SOURCES.glob("*.c")),
         *(SHARED / f"{name}.c" for name in ("statistics", "triton_error")),
     ]
-    return compiled_library(BACKEND, sources, [*sorted(SOURCES.glob("*.h")), *sorted(SHARED.glob("*.h"))])
+    headers = [*sorted(SOURCES.glob("*.h")), *sorted(SHARED.glob("*.h"))]
+    return compiled_library(f"triton_{BACKEND}", sources, headers)
 
 
 def _require_known(options: ReplayOptions) -> None:

@@ -35,6 +35,7 @@ def test_an_engine_in_a_process_gets_its_backend_beside_the_others(own: Path, tm
     assert sorted(path.name for path in (folder / "engine_process").iterdir()) == [
         "engine_host.py",
         "engine_socket.py",
+        "libcpu_decoder.so",
         "libtriton_engine_process.so",
         "triton_python_backend_utils.py",
     ]

@@ -27,5 +27,5 @@ def test_what_compiles_is_compiled_once(tmp_path: Path) -> None:
 def test_what_does_not_compile_says_why(tmp_path: Path) -> None:
     source = tmp_path / "wrong.c"
     source.write_text("int wrong(void) { return nothing; }")
-    with pytest.raises(Failure, match=r"libtriton_wrong.so does not compile:(.|\n)*nothing"):
+    with pytest.raises(Failure, match=r"libwrong.so does not compile:(.|\n)*nothing"):
         compiled_library("wrong", [source], [])

@@ -1,21 +1,13 @@
 """In-flight batching over the paged model: sequences start and stop between its steps."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
+from decoder_choice import Decoder, open_decoder
 from kv_blocks import num_blocks_for
-from paged_model import PagedModel
 from paged_sequence import DecodingRequest, PagedSequence
 from step_scheduler import Chunk, StepScheduler
 from token_chooser import Choice, TokenChooser
 from token_scores import Logits
-
-
-class Decoder(Protocol):
-    """The part of PagedModel that is used."""
-
-    def infer(self, chunks: Sequence[Chunk]) -> Logits: ...
 
 
 class PagedPipeline:
@@ -104,9 +96,9 @@ class PagedPipeline:
 def open_paged_pipeline(
     engine: Path, max_kv_tokens: int, max_num_tokens: int, max_draft_len: int
 ) -> PagedPipeline:
-    """Takes an OpenVINO model, the tokens that its KV cache holds, and the most that one step computes."""
+    """Takes an OpenVINO model's folder, the tokens that its KV cache holds, and the most of one step."""
     num_blocks = num_blocks_for(max_kv_tokens)
-    model = PagedModel(engine, num_blocks)
+    model = open_decoder(engine, num_blocks)
     return PagedPipeline(
         model, StepScheduler(num_blocks, max_num_tokens, max_draft_len), TokenChooser(model.vocab_size)
     )

@@ -24,15 +24,15 @@ class Span:
 
 
 def step_tensors(
-    chunks: Sequence[Chunk], padding_block: int
+    chunks: Sequence[Chunk], padding_block: int | None
 ) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
     """All ids one after another, where each span and its blocks begin, and the rows to make logits of.
 
-    OpenVINO computes a single row with another kernel than two or more: neither ids nor wanted rows are ever
-    one alone, so that a text does not depend on whether others are written beside it.
+    OpenVINO computes a single row with another kernel than two or more: given a block to pad with, neither
+    ids nor wanted rows are ever one alone, so that a text does not depend on what is written beside it.
     """
     spans = [span for chunk in chunks for span in _spans(chunk)]
-    if sum(len(span.ids) for span in spans) == 1:
+    if padding_block is not None and sum(len(span.ids) for span in spans) == 1:
         spans.append(Span([0], 0, [padding_block], 0))
     ends = np.cumsum([len(span.ids) for span in spans])
     return {
@@ -43,7 +43,7 @@ def step_tensors(
         "block_indices": np.concatenate([span.blocks for span in spans]).astype(np.int32),
         "block_indices_begins": _begins(np.cumsum([len(span.blocks) for span in spans])),
         "max_context_len": np.array(max(span.end for span in spans), np.int32),
-        "rows": _rows(spans, ends),
+        "rows": _rows(spans, ends) if padding_block is None else _never_one(_rows(spans, ends)),
     }
 
 
@@ -57,9 +57,12 @@ def _spans(chunk: Chunk) -> Iterator[Span]:
 
 
 def _rows(spans: Sequence[Span], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    rows = np.concatenate(
+    return np.concatenate(
         [np.arange(end - span.num_rows, end) for span, end in zip(spans, ends, strict=True)]
     )
+
+
+def _never_one(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.repeat(rows, 2) if len(rows) == 1 else rows
 
 
