@@ -8,8 +8,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-# Of cpu_decoder: columns computed together, activations that share a scale, queries of a key/value head, and the
-# largest head (byte_product.h, rounded_rows.h, attention.h, kv_cache.h).
+# Of cpu_decoder: columns computed together, activations that share a scale, queries of a key/value head, and
+# the largest head (byte_product.h, rounded_rows.h, attention.h, kv_cache.h).
 _PANEL = 64
 _GROUP = 64
 _MAX_QUERIES = 24
@@ -25,7 +25,7 @@ class UnsuitableEngine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ByteMatrix:
-    """Weights with 128 added, [panels, inputs / 4, 64, 4], and scales, [panels, groups, 64] (byte_product.h)."""
+    """Weights with 128 added, [panels, inputs / 4, 64, 4], and scales, [panels, groups, 64]."""
 
     weights: NDArray[np.uint8]
     scales: Floats
