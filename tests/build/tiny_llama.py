@@ -1,6 +1,8 @@
 """A Llama of two layers with random weights: as a Hugging Face folder, as GGUF, and as numpy arithmetic."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tokenizers import AddedToken, Tokenizer
 from build.byte_level_bpe import WORDS, byte_spelling, make_tokenizer
 
 Tensors = dict[str, NDArray[np.float32]]
+Round = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TOKENS = (*CONTROL, *byte_spelling(), "he")
 LLAMA3_SCALING = {
@@ -199,29 +202,49 @@ def _llama3_frequency(frequency: float, scaling: dict[str, Any]) -> float:
     return float((1 - smooth) * frequency / scaling["factor"] + smooth * frequency)
 
 
-def reference_logits(config: dict[str, Any], tensors: Tensors, ids: list[int]) -> NDArray[np.float64]:
+def _exactly(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What an engine rounds: the rows that matrices are multiplied with, and what attention multiplies."""
+
+    rows: Round = _exactly
+    attention: Round = _exactly
+
+
+def reference_logits(
+    config: dict[str, Any], tensors: Tensors, ids: list[int], rounding: Rounding | None = None
+) -> NDArray[np.float64]:
     """Logits [tokens, vocabulary] in double precision, rotating by complex numbers."""
+    rounding = rounding or Rounding()
     weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
     epsilon = config["rms_norm_eps"]
 
     def norm(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         scale = np.sqrt((x * x).mean(-1, keepdims=True) + epsilon)
-        return np.asarray(x / scale * weights[f"{name}.weight"])
+        return rounding.rows(np.asarray(x / scale * weights[f"{name}.weight"]))
 
     x = weights["model.embed_tokens.weight"][ids]
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
-        x = x + _attend(config, weights, prefix + "self_attn.", norm(x, prefix + "input_layernorm"))
+        x = x + _attend(config, weights, prefix + "self_attn.", norm(x, prefix + "input_layernorm"), rounding)
         y = norm(x, prefix + "post_attention_layernorm")
         gate = y @ weights[prefix + "mlp.gate_proj.weight"].T
         up = y @ weights[prefix + "mlp.up_proj.weight"].T
-        x = x + (gate / (1 + np.exp(-gate)) * up) @ weights[prefix + "mlp.down_proj.weight"].T
+        inner = rounding.rows(gate / (1 + np.exp(-gate)) * up)
+        x = x + inner @ weights[prefix + "mlp.down_proj.weight"].T
     output = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
     return np.asarray(norm(x, "model.norm") @ output.T)
 
 
 def _attend(
-    config: dict[str, Any], weights: dict[str, NDArray[np.float64]], prefix: str, x: NDArray[np.float64]
+    config: dict[str, Any],
+    weights: dict[str, NDArray[np.float64]],
+    prefix: str,
+    x: NDArray[np.float64],
+    rounding: Rounding,
 ) -> NDArray[np.float64]:
     count, groups = len(x), config["num_key_value_heads"]
     heads = config["num_attention_heads"]
@@ -230,18 +253,21 @@ def _attend(
     def project(name: str, number: int) -> NDArray[np.float64]:
         return (x @ weights[f"{prefix}{name}.weight"].T).reshape(count, number, -1)
 
-    def rotate(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def rotate(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
         first, second = np.split(values, 2, axis=-1)
-        turned = (first + 1j * second) * turns[:, None, :]
-        return np.concatenate([turned.real, turned.imag], axis=-1)
+        turned = (first + 1j * second) * turns[:, None, :] * scale
+        return rounding.attention(np.concatenate([turned.real, turned.imag], axis=-1))
 
-    queries, keys = rotate(project("q_proj", heads)), rotate(project("k_proj", groups))
-    values = project("v_proj", groups)
+    # For powers of two in place of exponentials.
+    queries = rotate(project("q_proj", heads), 1 / (np.sqrt(2 * turns.shape[-1]) * np.log(2)))
+    keys = rotate(project("k_proj", groups), 1.0)
+    values = rounding.attention(project("v_proj", groups))
     future = np.triu(np.full((count, count), -np.inf), 1)
     mixed = []
     for head in range(heads):
         group = head // (heads // groups)
-        scores = queries[:, head] @ keys[:, group].T / np.sqrt(queries.shape[-1]) + future
-        shares = np.exp(scores - scores.max(-1, keepdims=True))
-        mixed.append(shares / shares.sum(-1, keepdims=True) @ values[:, group])
-    return np.asarray(np.concatenate(mixed, axis=-1) @ weights[prefix + "o_proj.weight"].T)
+        scores = queries[:, head] @ keys[:, group].T + future
+        shares = np.exp2(scores - scores.max(-1, keepdims=True))
+        mixed.append(rounding.attention(shares) @ values[:, group] / shares.sum(-1, keepdims=True))
+    joined = rounding.rows(np.concatenate(mixed, axis=-1))
+    return np.asarray(joined @ weights[prefix + "o_proj.weight"].T)

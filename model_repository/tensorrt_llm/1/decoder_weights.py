@@ -94,19 +94,22 @@ class _Nodes:
         self.by_name = by_name
 
     def floats(self, name: str) -> Floats:
-        if name not in self.by_name:
-            raise UnsuitableEngine(f"no {name}")
-        return np.asarray(self.by_name[name].data, np.float32)
+        return np.asarray(self._node(name).data, np.float32)
 
     def norm(self, name: str) -> Floats:
         return _aligned_copy(self.floats(f"{name}.weight").reshape(-1))
 
     def matrix(self, name: str) -> ByteMatrix:
-        weights, scales = _stored(self.by_name[f"{name}.weight"])
+        weights, scales = _stored(self._node(f"{name}.weight"))
         num_outputs, num_groups, group = weights.shape
         if num_outputs % _PANEL or group % _GROUP:
             raise UnsuitableEngine(f"{name} of {num_outputs} outputs in groups of {group}")
         return _packed(weights.reshape(num_outputs, -1), scales.reshape(num_outputs, num_groups))
+
+    def _node(self, name: str) -> Any:
+        if name not in self.by_name:
+            raise UnsuitableEngine(f"no {name}")
+        return self.by_name[name]
 
 
 def _layer(nodes: _Nodes, name: str) -> LayerWeights:

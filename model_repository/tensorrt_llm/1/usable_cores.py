@@ -25,6 +25,7 @@ def _siblings(system: Path, number: int) -> str:
 def _quota(system: Path) -> int:
     try:
         quota, period = (system / "fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))
     except (OSError, ValueError):
+        # There is none, or it is "max".
         return os.cpu_count() or 1
-    return os.cpu_count() or 1 if quota == "max" else math.ceil(int(quota) / int(period))
