@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from scripts.bench.cancellation import Cancellation, measure_cancellation
+from scripts.bench.decoders import Quality, StepTime, measure_quality, measure_steps
 from scripts.bench.engine_comparison import Comparison, compare_with_engine
 from scripts.bench.first_token import FirstToken, measure_first_tokens
 from scripts.bench.h200 import H200_TOKENS_PER_S
@@ -80,6 +81,15 @@ def _full_loads() -> Iterator[Steadiness]:
 def _comparison_line(row: Comparison) -> str:
     rates = f"{row.stack_tokens_per_s:11.0f}   {row.engine_tokens_per_s:12.0f}"
     return f"{row.concurrency:10}   {rates}   {row.ratio:5.2f}"
+
+
+def _step_line(row: StepTime) -> str:
+    times = f"{row.cpu_decoder_ms:14.1f}{row.openvino_ms:11.1f}{row.openvino_ms / row.cpu_decoder_ms:8.2f}"
+    return f"{row.texts:5}{row.before:9}{row.new:6}{times}"
+
+
+def _quality_line(row: Quality) -> str:
+    return f"{row.decoder:17}{row.perplexity:10.2f}{row.divergence:13.4f}{row.same_choice:13.1%}"
 
 
 def _cost_line(row: Cost) -> str:
@@ -156,6 +166,14 @@ _LAG_HEADING = (
     "body                             MB  answer   one by one   8 at once"
 )
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
+_STEPS_HEADING = (
+    "Milliseconds of a step: texts, ids before and new ids of each\n"
+    "texts   before   new   cpu_decoder   OpenVINO   ratio"
+)
+_QUALITY_HEADING = (
+    "Greedy choices and log-probs against the same weights with nothing rounded\n"
+    "decoder          perplexity   divergence  same choice"
+)
 _PROMPT_HEADING = (
     "Time to the first token, through HTTP and of the engine alone\n"
     "turn   prompt tokens   cached   TTFT ms   engine's ms   added   new tok/s"
@@ -185,6 +203,8 @@ _PEER_HEADING = (
 # Name -> what its table says above, what measures its rows, how a row is printed.
 PARTS: Mapping[str, tuple[str, Callable[[], Iterator[Any]], Callable[[Any], str]]] = {
     "engine": (_ENGINE_HEADING, compare_with_engine, _comparison_line),
+    "steps": (_STEPS_HEADING, measure_steps, _step_line),
+    "quality": (_QUALITY_HEADING, measure_quality, _quality_line),
     "prompts": (_PROMPT_HEADING, measure_prompts, _prompt_line),
     "first_token": (_TTFT_HEADING, measure_first_tokens, _first_token_line),
     "cost": (_COST_HEADING, measure_costs, _cost_line),

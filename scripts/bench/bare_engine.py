@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from paged_sequence import DecodingRequest
 
 
+def use_modules(repository: Path) -> None:
+    """The engine's modules import each other by bare name, as under Triton, and so they find its library."""
+    sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), str(decoder_library().parent)]
+
+
 class BareEngine:
     """The engine of a model repository, opened with the settings that Triton gives it."""
 
     def __init__(self, repository: Path) -> None:
-        # The model's modules import each other by bare name, as under Triton.
-        sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), str(decoder_library().parent)]
+        use_modules(repository)
         from engine_settings import read_settings
         from paged_pipeline import open_paged_pipeline
 

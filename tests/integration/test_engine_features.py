@@ -1,11 +1,14 @@
 """What only an engine with its hands on the logits can do, through the SDK."""
 
 import json
+from pathlib import Path
 
 import httpx2 as httpx
 import openai
 import pytest
+from decoder_choice import LIBRARY, cpu_flags, suits
 
+from scripts.soak.process_tree import children
 from tests.integration.live_stack import API_KEY, LiveStack
 
 pytestmark = pytest.mark.engines("cpu", "double")
@@ -192,3 +195,10 @@ def test_a_strict_tool_binds_a_call_that_nobody_forced(
     calls = answer.choices[0].message.tool_calls
     assert len(calls) == is_strict
     assert all(json.loads(call.function.arguments)["city"] in ("Rome", "Paris") for call in calls)
+
+
+@pytest.mark.engines("cpu")
+def test_the_engine_computes_with_what_suits_the_cpu(live_stack: LiveStack) -> None:
+    (tritonserver,) = children(live_stack.process.pid, "tritonserver")
+    (engine,) = children(tritonserver, "engine_host")
+    assert (LIBRARY in Path(f"/proc/{engine}/maps").read_text()) is suits(cpu_flags())

@@ -1,6 +1,8 @@
 """cpu_decoder, a library in C, behind the interface of PagedModel. The structures are those of decoder.h."""
 
 import ctypes
+import math
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,7 +85,7 @@ class NativeDecoder:
         # The decoder uses them where they are.
         self._weights = weights
         # Memory that the system provides only as blocks come into use.
-        self._kv_cache = np.zeros([num_blocks, *_kv_block_shape(weights)], np.uint16)
+        self._kv_cache = _zeros([num_blocks, *_kv_block_shape(weights)])
         model = _model(weights)
         self._layers = model.layers
         self._logits = np.empty([0, self.vocab_size], np.float32)
@@ -170,3 +172,10 @@ def _matrix(matrix: ByteMatrix) -> _ByteMatrix:
 
 def _address(array: NDArray[np.generic]) -> int:
     return array.ctypes.data
+
+
+def _zeros(shape: list[int]) -> NDArray[np.uint16]:
+    """Memory that the system provides only as it comes into use, in huge pages: blocks lie far apart."""
+    memory = mmap.mmap(-1, math.prod(shape) * 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint16).reshape(shape)
