@@ -15,7 +15,13 @@ typedef struct {
     int position;  // of the first id
 } Span;
 
-// Queries are brain floats, [rows][heads][head_size], divided by the root of head_size and of ln 2. What is
-// attended to goes to the head's groups of `joined`; a row's is the same whatever rows are beside it.
-void attend(const KvCache *cache, int layer, int kv_head, const Span *span, const uint16_t *queries,
+// Of all rows and heads, divided by the root of head_size and of ln 2, as bytes with scales and -128 times their sums.
+typedef struct {
+    int8_t *bytes;  // [rows][heads][head_size]
+    float *scales;
+    int32_t *offsets;
+} Queries;
+
+// What is attended to goes to the head's groups of `joined`; a row's is the same whatever rows are beside it.
+void attend(const KvCache *cache, int layer, int kv_head, const Span *span, const Queries *queries,
             const RoundedRows *joined);

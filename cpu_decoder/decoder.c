@@ -154,16 +154,17 @@ static void place_row(const void *argument, int row) {
     int size = heads->head_size, half = size / 2;
     const float *cosines = memory->cosines + (int64_t)row * half, *sines = memory->sines + (int64_t)row * half;
     float *head = memory->projected + (int64_t)row * (heads->num_heads + 2 * heads->num_kv_heads) * size;
-    uint16_t *query = memory->queries + (int64_t)row * heads->num_heads * size;
-    for (int i = 0; i < heads->num_heads; i++, head += size, query += size) {
+    for (int i = 0; i < heads->num_heads; i++, head += size) {
+        int64_t place = (int64_t)row * heads->num_heads + i;
+        int32_t sum;
         rotate(head, cosines, sines, half, LOG2_E / sqrtf((float)size));
-        to_brain_floats(head, query, size);
+        memory->queries.scales[place] = round_to_bytes(head, size, memory->queries.bytes + place * size, &sum);
+        memory->queries.offsets[place] = -128 * sum;
     }
     int block = memory->blocks[row], place = (int)(loop->step->positions[row] % BLOCK_TOKENS);
     for (int i = 0; i < heads->num_kv_heads; i++, head += size) {
         rotate(head, cosines, sines, half, 1);
-        kv_cache_store_key(cache, loop->layer_number, i, block, place, head);
-        kv_cache_store_value(cache, loop->layer_number, i, block, place, head + heads->num_kv_heads * size);
+        kv_cache_store(cache, loop->layer_number, i, block, place, head, head + heads->num_kv_heads * size);
     }
 }
 
@@ -172,7 +173,7 @@ static void attend_task(const void *argument, int number) {
     Decoder *decoder = loop->decoder;
     int kv_head = number % decoder->cache.heads.num_kv_heads;
     const Span *span = &decoder->memory.spans[number / decoder->cache.heads.num_kv_heads];
-    attend(&decoder->cache, loop->layer_number, kv_head, span, decoder->memory.queries, &decoder->memory.joined);
+    attend(&decoder->cache, loop->layer_number, kv_head, span, &decoder->memory.queries, &decoder->memory.joined);
 }
 
 static void run_layer(Loop loop, const Layer *layer, int number) {
@@ -211,7 +212,7 @@ bool decoder_step(Decoder *decoder, const Step *step, float *logits) {
     return true;
 }
 
-Decoder *decoder_open(const Model *model, uint16_t *kv_cache, int num_threads) {
+Decoder *decoder_open(const Model *model, uint8_t *kv_cache, int num_threads) {
     Decoder *decoder = calloc(1, sizeof *decoder);
     if (decoder == NULL) return NULL;
     decoder->model = *model;

@@ -1,4 +1,4 @@
-// A Llama decoder (arXiv:2302.13971) with weights in bytes, for CPUs with AVX-512's VNNI and bfloat16.
+// A Llama decoder (arXiv:2302.13971) with weights in bytes, for CPUs with AVX-512's VNNI.
 #pragma once
 
 #include <stdbool.h>
@@ -46,9 +46,8 @@ typedef struct {
 
 typedef struct Decoder Decoder;
 
-// Keeps what the model points to, and the cache ([blocks][layers][kv heads][2][BLOCK_TOKENS * head_size], zeros
-// at first). NULL when memory or threads are lacking.
-EXPORTED Decoder *decoder_open(const Model *model, uint16_t *kv_cache, int num_threads);
+// Keeps what the model points to, and the cache, which is laid out as KvCache says, zeros at first. NULL when memory or threads are lacking.
+EXPORTED Decoder *decoder_open(const Model *model, uint8_t *kv_cache, int num_threads);
 EXPORTED void decoder_close(Decoder *decoder);
 // Writes logits [num_wanted][outputs of the head]; false when memory is lacking.
 EXPORTED bool decoder_step(Decoder *decoder, const Step *step, float *logits);

@@ -1,4 +1,4 @@
-// Keys and values as brain floats, in blocks of tokens, in the pairs that one instruction multiplies.
+// Keys and values as bytes, in blocks of tokens, in the fours that one instruction multiplies.
 #pragma once
 
 #include <stdint.h>
@@ -11,18 +11,22 @@ typedef struct {
     int head_size;  // a multiple of GROUP, MAX_HEAD_SIZE at most
 } Heads;
 
-// A block of a layer and head has its keys as [head_size / 2][BLOCK_TOKENS][2], then its values as
-// [BLOCK_TOKENS / 2][head_size][2].
 typedef struct {
-    uint16_t *numbers;  // [blocks][layers][kv heads][2][BLOCK_TOKENS * head_size]
+    uint8_t *bytes;  // [blocks][layers][kv heads][2 * BLOCK_TOKENS * (head_size + sizeof(float))]
     int num_layers;
     Heads heads;
 } KvCache;
 
-const uint16_t *kv_cache_keys(const KvCache *cache, int layer, int kv_head, int block);
-const uint16_t *kv_cache_values(const KvCache *cache, int layer, int kv_head, int block);
-// The place is the token's within its block; key and value are one head's.
-void kv_cache_store_key(const KvCache *cache, int layer, int kv_head, int block, int place, const float *key);
-void kv_cache_store_value(const KvCache *cache, int layer, int kv_head, int block, int place, const float *value);
-// Rounds to the nearest; count is a multiple of 16.
-void to_brain_floats(const float *values, uint16_t *rounded, int count);
+// A block of a layer and head, in the order in which it lies there. Each token has its own scales, so that what
+// is rounded once stays as it is.
+typedef struct {
+    uint8_t *keys;   // with 128 added, [head_size / 4][BLOCK_TOKENS][4]
+    int8_t *values;  // [BLOCK_TOKENS / 4][head_size][4]
+    float *key_scales;
+    float *value_scales;
+} KvBlock;
+
+KvBlock kv_cache_block(const KvCache *cache, int layer, int kv_head, int block);
+// Key and value of one head; the place is the token's within its block.
+void kv_cache_store(const KvCache *cache, int layer, int kv_head, int block, int place, const float *key,
+                    const float *value);

@@ -18,25 +18,30 @@ void rounded_rows_free(RoundedRows *rows) {
     free(rows->offsets);
 }
 
-void round_group(const RoundedRows *rows, int row, int group, const float values[GROUP]) {
-    __m512 parts[GROUP / 16];
+static float largest_of(const float *values, int count) {
     __m512 most = _mm512_setzero_ps();
-    for (int i = 0; i < GROUP / 16; i++) {
-        parts[i] = _mm512_loadu_ps(values + 16 * i);
-        most = _mm512_max_ps(most, _mm512_abs_ps(parts[i]));
-    }
-    float largest = _mm512_reduce_max_ps(most);
+    for (int i = 0; i < count; i += 16) most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(values + i)));
+    return _mm512_reduce_max_ps(most);
+}
+
+float round_to_bytes(const float *values, int count, int8_t *bytes, int32_t *sum) {
+    float largest = largest_of(values, count);
     __m512 inverse = _mm512_set1_ps(largest > 0 ? 127 / largest : 0);
-    int8_t *bytes = rows->bytes + (int64_t)row * rows->width + group * GROUP;
-    __m512i sum = _mm512_setzero_si512();
-    for (int i = 0; i < GROUP / 16; i++) {
-        __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(parts[i], inverse));
-        sum = _mm512_add_epi32(sum, rounded);
-        _mm_storeu_si128((__m128i *)(bytes + 16 * i), _mm512_cvtepi32_epi8(rounded));
+    __m512i sums = _mm512_setzero_si512();
+    for (int i = 0; i < count; i += 16) {
+        __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + i), inverse));
+        sums = _mm512_add_epi32(sums, rounded);
+        _mm_storeu_si128((__m128i *)(bytes + i), _mm512_cvtepi32_epi8(rounded));
     }
+    *sum = _mm512_reduce_add_epi32(sums);
+    return largest / 127;
+}
+
+void round_group(const RoundedRows *rows, int row, int group, const float values[GROUP]) {
     int64_t place = (int64_t)row * (rows->width / GROUP) + group;
-    rows->scales[place] = largest / 127;
-    rows->offsets[place] = -128 * _mm512_reduce_add_epi32(sum);
+    int32_t sum;
+    rows->scales[place] = round_to_bytes(values, GROUP, rows->bytes + place * GROUP, &sum);
+    rows->offsets[place] = -128 * sum;
 }
 
 static float mean_square(const float *values, int count) {

@@ -17,6 +17,8 @@ typedef struct {
 // Room for so many rows; what was in them is lost. False when memory is lacking.
 bool rounded_rows_resize(RoundedRows *rows, int num_rows, int width);
 void rounded_rows_free(RoundedRows *rows);
+// Rounds to bytes, the largest to 127 or -127, and returns their scale; count is a multiple of 16.
+float round_to_bytes(const float *values, int count, int8_t *bytes, int32_t *sum);
 void round_group(const RoundedRows *rows, int row, int group, const float values[GROUP]);
 // RMSNorm (arXiv:1910.07467) of a row, rounded.
 void round_normed(const RoundedRows *rows, int row, const float *values, const float *weights, float epsilon);

@@ -4,11 +4,14 @@
 
 static bool grow_arrays(StepMemory *memory, const Heads *heads, int hidden_size, size_t num_ids) {
     size_t angles = num_ids * (size_t)(heads->head_size / 2) * sizeof(float);
-    size_t joined = num_ids * (size_t)(heads->num_heads * heads->head_size);
+    size_t heads_of_all = num_ids * (size_t)heads->num_heads;
+    size_t joined = heads_of_all * (size_t)heads->head_size;
     size_t keys = num_ids * (size_t)(heads->num_kv_heads * heads->head_size);
     return resize((void **)&memory->hidden, num_ids * (size_t)hidden_size * sizeof(float)) &&
            resize((void **)&memory->projected, (joined + 2 * keys) * sizeof(float)) &&
-           resize((void **)&memory->queries, joined * sizeof(uint16_t)) &&
+           resize((void **)&memory->queries.bytes, joined) &&
+           resize((void **)&memory->queries.scales, heads_of_all * sizeof(float)) &&
+           resize((void **)&memory->queries.offsets, heads_of_all * sizeof(int32_t)) &&
            resize((void **)&memory->cosines, angles) && resize((void **)&memory->sines, angles) &&
            resize((void **)&memory->blocks, num_ids * sizeof(int32_t)) &&
            resize((void **)&memory->spans, num_ids * sizeof(Span));
@@ -30,7 +33,9 @@ bool step_memory_grow(StepMemory *memory, const Model *model, int num_ids) {
 void step_memory_free(StepMemory *memory) {
     free(memory->hidden);
     free(memory->projected);
-    free(memory->queries);
+    free(memory->queries.bytes);
+    free(memory->queries.scales);
+    free(memory->queries.offsets);
     free(memory->cosines);
     free(memory->sines);
     free(memory->blocks);

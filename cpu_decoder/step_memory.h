@@ -8,7 +8,7 @@ typedef struct {
     int capacity;  // in ids
     float *hidden;
     float *projected;  // queries, keys and values
-    uint16_t *queries;
+    Queries queries;
     float *cosines;
     float *sines;
     int32_t *blocks;  // where an id's key and value go

@@ -16,7 +16,7 @@ ENGINE_PROCESS = "engine_process"
 SOURCES = ROOT / ENGINE_PROCESS
 _DECODER = "cpu_decoder"
 # What its instructions need; the engine asks the CPU whether it has them (decoder_choice.py).
-_DECODER_CPU = "x86_64_v4+avx512vnni+avx512bf16"
+_DECODER_CPU = "x86_64_v4+avx512vnni"
 # In an image with compiled engines there is nothing that parses protobuf's text format.
 _IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 

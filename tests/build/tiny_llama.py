@@ -208,10 +208,10 @@ def _exactly(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What an engine rounds: the rows that matrices are multiplied with, and what attention multiplies."""
+    """What an engine rounds: rows before a matrix, and a head's query, key and value."""
 
     rows: Round = _exactly
-    attention: Round = _exactly
+    heads: Round = _exactly
 
 
 def reference_logits(
@@ -253,21 +253,19 @@ def _attend(
     def project(name: str, number: int) -> NDArray[np.float64]:
         return (x @ weights[f"{prefix}{name}.weight"].T).reshape(count, number, -1)
 
-    def rotate(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    def rotate(values: NDArray[np.float64]) -> NDArray[np.float64]:
         first, second = np.split(values, 2, axis=-1)
-        turned = (first + 1j * second) * turns[:, None, :] * scale
-        return rounding.attention(np.concatenate([turned.real, turned.imag], axis=-1))
+        turned = (first + 1j * second) * turns[:, None, :]
+        return rounding.heads(np.concatenate([turned.real, turned.imag], axis=-1))
 
-    # For powers of two in place of exponentials.
-    queries = rotate(project("q_proj", heads), 1 / (np.sqrt(2 * turns.shape[-1]) * np.log(2)))
-    keys = rotate(project("k_proj", groups), 1.0)
-    values = rounding.attention(project("v_proj", groups))
+    queries, keys = rotate(project("q_proj", heads)), rotate(project("k_proj", groups))
+    values = rounding.heads(project("v_proj", groups))
     future = np.triu(np.full((count, count), -np.inf), 1)
     mixed = []
     for head in range(heads):
         group = head // (heads // groups)
-        scores = queries[:, head] @ keys[:, group].T + future
-        shares = np.exp2(scores - scores.max(-1, keepdims=True))
-        mixed.append(rounding.attention(shares) @ values[:, group] / shares.sum(-1, keepdims=True))
+        scores = queries[:, head] @ keys[:, group].T / np.sqrt(queries.shape[-1]) + future
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        mixed.append(shares / shares.sum(-1, keepdims=True) @ values[:, group])
     joined = rounding.rows(np.concatenate(mixed, axis=-1))
     return np.asarray(joined @ weights[prefix + "o_proj.weight"].T)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from decoder_choice import LIBRARY, cpu_flags, find_library, suits
 
-ENOUGH = ["fpu", "avx512bw", "avx512_vnni", "avx512_bf16"]
+ENOUGH = ["fpu", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"]
 
 
 @pytest.mark.parametrize(

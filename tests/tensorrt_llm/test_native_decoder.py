@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import openvino
 import pytest
@@ -102,19 +101,19 @@ def stored(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(quantized * scales.astype(np.float32), np.float32).reshape(tensor.shape)
 
 
+def round_to_bytes(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By the last axis."""
+    scales = np.abs(values).max(-1, keepdims=True) / 127
+    return np.asarray(np.rint(values / scales) * scales)
+
+
 def round_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    groups = rows.reshape(len(rows), -1, GROUP)
-    scales = np.abs(groups).max(-1, keepdims=True) / 127
-    return np.asarray(np.rint(groups / scales) * scales).reshape(rows.shape)
-
-
-def round_to_brain_floats(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.astype(ml_dtypes.bfloat16).astype(np.float64)
+    return round_to_bytes(rows.reshape(len(rows), -1, GROUP)).reshape(rows.shape)
 
 
 def reference(config: dict[str, Any], ids: list[int]) -> NDArray[np.float64]:
     tensors = {name: stored(soften(name, tensor)) for name, tensor in tiny_tensors(config).items()}
-    return reference_logits(config, tensors, ids, Rounding(round_rows, round_to_brain_floats))
+    return reference_logits(config, tensors, ids, Rounding(round_rows, round_to_bytes))
 
 
 def text_of(ids: list[int], first_block: int = 0) -> PagedSequence:

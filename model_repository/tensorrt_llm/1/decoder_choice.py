@@ -17,7 +17,7 @@ from usable_cores import count_usable_cores
 LIBRARY = "libcpu_decoder.so"
 
 # With AMX OpenVINO has instructions that cpu_decoder does not use; which is faster then was not measured.
-_NEEDED_FLAGS = frozenset({"avx512bw", "avx512_vnni", "avx512_bf16"})
+_NEEDED_FLAGS = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"})
 _BETTER_FLAG = "amx_int8"
 
 _log = logging.getLogger("tensorrt_llm")

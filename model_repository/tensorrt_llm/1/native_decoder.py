@@ -14,6 +14,8 @@ from step_scheduler import Chunk
 from step_tensors import step_tensors
 from token_scores import Logits
 
+_SCALE_BYTES = 4
+
 
 class _ByteMatrix(ctypes.Structure):
     _fields_ = (
@@ -133,7 +135,8 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _kv_block_shape(weights: DecoderWeights) -> list[int]:
-    return [len(weights.layers), weights.num_kv_heads, 2, BLOCK_TOKENS * weights.head_size]
+    """Keys and values in bytes, and a scale for each of a token's."""
+    return [len(weights.layers), weights.num_kv_heads, 2, BLOCK_TOKENS, weights.head_size + _SCALE_BYTES]
 
 
 def _model(weights: DecoderWeights) -> _Model:
@@ -174,8 +177,8 @@ def _address(array: NDArray[np.generic]) -> int:
     return array.ctypes.data
 
 
-def _zeros(shape: list[int]) -> NDArray[np.uint16]:
+def _zeros(shape: list[int]) -> NDArray[np.uint8]:
     """Memory that the system provides only as it comes into use, in huge pages: blocks lie far apart."""
-    memory = mmap.mmap(-1, math.prod(shape) * 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, np.uint16).reshape(shape)
+    return np.frombuffer(memory, np.uint8).reshape(shape)
