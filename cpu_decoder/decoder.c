@@ -23,6 +23,7 @@ struct Decoder {
 typedef struct {
     Decoder *decoder;
     const Step *step;
+    Walk *walk;
     const Layer *layer;
     int layer_number;
     int num_rows;
@@ -81,7 +82,7 @@ static void multiply(Loop loop, const RoundedRows *rows, const ByteMatrix *matri
     loop.matrix = matrix;
     loop.products = products;
     loop.adds = adds;
-    threads_run(loop.decoder->threads, multiply_task, &loop, num_product_tasks(matrix, loop.num_rows));
+    threads_share(loop.walk, multiply_task, &loop, num_product_tasks(matrix, loop.num_rows));
 }
 
 // SwiGLU (arXiv:2002.05202): gate * sigmoid(gate) * up, in the gate's place.
@@ -119,7 +120,7 @@ static void rows_task(const void *argument, int number) {
 static void compute_rows(Loop loop, void (*compute)(const void *loop, int row)) {
     loop.compute = compute;
     int num_tasks = (loop.num_rows + ROWS_A_TASK - 1) / ROWS_A_TASK;
-    threads_run(loop.decoder->threads, rows_task, &loop, num_tasks);
+    threads_share(loop.walk, rows_task, &loop, num_tasks);
 }
 
 static void embed_row(const void *argument, int row) {
@@ -184,31 +185,48 @@ static void run_layer(Loop loop, const Layer *layer, int number) {
     norm(loop, layer->input_norm);
     multiply(loop, &memory->normed, &layer->projections, memory->projected, false);
     compute_rows(loop, place_row);
-    threads_run(decoder->threads, attend_task, &loop, memory->num_spans * decoder->cache.heads.num_kv_heads);
+    threads_share(loop.walk, attend_task, &loop, memory->num_spans * decoder->cache.heads.num_kv_heads);
     multiply(loop, &memory->joined, &layer->output, memory->hidden, true);
     norm(loop, layer->attention_norm);
-    threads_run(decoder->threads, gate_task, &loop, num_product_tasks(&layer->gate, loop.num_rows));
+    threads_share(loop.walk, gate_task, &loop, num_product_tasks(&layer->gate, loop.num_rows));
     multiply(loop, &memory->inner, &layer->down, memory->hidden, true);
+}
+
+static void norm_wanted_row(const void *argument, int row) {
+    const Loop *loop = argument;
+    const Model *model = &loop->decoder->model;
+    const StepMemory *memory = &loop->decoder->memory;
+    const float *hidden = memory->hidden + loop->step->wanted[row] * model->hidden_size;
+    round_normed(&memory->normed, row, hidden, model->final_norm, model->norm_epsilon);
 }
 
 static void write_logits(Loop loop, float *logits) {
     Decoder *decoder = loop.decoder;
-    const Model *model = &decoder->model;
     loop.num_rows = loop.step->num_wanted;
-    for (int i = 0; i < loop.num_rows; i++) {
-        const float *hidden = decoder->memory.hidden + loop.step->wanted[i] * model->hidden_size;
-        round_normed(&decoder->memory.normed, i, hidden, model->final_norm, model->norm_epsilon);
-    }
-    multiply(loop, &decoder->memory.normed, &model->head, logits, false);
+    compute_rows(loop, norm_wanted_row);
+    multiply(loop, &decoder->memory.normed, &decoder->model.head, logits, false);
+}
+
+typedef struct {
+    Decoder *decoder;
+    const Step *step;
+    float *logits;
+} StepWay;
+
+static void compute_step(void *argument, Walk *walk) {
+    StepWay *way = argument;
+    const Model *model = &way->decoder->model;
+    Loop loop = {.decoder = way->decoder, .step = way->step, .walk = walk, .num_rows = way->step->num_ids};
+    compute_rows(loop, embed_row);
+    for (int i = 0; i < model->num_layers; i++) run_layer(loop, &model->layers[i], i);
+    if (way->step->num_wanted > 0) write_logits(loop, way->logits);
 }
 
 bool decoder_step(Decoder *decoder, const Step *step, float *logits) {
     if (!step_memory_grow(&decoder->memory, &decoder->model, step->num_ids)) return false;
     step_memory_plan(&decoder->memory, &decoder->model.heads, step);
-    Loop loop = {.decoder = decoder, .step = step, .num_rows = step->num_ids};
-    compute_rows(loop, embed_row);
-    for (int i = 0; i < decoder->model.num_layers; i++) run_layer(loop, &decoder->model.layers[i], i);
-    if (step->num_wanted > 0) write_logits(loop, logits);
+    StepWay way = {decoder, step, logits};
+    threads_run(decoder->threads, compute_step, &way);
     return true;
 }
 

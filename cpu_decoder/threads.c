@@ -13,17 +13,22 @@
 
 // About 30 us: longer than what one loop leaves to wait for, shorter than what lies between two steps.
 enum { MAX_SPINS = 1000 };
+// Of the time stamp counter, some 0.3 ms; rarer or more often gave less beside other processes.
+enum { CYCLES_BETWEEN_YIELDS = 1000000 };
+// Of `door`: whether threads may join the walk; the rest counts those that did.
+enum { IS_OPEN = 1, ONE_INSIDE = 2 };
 
 struct Threads {
-    // The number of the loop in the upper half, its next task in the lower.
-    _Alignas(64) _Atomic uint64_t turn;
-    _Atomic(Task) task;
-    _Atomic(const void *) loop;
-    _Atomic int num_tasks;
-    _Alignas(64) _Atomic int num_done;
+    // Of all tasks since the start: a walk's loops follow each other.
+    _Alignas(64) _Atomic uint64_t num_taken;
+    _Alignas(64) _Atomic uint64_t num_done;
     _Alignas(64) _Atomic uint32_t num_calls;
     _Atomic int num_asleep;
+    _Atomic uint32_t door;
     _Atomic bool ends;
+    Way way;
+    void *argument;
+    uint64_t num_before;
     int num_workers;
     pthread_t workers[];
 };
@@ -32,17 +37,50 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-// A thread that is late reads what belongs to another loop, and then does not get the turn.
-static void work(Threads *threads) {
-    uint64_t turn = atomic_load(&threads->turn);
-    while ((int)(uint32_t)turn < atomic_load_explicit(&threads->num_tasks, memory_order_acquire)) {
-        Task task = atomic_load_explicit(&threads->task, memory_order_relaxed);
-        const void *loop = atomic_load_explicit(&threads->loop, memory_order_relaxed);
-        if (!atomic_compare_exchange_weak(&threads->turn, &turn, turn + 1)) continue;
-        task(loop, (int)(uint32_t)turn);
+// A thread that was put off its core holds up one task; others may need ours meanwhile.
+static void rest(int spin) {
+    if (spin < MAX_SPINS)
+        _mm_pause();
+    else
+        sched_yield();
+}
+
+// Who has to leave a core for another process leaves it between two tasks then, and holds up no loop.
+static void give_way(void) {
+    static _Thread_local uint64_t next;
+    if (__rdtsc() < next) return;
+    sched_yield();
+    next = __rdtsc() + CYCLES_BETWEEN_YIELDS;
+}
+
+void threads_share(Walk *walk, Task task, const void *loop, int num_tasks) {
+    Threads *threads = walk->threads;
+    uint64_t begin = walk->num_tasks, end = begin + (uint64_t)num_tasks;
+    uint64_t number = atomic_load(&threads->num_taken);
+    while (number < end) {
+        if (!atomic_compare_exchange_weak(&threads->num_taken, &number, number + 1)) continue;
+        task(loop, (int)(number - begin));
         atomic_fetch_add(&threads->num_done, 1);
-        turn = atomic_load(&threads->turn);
+        give_way();
+        number = atomic_load(&threads->num_taken);
     }
+    for (int spin = 0; atomic_load_explicit(&threads->num_done, memory_order_acquire) < end; spin++) rest(spin);
+    walk->num_tasks = end;
+}
+
+static void go(Threads *threads) {
+    Walk walk = {threads, threads->num_before};
+    threads->way(threads->argument, &walk);
+}
+
+// Not when the walk is over: what it reads may be gone.
+static void join_walk(Threads *threads) {
+    uint32_t door = atomic_load(&threads->door);
+    do {
+        if (!(door & IS_OPEN)) return;
+    } while (!atomic_compare_exchange_weak(&threads->door, &door, door + ONE_INSIDE));
+    go(threads);
+    atomic_fetch_sub(&threads->door, ONE_INSIDE);
 }
 
 static void await_call(Threads *threads, uint32_t num_known) {
@@ -62,7 +100,7 @@ static void *run_worker(void *argument) {
         await_call(threads, num_known);
         num_known = atomic_load(&threads->num_calls);
         if (atomic_load(&threads->ends)) return NULL;
-        work(threads);
+        join_walk(threads);
     }
 }
 
@@ -100,25 +138,13 @@ void threads_stop(Threads *threads) {
     free(threads);
 }
 
-// A worker that was put off its core holds up one task; others may need ours meanwhile.
-static void await_done(Threads *threads, int num_tasks) {
-    for (int spin = 0; atomic_load_explicit(&threads->num_done, memory_order_acquire) < num_tasks; spin++) {
-        if (spin < MAX_SPINS)
-            _mm_pause();
-        else
-            sched_yield();
-    }
-}
-
-void threads_run(Threads *threads, Task task, const void *loop, int num_tasks) {
-    // No task can be taken between the two turns.
-    atomic_store(&threads->num_tasks, 0);
-    atomic_store(&threads->turn, ((atomic_load(&threads->turn) >> 32) + 1) << 32);
-    atomic_store_explicit(&threads->task, task, memory_order_relaxed);
-    atomic_store_explicit(&threads->loop, loop, memory_order_relaxed);
-    atomic_store_explicit(&threads->num_done, 0, memory_order_relaxed);
-    atomic_store(&threads->num_tasks, num_tasks);
+void threads_run(Threads *threads, Way way, void *argument) {
+    threads->way = way;
+    threads->argument = argument;
+    threads->num_before = atomic_load(&threads->num_taken);
+    atomic_store(&threads->door, IS_OPEN);
     call_all(threads);
-    work(threads);
-    await_done(threads, num_tasks);
+    go(threads);
+    atomic_fetch_and(&threads->door, ~(uint32_t)IS_OPEN);
+    for (int spin = 0; atomic_load(&threads->door) > 0; spin++) rest(spin);
 }
