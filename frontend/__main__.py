@@ -46,7 +46,7 @@ def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:
         gc.freeze()
         return app
 
-    return create_server(settings, application, ledger.show_life)
+    return create_server(settings, application, ledger)
 
 
 if __name__ == "__main__":

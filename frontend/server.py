@@ -1,6 +1,8 @@
 """uvicorn with our connections and our end: SIGTERM drains, a second one ends at once, exit code 0."""
 
+import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +12,12 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 
+from frontend.acceptor import Acceptor
 from frontend.drain import Drain
 from frontend.http_connection import ConnectionDeadlines, HttpConnection
 from frontend.logs import WithoutQuery
 from frontend.settings import Settings
+from frontend.shared_ledger import SharedLedger
 
 # For what is still to be written once the grace time is over.
 FINISH_S = 1
@@ -24,14 +28,26 @@ WITHOUT_QUERY = WithoutQuery()
 class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
-    def __init__(
-        self, config: uvicorn.Config, drain: Drain, grace_s: float, show_life: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Drain, grace_s: float, ledger: SharedLedger) -> None:
         super().__init__(config)
-        self._show_life = show_life
+        self._ledger = ledger
+        self._acceptors: list[Acceptor] = []
         self._drain = drain
         self._grace_s = grace_s
         self._drain_ends = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Sockets that are given are those that other workers accept from, too."""
+        await super().startup(None if sockets is None else [])
+        self._acceptors = [
+            Acceptor(it, self._ledger, self._create_protocol, self.config.ssl, self._count_connections)
+            for it in sockets or []
+        ]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         if self._drain.is_begun:
@@ -44,7 +60,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down; asked ten times a second."""
-        self._show_life()
+        self._ledger.show_life()
+        self._ledger.show_connections(self._count_connections())
         if await super().on_tick(counter):
             return True
         if self._drain.is_begun and time.monotonic() >= self._drain_ends:
@@ -52,13 +69,20 @@ class Server(uvicorn.Server):
             return True
         return self._drain.is_begun and not self.server_state.tasks
 
+    def _count_connections(self) -> int:
+        return len(self.server_state.connections)
+
+    def _create_protocol(self) -> asyncio.Protocol:
+        connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
+        return connection(self.config, self.server_state, self.lifespan.state)
+
 
 def create_server(
     settings: Settings,
     create_app: Callable[[Drain], FastAPI],
-    show_life: Callable[[], None] = lambda: None,
+    ledger: SharedLedger,
 ) -> Server:
-    """A server of the application, which is created within its event loop; that one then shows its life."""
+    """A server of the application, which is created within its event loop; the ledger has its state."""
     logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
     drain = Drain()
     deadlines = ConnectionDeadlines(settings.receive_timeout_s, settings.send_timeout_s)
@@ -80,4 +104,4 @@ def create_server(
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return Server(config, drain, settings.shutdown_grace_s, show_life)
+    return Server(config, drain, settings.shutdown_grace_s, ledger)

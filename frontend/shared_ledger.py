@@ -21,6 +21,8 @@ from frontend.shared_metrics import SharedMetrics
 
 MAX_KEYS = 1024
 MAX_NAME_BYTES = 64
+# Signs of life come ten times a second; a worker without one in so long is busy, or gone.
+LIVE_S = 0.5
 # Rows of `SharedLedger.usage`.
 REQUESTS, REFUSED, PROMPT_TOKENS, COMPLETION_TOKENS = range(4)
 USAGE = ("requests", "refused", "prompt_tokens", "completion_tokens")
@@ -54,6 +56,7 @@ class SharedLedger:
         self.levels: Levels = self._table(2, np.float64)
         self.times: Levels = self._table(2, np.float64)
         self._signs_of_life: Levels = np.frombuffer(mmap.mmap(-1, 8 * num_workers), np.float64)
+        self._connections: Counts = np.frombuffer(mmap.mmap(-1, 8 * num_workers), np.int64)
         self.metrics = SharedMetrics(num_workers)
         self._columns: dict[str, int] = {}
         self._doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(num_workers)]
@@ -72,6 +75,15 @@ class SharedLedger:
     def last_sign_of_life(self, worker: int) -> float:
         """The time of the worker's last, by the monotonic clock; 0: there was none."""
         return float(self._signs_of_life[worker])
+
+    def show_connections(self, num_connections: int) -> None:
+        """Tells the other workers how many this one has."""
+        self._connections[self.worker] = num_connections
+
+    def is_ahead(self) -> bool:
+        """Whether another worker, one whose event loop turns, has fewer connections."""
+        is_live = self._signs_of_life > time.monotonic() - LIVE_S
+        return bool((self._connections[is_live] < self._connections[self.worker]).any())
 
     def give_back(self, worker: int) -> None:
         """Frees all that the worker held: for whoever sees that it has died."""

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from scripts.backends import decoder_library
 from scripts.bench.bare_engine import use_modules
-from scripts.bench.stack import engine_folder
+from scripts.bench.stack import built_engine
 from scripts.failure import Failure
 from scripts.paths import ROOT
 
@@ -72,7 +72,7 @@ STEPS = (
 
 def measure_steps() -> Iterator[StepTime]:
     """The two in turn."""
-    decoders = _open_decoders()
+    decoders = _open_decoders(built_engine())
     for texts, before, new in STEPS:
         chunks = _chunks(texts, before, new)
         for decoder in decoders.values():
@@ -86,11 +86,12 @@ def measure_steps() -> Iterator[StepTime]:
 
 def measure_quality() -> Iterator[Quality]:
     """On this documentation."""
-    decoders = _open_decoders()
-    tokenizer = Tokenizer.from_file(str(engine_folder() / "tokenizer" / "tokenizer.json"))
+    folder = built_engine()
+    decoders = _open_decoders(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
     ids = tokenizer.encode(SOURCE.read_text()).ids[:NUM_IDS]
     pieces = {name: _pieces(decoder, ids) for name, decoder in decoders.items()}
-    pieces["nothing rounded"] = _exact_pieces(ids)
+    pieces["nothing rounded"] = _exact_pieces(folder, ids)
     yield from compare(pieces, ids)
 
 
@@ -119,8 +120,8 @@ def _log_probs(logits: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
 
 
-def _open_decoders() -> Mapping[str, "Decoder"]:
-    use_modules(engine_folder() / "model_repository")
+def _open_decoders(folder: Path) -> Mapping[str, "Decoder"]:
+    use_modules(folder / "model_repository")
     from cpu_inference import read_model
     from decoder_choice import cpu_flags, suits
     from decoder_weights import read_decoder_weights
@@ -130,7 +131,7 @@ def _open_decoders() -> Mapping[str, "Decoder"]:
 
     if not suits(cpu_flags()):
         raise Failure("cpu_decoder is not for this CPU: OpenVINO computes here.")
-    engine = engine_folder() / "engine"
+    engine = folder / "engine"
     weights = read_decoder_weights(read_model(engine / "openvino_model.xml"))
     own = NativeDecoder(weights, NUM_BLOCKS, count_usable_cores(), decoder_library())
     return {"cpu_decoder": own, "OpenVINO": PagedModel(engine, NUM_BLOCKS)}
@@ -174,9 +175,9 @@ def _pieces(decoder: "Decoder", ids: Sequence[int]) -> Iterator[Floats]:
         yield decoder.infer([_chunk(ids[:end], start, end - start, end - start, count())])
 
 
-def _exact_pieces(ids: Sequence[int]) -> Iterator[Floats]:
+def _exact_pieces(folder: Path, ids: Sequence[int]) -> Iterator[Floats]:
     """Of the graph as it was built, which keeps keys and values itself."""
-    path = engine_folder() / "engine" / "openvino_model.xml"
+    path = folder / "engine" / "openvino_model.xml"
     request = _compile(path, _EXACTLY).create_infer_request()
     for start in range(0, len(ids), PIECE):
         end = min(start + PIECE, len(ids))

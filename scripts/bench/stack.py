@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import ports, serve_settings
+from scripts import engine, ports, serve_settings
 from scripts.bench.process_cpu import StackProcesses
 from scripts.health import TritonHealth, frontend_answers
 from scripts.paths import ENGINES, LOGS
@@ -44,3 +44,12 @@ def served(**variables: str) -> Iterator[Stack]:
 def engine_folder() -> Path:
     """Of the engine that is served."""
     return ENGINES / (os.environ.get("NAME") or "smollm2-135m-instruct")
+
+
+def built_engine() -> Path:
+    """Its folder, for what reads it without a stack: as `make serve` would have built it; raises Failure."""
+    chosen = engine.choose(os.environ)
+    if chosen.build_command is not None:
+        with Supervisor() as supervisor:
+            supervisor.finish(Process("build", chosen.build_command, os.environ))
+    return chosen.folder

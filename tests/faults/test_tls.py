@@ -19,14 +19,17 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(scope="module")
-def secured(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frontend]:
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
+def secured(
+    request: pytest.FixtureRequest, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Frontend]:
     folder = tmp_path_factory.mktemp("tls")
     certificate = authority.issue_cert("api.example")
     certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     certificate.private_key_pem.write_to_path(folder / "key.pem")
     files = {"tls_cert_file": folder / "cert.pem", "tls_key_file": folder / "key.pem"}
-    with frontend_process(Path(folder / "log"), send_timeout_s=1, receive_timeout_s=1, **files) as frontend:
+    settings = {"send_timeout_s": 1, "receive_timeout_s": 1, "workers": request.param}
+    with frontend_process(Path(folder / "log"), **settings, **files) as frontend:
         yield frontend
 
 

@@ -95,6 +95,28 @@ def test_slots_and_the_line_hold_for_both_together(log: Path) -> None:
         assert [read_answer(client).status for client in running + waiting] == [200] * 6
 
 
+def num_sockets(pid: int) -> int:
+    files = Path(f"/proc/{pid}/fd").iterdir()
+    return sum(os.readlink(file).startswith("socket:") for file in files)
+
+
+def test_streams_that_come_at_once_are_shared(log: Path) -> None:
+    with two_workers(log, max_concurrent_requests=20) as frontend, ExitStack() as stack:
+        pids = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        before = [num_sockets(pid) for pid in pids]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            begin(stack, frontend)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: len(frontend.fake.requests) == 20, "all run")
+        shares = [num_sockets(pid) - count for pid, count in zip(pids, before, strict=True)]
+        # 10 each, where both get a core as soon as they want it.
+        assert min(shares) >= 5
+
+
 def test_limits_of_a_key_hold_for_both_together(log: Path, tmp_path: Path) -> None:
     entry = {"name": "team", "sha256": digest(API_KEY), "requests_per_minute": 5}
     file = tmp_path / "keys.json"

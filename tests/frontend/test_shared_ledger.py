@@ -111,3 +111,31 @@ def test_more_keys_at_work_than_there_is_room_for_are_refused() -> None:
     ledger.running[:] = 1
     with pytest.raises(EngineOverloaded):
         ledger.column("new")
+
+
+def test_a_worker_is_ahead_of_those_with_fewer_connections_whose_loop_turns() -> None:
+    script = """
+        from frontend import shared_ledger
+
+        # However slow the machine is.
+        shared_ledger.LIVE_S = 30
+
+        def show(num_connections, is_live):
+            ledger.show_connections(num_connections)
+            if is_live:
+                ledger.show_life()
+
+        def are_ahead(*counts, silent=()):
+            for worker, count in enumerate(counts):
+                os.waitpid(fork(worker, lambda: show(count, worker not in silent)), 0)
+            ahead = []
+            for worker in range(3):
+                ledger.worker = worker
+                ahead.append(ledger.is_ahead())
+            return ahead
+
+        print(are_ahead(5, 4, 4, silent=[1, 2]), are_ahead(5, 4, 4), are_ahead(2, 2, 2), are_ahead(1, 3, 2))
+    """
+    assert (
+        run(script) == "[False, False, False] [True, False, False] [False, False, False] [False, True, True]"
+    )

@@ -1,0 +1,96 @@
+"""Takes connections from the socket that all workers share, so that each gets about as many.
+
+Left to themselves, the worker whose event loop turns first takes most of what comes at once: of 64 streams
+four workers had 52, 7, 3 and 2 (docs/performance.md).
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+# For a worker with fewer connections to take what waits; those behind it wait no longer than that.
+HOLD_BACK_S = 0.002
+# After a failure, for want of files or memory above all: what waits would call again at once.
+RETRY_S = 1.0
+
+
+class Share(Protocol):
+    """What the workers know of each other."""
+
+    def show_connections(self, num_connections: int) -> None: ...
+
+    def is_ahead(self) -> bool:
+        """Whether another worker, one whose event loop turns, has fewer connections."""
+
+
+class Acceptor:
+    """Runs on the event loop it is made in, until it is closed; the listener stays open."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        share: Share,
+        create_protocol: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None,
+        count_open: Callable[[], int],
+    ) -> None:
+        """`count_open` tells the connections that are made and not yet lost."""
+        self._listener = listener
+        self._share = share
+        self._create_protocol = create_protocol
+        self._tls = tls
+        self._count_open = count_open
+        self._loop = asyncio.get_running_loop()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def close(self) -> None:
+        """Takes no further connection."""
+        self._loop.remove_reader(self._listener)
+        if self._pause is not None:
+            self._pause.cancel()
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._listener, self._take_share)
+
+    def _take_share(self) -> None:
+        self._share.show_connections(self._count_open() + len(self._connecting))
+        if self._share.is_ahead():
+            self._pause_for(HOLD_BACK_S, self._take_and_listen)
+        else:
+            self._take()
+
+    def _take_and_listen(self) -> None:
+        self._listen()
+        self._take()
+
+    def _pause_for(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(seconds, then)
+
+    def _take(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            # Another worker was faster, or the client has left.
+            return
+        except OSError as error:
+            logger.error("no connection can be taken for %g s: %s", RETRY_S, error)
+            self._pause_for(RETRY_S, self._listen)
+            return
+        client.setblocking(False)
+        task = self._loop.create_task(self._connect(client))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, client: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._create_protocol, client, ssl=self._tls)
+        except (OSError, asyncio.TimeoutError) as error:
+            logger.debug("a client left before its connection was made: %r", error)
