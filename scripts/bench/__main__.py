@@ -132,7 +132,7 @@ def _peer_line(row: Summary) -> str:
 def _workers_line(row: WorkersRow) -> str:
     rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
     costs = f"{row.frontend:10.0f}{row.tritonserver:14.0f}{row.engine:8.0f}{row.client:8.0f}"
-    return f"{row.num_workers:7}{row.num_cores:7}  {rates:27}{row.gain:5.2f}{costs}"
+    return f"{row.num_workers:7}{row.num_cores:7}{row.share:7.1f}  {rates:27}{row.gain:5.2f}{costs}"
 
 
 def _overload_line(row: Overload) -> str:
@@ -183,8 +183,8 @@ _TTFT_HEADING = (
     "prompt  prompt tokens   median   least    most"
 )
 _WORKERS_HEADING = (
-    "Frontend processes, flat out; CPU microseconds per token\n"
-    "workers  cores  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
+    "Frontend processes, flat out, and with a part of a core each; CPU microseconds per token\n"
+    "workers  cores   each  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
 )
 _RECORDING_HEADING = "Microseconds to record a token for /metrics\nmedian  least   most"
 _OVERLOAD_HEADING = (

@@ -25,6 +25,9 @@ class StackProcesses:
     def __init__(self, root: int) -> None:
         self._pids = {pid: kind for pid in _descendants(root) if (kind := _kind(pid))}
 
+    def pids(self, kind: str) -> list[int]:
+        return [pid for pid, own in self._pids.items() if own == kind]
+
     def cpu_seconds(self) -> Mapping[str, float]:
         """Kind -> user and system time since its processes began; counted in ticks of 10 ms."""
         seconds = dict.fromkeys((*STACK_KINDS, "engine"), 0.0)

@@ -13,7 +13,7 @@ def test_a_row_has_the_medians_and_the_gain_over_one_worker() -> None:
         [sample(1200, frontend=54), sample(1500), sample(1900)],
         [sample(900, frontend=90), sample(2000), sample(2000)],
     ]
-    measured = rows(rounds)
+    measured = rows(NUM_WORKERS, 0.1, rounds)
     assert [row.num_workers for row in measured] == list(NUM_WORKERS)
     assert [(row.tokens_per_s, row.least, row.most) for row in measured] == [
         (1000, 900, 1200),
@@ -23,3 +23,4 @@ def test_a_row_has_the_medians_and_the_gain_over_one_worker() -> None:
     assert [row.gain for row in measured] == pytest.approx([1, 1.8, 2])
     assert (measured[0].frontend, measured[0].client) == (54, 10)
     assert measured[0].num_cores > 0
+    assert measured[0].share == 0.1
