@@ -25,7 +25,7 @@ _SIGNALS = (*_STOP_SIGNALS, signal.SIGCHLD, signal.SIGUSR1)
 
 
 def listening_socket(settings: Settings) -> socket.socket:
-    """The one that all workers accept from: whoever is idle takes the next connection."""
+    """The one that all workers accept from, each its share (acceptor.py)."""
     address = (settings.frontend_host, settings.frontend_port)
     try:
         is_ipv6 = ip_address(settings.frontend_host).version == 6
