@@ -84,8 +84,9 @@ def _comparison_line(row: Comparison) -> str:
 
 
 def _step_line(row: StepTime) -> str:
-    times = f"{row.cpu_decoder_ms:14.1f}{row.openvino_ms:11.1f}{row.openvino_ms / row.cpu_decoder_ms:8.2f}"
-    return f"{row.texts:5}{row.before:9}{row.new:6}{times}"
+    own = "-" if row.cpu_decoder_ms is None else f"{row.cpu_decoder_ms:.1f}"
+    ratio = "-" if row.cpu_decoder_ms is None else f"{row.openvino_ms / row.cpu_decoder_ms:.2f}"
+    return f"{row.texts:5}{row.before:9}{row.new:6}{own:>14}{row.openvino_ms:11.1f}{ratio:>8}"
 
 
 def _quality_line(row: Quality) -> str:

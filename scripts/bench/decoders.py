@@ -13,16 +13,15 @@ import openvino
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from scripts.backends import decoder_library
 from scripts.bench.bare_engine import use_modules
 from scripts.bench.stack import built_engine
-from scripts.failure import Failure
 from scripts.paths import ROOT
 
 if TYPE_CHECKING:
     from decoder_choice import Decoder
     from step_scheduler import Chunk
 
+CPU_DECODER, OPENVINO = "cpu_decoder", "OpenVINO"
 NUM_ROUNDS = 9
 NUM_BLOCKS = 1400
 # English and Markdown, in pieces that are one step each.
@@ -46,7 +45,8 @@ class StepTime:
     texts: int
     before: int
     new: int
-    cpu_decoder_ms: float
+    cpu_decoder_ms: float | None
+    """None: it is not for this engine or this CPU."""
     openvino_ms: float
 
 
@@ -78,10 +78,11 @@ def measure_steps() -> Iterator[StepTime]:
         for decoder in decoders.values():
             _fill(decoder, chunks)
         rounds = [
-            [_milliseconds(decoder, chunks) for decoder in decoders.values()] for _ in range(NUM_ROUNDS + 1)
+            {name: _milliseconds(decoder, chunks) for name, decoder in decoders.items()}
+            for _ in range(NUM_ROUNDS + 1)
         ]
-        own, openvino_ms = (statistics.median(times) for times in zip(*rounds[1:], strict=True))
-        yield StepTime(texts, before, new, own, openvino_ms)
+        medians = {name: statistics.median(times[name] for times in rounds[1:]) for name in decoders}
+        yield StepTime(texts, before, new, medians.get(CPU_DECODER), medians[OPENVINO])
 
 
 def measure_quality() -> Iterator[Quality]:
@@ -121,20 +122,16 @@ def _log_probs(logits: Floats) -> Floats:
 
 
 def _open_decoders(folder: Path) -> Mapping[str, "Decoder"]:
+    """OpenVINO, and first cpu_decoder, where it would compute this engine here."""
     use_modules(folder / "model_repository")
-    from cpu_inference import read_model
-    from decoder_choice import cpu_flags, suits
-    from decoder_weights import read_decoder_weights
+    from decoder_choice import open_decoder
     from native_decoder import NativeDecoder
     from paged_model import PagedModel
-    from usable_cores import count_usable_cores
 
-    if not suits(cpu_flags()):
-        raise Failure("cpu_decoder is not for this CPU: OpenVINO computes here.")
-    engine = folder / "engine"
-    weights = read_decoder_weights(read_model(engine / "openvino_model.xml"))
-    own = NativeDecoder(weights, NUM_BLOCKS, count_usable_cores(), decoder_library())
-    return {"cpu_decoder": own, "OpenVINO": PagedModel(engine, NUM_BLOCKS)}
+    chosen = open_decoder(folder / "engine", NUM_BLOCKS)
+    if not isinstance(chosen, NativeDecoder):
+        return {OPENVINO: chosen}
+    return {CPU_DECODER: chosen, OPENVINO: PagedModel(folder / "engine", NUM_BLOCKS)}
 
 
 def _chunks(texts: int, before: int, new: int) -> "list[Chunk]":
