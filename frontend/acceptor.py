@@ -40,6 +40,7 @@ class Acceptor:
         count_open: Callable[[], int],
     ) -> None:
         """`count_open` tells the connections that are made and not yet lost."""
+        listener.setblocking(False)
         self._listener = listener
         self._share = share
         self._create_protocol = create_protocol

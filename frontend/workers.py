@@ -31,11 +31,8 @@ def listening_socket(settings: Settings) -> socket.socket:
         is_ipv6 = ip_address(settings.frontend_host).version == 6
     except ValueError:
         is_ipv6 = False
-    listener = socket.create_server(
-        address, family=socket.AF_INET6 if is_ipv6 else socket.AF_INET, backlog=BACKLOG
-    )
-    listener.setblocking(False)
-    return listener
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    return socket.create_server(address, family=family, backlog=BACKLOG)
 
 
 class Workers:

@@ -11,6 +11,7 @@ from typing import Any
 from frontend.app import create_app
 from frontend.server import create_server
 from frontend.settings import Settings
+from frontend.shared_ledger import SharedLedger
 from frontend.triton import Triton
 from tests.fakes.triton_servers import FakeServer
 
@@ -31,7 +32,8 @@ async def served_frontend(servers: Sequence[FakeServer], **given: Any) -> AsyncI
     settings = Settings(triton_grpc_addresses=[server.address for server in servers], **given)
     triton = Triton(settings)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        server = create_server(settings, partial(create_app, settings, triton))
+        ledger = SharedLedger()
+        server = create_server(settings, partial(create_app, settings, triton, ledger=ledger), ledger)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield ServedFrontend(listener.getsockname()[1], triton)

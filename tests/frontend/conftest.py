@@ -94,7 +94,7 @@ async def _serve(
     await triton_server.start()
     fields = {"triton_grpc_addresses": (f"127.0.0.1:{grpc_port}",), "api_keys": (API_KEY,), **overrides}
     settings = Settings(**fields)
-    server = create_server(settings, partial(create_app, settings, Triton(settings), ledger=ledger))
+    server = create_server(settings, partial(create_app, settings, Triton(settings), ledger=ledger), ledger)
     servers.append(server)
     await server.serve(sockets=[listener])
     await triton_server.stop(None)

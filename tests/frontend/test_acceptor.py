@@ -82,7 +82,6 @@ def listener() -> Iterator[Listener]:
     with Listener() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2 * NUM_CONNECTIONS)
-        listener.setblocking(False)
         yield listener
 
 
