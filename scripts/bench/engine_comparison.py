@@ -15,9 +15,9 @@ from scripts.bench.bare_engine import BareEngine
 from scripts.bench.stack import HOST, Stack, engine_folder, served
 
 CONCURRENCIES = (1, 8, 16, 32)
-NUM_ROUNDS = 5
+NUM_ROUNDS = 7
 NUM_PROMPT_TOKENS = 64
-NUM_NEW_TOKENS = 64
+NUM_NEW_TOKENS = 192
 
 
 @dataclass(frozen=True)
