@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -37,17 +37,17 @@ class Acceptor:
         share: Share,
         create_protocol: Callable[[], asyncio.Protocol],
         tls: ssl.SSLContext | None,
-        count_open: Callable[[], int],
+        connections: Collection[object],
     ) -> None:
-        """`count_open` tells the connections that are made and not yet lost."""
+        """`connections`: the protocols of those that are made and not yet lost, as they are at any time."""
         listener.setblocking(False)
         self._listener = listener
         self._share = share
         self._create_protocol = create_protocol
         self._tls = tls
-        self._count_open = count_open
+        self._connections = connections
         self._loop = asyncio.get_running_loop()
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._coming: dict[asyncio.Protocol, asyncio.Task[None]] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._listen()
 
@@ -61,7 +61,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._take_share)
 
     def _take_share(self) -> None:
-        self._share.show_connections(self._count_open() + len(self._connecting))
+        self._show()
         if self._share.is_ahead():
             self._pause_for(HOLD_BACK_S, self._take_and_listen)
         else:
@@ -86,12 +86,18 @@ class Acceptor:
             self._pause_for(RETRY_S, self._listen)
             return
         client.setblocking(False)
-        task = self._loop.create_task(self._connect(client))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        protocol = self._create_protocol()
+        self._coming[protocol] = self._loop.create_task(self._connect(client, protocol))
+        self._show()
 
-    async def _connect(self, client: socket.socket) -> None:
+    async def _connect(self, client: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._create_protocol, client, ssl=self._tls)
+            await self._loop.connect_accepted_socket(lambda: protocol, client, ssl=self._tls)
         except (OSError, asyncio.TimeoutError) as error:
             logger.debug("a client left before its connection was made: %r", error)
+        finally:
+            del self._coming[protocol]
+
+    def _show(self) -> None:
+        num_coming = sum(protocol not in self._connections for protocol in self._coming)
+        self._share.show_connections(len(self._connections) + num_coming)

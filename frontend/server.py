@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
         """Sockets that are given are those that other workers accept from, too."""
         await super().startup(None if sockets is None else [])
         self._acceptors = [
-            Acceptor(it, self._ledger, self._create_protocol, self.config.ssl, self._count_connections)
+            Acceptor(it, self._ledger, self._create_protocol, self.config.ssl, self.server_state.connections)
             for it in sockets or []
         ]
 
@@ -61,16 +61,13 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down; asked ten times a second."""
         self._ledger.show_life()
-        self._ledger.show_connections(self._count_connections())
+        self._ledger.show_connections(len(self.server_state.connections))
         if await super().on_tick(counter):
             return True
         if self._drain.is_begun and time.monotonic() >= self._drain_ends:
             self._drain.expire()
             return True
         return self._drain.is_begun and not self.server_state.tasks
-
-    def _count_connections(self) -> int:
-        return len(self.server_state.connections)
 
     def _create_protocol(self) -> asyncio.Protocol:
         connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)

@@ -1,5 +1,6 @@
 """Which engine `make serve` and `make bench` use, and how `python -m build` is asked for it."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from build.source import EMBEDDED_NAME, find_source
 from scripts.failure import Failure
 from scripts.gpu_engine import REPOSITORY, gpu_engines, is_gpu_engine, require_servable, visible_gpus
 from scripts.paths import ENGINES
+from scripts.process import Process
+from scripts.serve_settings import without_keys
+from scripts.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Engine:
     @property
     def repository(self) -> Path:
         return self.folder / REPOSITORY
+
+
+def bring_up_to_date(chosen: Engine, supervisor: Supervisor) -> None:
+    """Raises Failure with what the build says."""
+    if chosen.build_command is None:
+        print(f"serving {chosen.folder} as it is: {chosen.reason}", flush=True)
+    else:
+        supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
 
 
 def choose(

@@ -45,10 +45,7 @@ def main() -> int:
 def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    if chosen.build_command is None:
-        print(f"serving {chosen.folder} as it is: {chosen.reason}", flush=True)
-    else:
-        supervisor.finish(Process("build", chosen.build_command, without_keys(os.environ)))
+    engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, visible_gpus())
         return gpu_launch(

@@ -49,7 +49,6 @@ def engine_folder() -> Path:
 def built_engine() -> Path:
     """Its folder, for what reads it without a stack: as `make serve` would have built it; raises Failure."""
     chosen = engine.choose(os.environ)
-    if chosen.build_command is not None:
-        with Supervisor() as supervisor:
-            supervisor.finish(Process("build", chosen.build_command, os.environ))
+    with Supervisor() as supervisor:
+        engine.bring_up_to_date(chosen, supervisor)
     return chosen.folder

@@ -34,7 +34,7 @@ class Workers:
     """Acceptors on one listener, and the connections of each."""
 
     def __init__(self, listener: Listener, num_workers: int) -> None:
-        self.open: list[int] = [0] * num_workers
+        self.connections: list[set[object]] = [set() for _ in range(num_workers)]
         self.transports: list[asyncio.WriteTransport] = []
         self.shown = [0] * num_workers
         # A file has one reader in an event loop.
@@ -50,9 +50,13 @@ class Workers:
             transport.abort()
         await asyncio.sleep(0)
 
+    @property
+    def open(self) -> list[int]:
+        return [len(connections) for connections in self.connections]
+
     async def until_all_are_taken(self, num_connections: int = NUM_CONNECTIONS) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while sum(self.open) < num_connections:
+        while len(self.transports) < num_connections:
             assert time.monotonic() < deadline, self.open
             await asyncio.sleep(0.001)
 
@@ -68,10 +72,10 @@ class Workers:
 
         class Connection(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                workers.open[worker] += 1
+                workers.connections[worker].add(self)
                 workers.transports.append(cast(asyncio.WriteTransport, transport))
 
-        return Acceptor(self.listeners[worker], Share(), Connection, None, lambda: workers.open[worker])
+        return Acceptor(self.listeners[worker], Share(), Connection, None, self.connections[worker])
 
 
 Exchange = Callable[[Workers], Awaitable[None]]
@@ -85,9 +89,7 @@ def listener() -> Iterator[Listener]:
         yield listener
 
 
-def run(
-    listener: Listener, exchange: Exchange, num_workers: int = 3, num_clients: int = NUM_CONNECTIONS
-) -> None:
+def run(listener: Listener, exchange: Exchange, num_workers: int = 3) -> None:
     """All clients connect before a worker looks."""
 
     async def turn() -> None:
@@ -98,15 +100,21 @@ def run(
             await workers.close()
 
     with ExitStack() as stack:
-        for _ in range(num_clients):
+        for _ in range(NUM_CONNECTIONS):
             stack.enter_context(socket.create_connection(listener.getsockname()))
         uvloop.run(turn())
 
 
-def test_what_comes_at_once_is_shared_evenly(listener: Listener) -> None:
+def test_who_has_fewer_connections_takes_what_comes(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the machine is.
+    monkeypatch.setattr(acceptor, "HOLD_BACK_S", DEADLINE_S)
+
     async def exchange(workers: Workers) -> None:
+        workers.connections[0] |= set(range(NUM_CONNECTIONS))
         await workers.until_all_are_taken()
-        assert max(workers.open) - min(workers.open) <= 1
+        assert workers.open == [NUM_CONNECTIONS, NUM_CONNECTIONS / 2, NUM_CONNECTIONS / 2]
 
     run(listener, exchange)
 
