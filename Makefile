@@ -42,7 +42,7 @@ $(error API_KEYS behind the target shows in the list of processes; export it, or
 endif
 
 VENV_PYTHON = .venv/bin/python
-MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api_model/1/model.py engine_process/engine_host.py))
+MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
 .PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
 .DEFAULT_GOAL := help
@@ -79,7 +79,7 @@ test: setup ## Run all tests, on the embedded model
 check: setup ## Check format, lint and types
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m ruff check .
-	$(VENV_PYTHON) -m mypy frontend build scripts
+	$(VENV_PYTHON) -m mypy frontend build serving scripts
 	@# Each in its own folder: its modules import each other by bare name.
 	@for folder in $(MODEL_FOLDERS); do echo "mypy $$folder"; \
 	    (cd "$$folder" && "$(CURDIR)/$(VENV_PYTHON)" -m mypy --config-file "$(CURDIR)/pyproject.toml" \
@@ -96,7 +96,7 @@ bench: setup ## Measure PARTS=cost,delay,... (all but peers; docs/performance.md
 	@exec $(VENV_PYTHON) -m scripts.bench
 
 keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/keys.md)
-	@exec $(VENV_PYTHON) -m scripts.keys $(ARGS)
+	@exec $(VENV_PYTHON) -m frontend.keys.command $(ARGS)
 
 soak: setup ## Load with random faults for MINUTES (10) and a verdict on what was lost or leaked
 	@exec $(VENV_PYTHON) -m scripts.soak
@@ -109,7 +109,7 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
-	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o scripts/ziglang.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from build.backend_choice import BACKENDS, CPU, LLM_API, choose_backend
 from build.build_engine import Order, build_engine
+from build.cpu.weights import PRECISIONS
 from build.errors import BuildError
 from build.gpus import detected_gpus
-from build.llm_api_build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
-from build.openvino_weights import PRECISIONS
+from build.llm_api.build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
 from build.progress import Reporter
 from build.tensorrt_llm import engine_build, order, recipe
 from build.tensorrt_llm.machine import this_machine

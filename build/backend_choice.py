@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from build.checkpoint.shapes import find_shape
+from build.cpu.weights import PRECISIONS as CPU_PRECISIONS
 from build.errors import BuildError
 from build.gpus import Gpus
-from build.llama_shapes import find_shape
-from build.openvino_weights import PRECISIONS as CPU_PRECISIONS
 from build.tensorrt_llm.checkpoint_files import read_model_config
 from build.tensorrt_llm.recipe import PRECISIONS as GPU_PRECISIONS
 from build.tensorrt_llm.recipe import choose_recipe

@@ -3,9 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from build.checkpoint.gguf import GgufCheckpoint
+from build.checkpoint.safetensors import SafetensorsCheckpoint
+from build.checkpoint.source import Source, find_source
+from build.checkpoint.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
+from build.cpu.engine import KIND, MODEL_FILES, check_engine, engine_bytes, write_engine
 from build.engine_folder import engine_folder, link_or_copy_tree, locked, require_space, staged
 from build.errors import BuildError
-from build.gguf_checkpoint import GgufCheckpoint
 from build.manifest import (
     InputFile,
     Inputs,
@@ -19,13 +23,9 @@ from build.manifest import (
     tree_sha256,
     write_manifest,
 )
-from build.openvino_engine import KIND, MODEL_FILES, check_engine, engine_bytes, write_engine
 from build.progress import Reporter
 from build.repository import COMMITTED, render_repository
-from build.safetensors_checkpoint import SafetensorsCheckpoint
-from build.source import Source, find_source
-from build.tensorrt_llm_engine import KIND as COMPILED
-from build.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
+from build.tensorrt_llm.engine import KIND as COMPILED
 
 ENGINE, TOKENIZER, REPOSITORY = "engine", "tokenizer", "model_repository"
 

@@ -81,9 +81,7 @@ def named_gpus(text: str) -> Gpus:
 def query_nvidia_smi() -> str:
     """What nvidia-smi prints of the GPUs; empty where it is not or finds none."""
     try:
-        result = subprocess.run(  # noqa: S603 - a fixed command
-            NVIDIA_SMI, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        result = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
     return "" if result.returncode else result.stdout

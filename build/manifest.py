@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from build.checkpoint.source import Source
+from build.checkpoint.tokenizer import TokenizerFacts
 from build.errors import BuildError
-from build.source import Source
-from build.tokenizer import TokenizerFacts
 
 FILE_NAME = "manifest.json"
 

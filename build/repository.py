@@ -9,8 +9,8 @@ from tritonclient.grpc import model_config_pb2
 from build.engine_folder import copy_file
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
-from build.tensorrt_llm_config import TOKENIZER_INFO, render_config
-from build.tensorrt_llm_engine import TensorRtLlmEngine
+from build.tensorrt_llm.config import TOKENIZER_INFO, render_config
+from build.tensorrt_llm.engine import TensorRtLlmEngine
 
 COMMITTED = Path(__file__).parent.parent / "model_repository"
 CONFIG = "config.pbtxt"

@@ -6,19 +6,20 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/triton-llama
 COPY Makefile pyproject.toml ./
+COPY build build
 COPY scripts scripts
 RUN make setup && rm -rf /root/.cache
-COPY build build
 COPY model_repository model_repository
 RUN make build-engines
-COPY engine_process engine_process
-COPY cpu_decoder cpu_decoder
+COPY native native
+COPY frontend frontend
+COPY serving serving
 # tritonserver is put together out of its wheel here, and what is in C compiled: later the file system is read-only.
-RUN .venv/bin/python -c "from pathlib import Path; from scripts import tritonserver as t; \
+RUN .venv/bin/python -c "from pathlib import Path; from serving import tritonserver as t; \
     t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
     && rm -rf .cache/zig .cache/ziglang-* /root/.cache \
     && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000
 EXPOSE 8001 8002
-ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]
+ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "serving.node.triton_node"]
 CMD ["--engine", "engines/smollm2-135m-instruct", "--metrics-port", "8002"]

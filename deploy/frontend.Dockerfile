@@ -7,8 +7,6 @@ RUN python -m venv /opt/venv \
 FROM python:3.12.12-slim-bookworm
 COPY --from=packages /opt/venv /opt/venv
 COPY frontend /app/frontend
-# For `keys`, the command.
-COPY scripts /app/scripts
 # A new volume takes its owner from here.
 RUN install -d -o 10001 -g 10001 -m 700 /keys
 WORKDIR /app

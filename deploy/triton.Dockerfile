@@ -8,12 +8,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/triton-llama
 COPY Makefile pyproject.toml ./
+COPY build build
 COPY scripts scripts
 # The locked packages of build/, preprocess and postprocess, in a virtual environment: the image's own stay as they are.
 RUN make setup && rm -rf .cache /root/.cache && install -d -o 1000 -g 1000 .cache engines
-COPY build build
+COPY native native
+COPY serving serving
 COPY model_repository model_repository
 # triton-server, the image's own user.
 USER 1000:1000
 EXPOSE 8001 8002
-ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "scripts.triton_node"]
+ENTRYPOINT ["/opt/triton-llama/.venv/bin/python", "-m", "serving.node.triton_node"]

@@ -8,13 +8,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from frontend.app import create_app
-from frontend.drain import Drain
+from frontend.limits.ledger import SharedLedger
 from frontend.logs import configure_logging
-from frontend.server import create_server
+from frontend.middleware.drain import Drain
+from frontend.server.server import create_server
+from frontend.server.workers import Workers, listening_socket
 from frontend.settings import Settings, SettingsError, read_settings
-from frontend.shared_ledger import SharedLedger
-from frontend.triton import Triton
-from frontend.workers import Workers, listening_socket
+from frontend.triton.triton import Triton
 
 
 def main() -> None:

@@ -10,27 +10,27 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from frontend.admission import Admission
-from frontend.anthropic_routes import AnthropicRoutes
-from frontend.auth import Authentication
-from frontend.body_limit import BodyLimit
-from frontend.disconnect import ClientDisconnected
-from frontend.drain import Drain, RefuseWhileDraining
+from frontend.api.admission import Admission
+from frontend.api.anthropic.routes import AnthropicRoutes
+from frontend.api.disconnect import ClientDisconnected
+from frontend.api.metrics import metrics_routes
+from frontend.api.openapi import describe
+from frontend.api.responses.routes import ResponsesRoutes
+from frontend.api.routes import OpenAiRoutes, health_routes
+from frontend.api.tokenize import TokenizeRoutes
+from frontend.api.version import version_routes
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
-from frontend.gate import Gate
-from frontend.http_metrics import HttpMetrics
-from frontend.key_ring import KeyRing
-from frontend.metrics_routes import metrics_routes
-from frontend.openapi import describe
-from frontend.request_id import RequestId
-from frontend.responses_routes import ResponsesRoutes
-from frontend.routes import OpenAiRoutes, health_routes
+from frontend.keys.ring import KeyRing
+from frontend.limits.gate import Gate
+from frontend.limits.ledger import SharedLedger
+from frontend.middleware.auth import Authentication
+from frontend.middleware.body_limit import BodyLimit
+from frontend.middleware.drain import Drain, RefuseWhileDraining
+from frontend.middleware.http_metrics import HttpMetrics
+from frontend.middleware.request_id import RequestId
+from frontend.server.state_report import state_reported
 from frontend.settings import Settings
-from frontend.shared_ledger import SharedLedger
-from frontend.state_report import state_reported
-from frontend.tokenize_routes import TokenizeRoutes
-from frontend.triton import Triton
-from frontend.version import version_routes
+from frontend.triton.triton import Triton
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from typing import ClassVar
 
 from starlette.responses import JSONResponse
 
-from frontend.request_id import current_request_id
+from frontend.middleware.request_id import current_request_id
 
 RETRY_AFTER_S = 1
 

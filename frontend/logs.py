@@ -2,7 +2,7 @@
 
 import logging
 
-from frontend.request_id import current_request_id
+from frontend.middleware.request_id import current_request_id
 
 
 class RequestIdFilter(logging.Filter):

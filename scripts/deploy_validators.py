@@ -5,9 +5,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from scripts.failure import run
-from scripts.locked_wheels import install
-from scripts.paths import CACHE, ROOT
+from build.failure import run
+from build.locked_wheels import install
+from build.paths import CACHE, ROOT
 
 _LOCK = ROOT / "scripts" / "deploy_validators.txt"
 FOLDER = CACHE / f"deploy_validators-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]}"

@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts import perf_analyzer, ports, serve_settings
-from scripts.failure import Failure, run
-from scripts.health import ENSEMBLE, TritonHealth, frontend_answers
-from scripts.paths import CACHE
-from scripts.process import Process
-from scripts.serve_settings import ServeSettings, without_keys
-from scripts.supervisor import Supervisor
+from build.failure import Failure, run
+from build.paths import CACHE
+from scripts import perf_analyzer
+from serving import ports
+from serving import settings as serve_settings
+from serving.health import ENSEMBLE, TritonHealth, frontend_answers
+from serving.process import Process
+from serving.settings import ServeSettings, without_keys
+from serving.supervisor import Supervisor
 
 PROMPTS = Path(__file__).with_name("perf_prompts.json")
 INPUTS = CACHE / "perf"

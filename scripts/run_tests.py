@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from build.failure import Failure, run
 from scripts import perf_analyzer
-from scripts.failure import Failure, run
-from scripts.process import Process
+from serving.process import Process
 
 INTEGRATION = "tests/integration"
 SUITES = {"unit": ["-n", "auto", "tests", f"--ignore={INTEGRATION}"], "integration": [INTEGRATION]}

@@ -8,19 +8,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts import engine, serve_settings, tritonserver
-from scripts.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
-from scripts.failure import run
-from scripts.gpu_engine import is_gpu_engine, require_servable, visible_gpus
-from scripts.health import TritonHealth, frontend_answers
-from scripts.kept_server import Server
-from scripts.paths import LOGS
-from scripts.probe import Probe
-from scripts.process import Process
+from build.failure import run
+from build.paths import LOGS
 from scripts.replay.choice import chosen_repository
-from scripts.serve_settings import ServeSettings, without_keys
-from scripts.stop_request import Stopped
-from scripts.supervisor import Supervisor
+from serving import engine, tritonserver
+from serving import settings as serve_settings
+from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
+from serving.gpu_engine import is_gpu_engine, require_servable, visible_gpus
+from serving.health import TritonHealth, frontend_answers
+from serving.kept_server import Server
+from serving.node.probe import Probe
+from serving.process import Process
+from serving.settings import ServeSettings, without_keys
+from serving.stop_request import Stopped
+from serving.supervisor import Supervisor
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from build.failure import Failure, run
+from build.paths import CACHE, LOCK, LOGS, VENV
 from scripts import debian_packages
-from scripts.failure import Failure, run
-from scripts.paths import CACHE, LOCK, LOGS, VENV
-from scripts.process import Process
+from serving.process import Process
 
 STAMP = VENV / "complete"
 PYTHON = VENV / "bin" / "python"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from build.tokenizer import from_tiktoken
+from build.checkpoint.tokenizer import from_tiktoken
 from tests.fuzzing import register_profiles
-from tests.preprocess.reference import TOKENIZER_MODEL, Reference
+from tests.model_repository.preprocess.reference import TOKENIZER_MODEL, Reference
 
 register_profiles()
 # A shell's background job ignores it, and so would all that tests start and interrupt.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from build.checkpoint.shapes import LLAMA_3_1, find_shape
 from build.errors import BuildError
 from build.gpus import Gpus, detected_gpus, named_gpus
-from build.llama_shapes import LLAMA_3_1, find_shape
 from build.plan.layouts import Wish
 from build.plan.precisions import find_precision
 from build.plan.report import print_plan

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from build.checkpoint.shapes import LlamaShape
 from build.gpus import Gpu
-from build.llama_shapes import LlamaShape
 from build.plan.precisions import Precision
 from build.tensorrt_llm.memory import gpu_weight_bytes, kv_bytes_per_token
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from build.checkpoint.shapes import LlamaShape
 from build.gpus import Gpus
-from build.llama_shapes import LlamaShape
 from build.plan.gpu_memory import EngineSize, GpuMemory, gpu_memory
 from build.plan.precisions import Precision
 

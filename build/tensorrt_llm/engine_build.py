@@ -20,13 +20,13 @@ from build.manifest import (
 )
 from build.progress import Reporter
 from build.repository import COMMITTED, render_tensorrt_llm_repository
+from build.tensorrt_llm.config import ADAPTERS, ENGINE, TOKENIZER_INFO
+from build.tensorrt_llm.engine import KIND, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 from build.tensorrt_llm.machine import Machine
 from build.tensorrt_llm.order import Order
 from build.tensorrt_llm.prepare import Job, find_job, require_machine
 from build.tensorrt_llm.step_record import StepRecord
 from build.tensorrt_llm.steps import GUIDES, GUIDES_FILE, LOGS, Steps, write_tokenizer
-from build.tensorrt_llm_config import ADAPTERS, ENGINE, TOKENIZER_INFO
-from build.tensorrt_llm_engine import KIND, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 
 REPOSITORY, TOKENIZER = "model_repository", "tokenizer"
 

@@ -49,7 +49,7 @@ def run_logged(
 def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
     try:
         # A session of its own, so that all its workers can be ended together.
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -72,7 +72,7 @@ def _ended(
         if process.poll() is None:
             _end(process)
             if removal is not None:
-                subprocess.run(removal, capture_output=True, check=False)  # noqa: S603
+                subprocess.run(removal, capture_output=True, check=False)
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, reporter: Reporter, remark_interval_s: float) -> int:

@@ -1,6 +1,6 @@
 """Bytes that a recipe's weights and KV cache take."""
 
-from build.llama_shapes import LlamaShape
+from build.checkpoint.shapes import LlamaShape
 
 # Bytes of one weight of a quantized linear layer; AWQ has a 16-bit scale for each 128 weights.
 _LINEAR_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8-rowwise": 1.0, "int4-awq": 0.5 + 2 / 128}

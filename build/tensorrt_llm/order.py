@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from build.checkpoint.shapes import LlamaShape
 from build.errors import BuildError
-from build.llama_shapes import LlamaShape
 from build.tensorrt_llm.lora import Adapter, read_adapters, with_adapters
 from build.tensorrt_llm.recipe import Recipe, choose_recipe, find_recipe, overridden
 

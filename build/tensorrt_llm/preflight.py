@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from build.checkpoint.shapes import LlamaShape
 from build.gpus import Gpus
-from build.llama_shapes import LlamaShape
 from build.plan.gpu_memory import EngineSize, gpu_memory
 from build.plan.precisions import PRECISIONS
 from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes

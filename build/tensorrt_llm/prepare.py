@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from build.checkpoint.shapes import LlamaShape, find_shape
+from build.checkpoint.source import Source, absent_model, find_source
 from build.engine_folder import engine_folder
 from build.errors import BuildError
-from build.llama_shapes import LlamaShape, find_shape
-from build.source import Source, absent_model, find_source
 from build.tensorrt_llm.checkpoint_files import checkpoint_problems, read_model_config
 from build.tensorrt_llm.lora import Adapter
 from build.tensorrt_llm.machine import Machine

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from build.checkpoint.shapes import LlamaShape
 from build.errors import BuildError
-from build.llama_shapes import LlamaShape
 from build.tensorrt_llm.flags import Value, checked, flags_of, read_toml
 
 RECIPES = Path(__file__).parent / "recipes"

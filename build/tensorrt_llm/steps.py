@@ -5,19 +5,19 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
 from build.errors import BuildError
 from build.manifest import tree_sha256
 from build.progress import Reporter
 from build.tensorrt_llm.commands import Tools
+from build.tensorrt_llm.config import ADAPTERS, ENGINE
+from build.tensorrt_llm.engine import CONFIG, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 from build.tensorrt_llm.logged_command import run_logged
 from build.tensorrt_llm.lora import check_converted
 from build.tensorrt_llm.prepare import Job
 from build.tensorrt_llm.recipe import Recipe
 from build.tensorrt_llm.step_record import StepRecord
 from build.tensorrt_llm.toolchain import Toolchain, find_tools
-from build.tensorrt_llm_config import ADAPTERS, ENGINE
-from build.tensorrt_llm_engine import CONFIG, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
-from build.tokenizer import TokenizerFacts, from_hugging_face
 
 CHECKPOINT, GUIDES, LOGS = "checkpoint", "guides", "logs"
 GUIDES_FILE = "xgrammar_tokenizer_info.json"

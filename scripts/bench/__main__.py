@@ -7,13 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from scripts.bench.cancellation import Cancellation, measure_cancellation
-from scripts.bench.decoders import Quality, StepTime, measure_quality, measure_steps
-from scripts.bench.engine_comparison import Comparison, compare_with_engine
-from scripts.bench.first_token import FirstToken, measure_first_tokens
+from build.failure import Failure, run
+from build.paths import RESULTS
 from scripts.bench.h200 import H200_TOKENS_PER_S
-from scripts.bench.loop_lag import Lag, measure_lag
-from scripts.bench.overload import Overload, measure_overload
 from scripts.bench.paced_streams import (
     FULL_LOADS,
     PARTIAL_LOADS,
@@ -22,16 +18,20 @@ from scripts.bench.paced_streams import (
     measure_steadiness,
 )
 from scripts.bench.part_plots import draw_part
+from scripts.bench.parts.cancellation import Cancellation, measure_cancellation
+from scripts.bench.parts.decoders import Quality, StepTime, measure_quality, measure_steps
+from scripts.bench.parts.engine_comparison import Comparison, compare_with_engine
+from scripts.bench.parts.first_token import FirstToken, measure_first_tokens
+from scripts.bench.parts.loop_lag import Lag, measure_lag
+from scripts.bench.parts.overload import Overload, measure_overload
+from scripts.bench.parts.prompts import PromptCost, measure_prompts
+from scripts.bench.parts.token_cost import Cost, measure_costs
+from scripts.bench.parts.workers import WorkersRow, measure_workers
 from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
 from scripts.bench.process_cpu import STACK_KINDS
-from scripts.bench.prompts import PromptCost, measure_prompts
 from scripts.bench.recording import RecordingCost, measure_recording
-from scripts.bench.token_cost import Cost, measure_costs
-from scripts.bench.workers import WorkersRow, measure_workers
-from scripts.failure import Failure, run
-from scripts.paths import RESULTS
-from scripts.stop_request import Stopped
+from serving.stop_request import Stopped
 
 
 def main() -> int:

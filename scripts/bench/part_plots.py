@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.engine_comparison import Comparison
+from scripts.bench.parts.engine_comparison import Comparison
+from scripts.bench.parts.token_cost import NATIVE, PROCESS, Cost
 from scripts.bench.plots import Line, Plot, draw
-from scripts.bench.token_cost import NATIVE, PROCESS, Cost
 
 
 def draw_part(part: str, rows: Sequence[Any], folder: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.failure import Failure
-from scripts.locked_wheels import install
-from scripts.paths import CACHE, ROOT
+from build.failure import Failure
+from build.locked_wheels import install
+from build.paths import CACHE, ROOT
 
 _LOCK = Path(__file__).with_name("matplotlib.txt")
 _FOLDER = CACHE / f"matplotlib-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]}"

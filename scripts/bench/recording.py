@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from frontend.generation import Delta
-from frontend.request_metrics import RequestMetrics
-from frontend.shared_metrics import SharedMetrics
+from frontend.generation.generation import Delta
+from frontend.metrics.request import RequestMetrics
+from frontend.metrics.shared import SharedMetrics
 
 NUM_TOKENS = 50_000
 NUM_ROUNDS = 11

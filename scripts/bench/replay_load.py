@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from build.failure import Failure
 from scripts.bench import raw_stream
 from scripts.bench.raw_stream import RawStream
 from scripts.bench.stack import HOST, Stack, engine_folder
-from scripts.failure import Failure
 from scripts.replay.check import words_of
 
 if TYPE_CHECKING:

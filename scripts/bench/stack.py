@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import engine, ports, serve_settings
+from build.paths import ENGINES, LOGS
 from scripts.bench.process_cpu import StackProcesses
-from scripts.health import TritonHealth, frontend_answers
-from scripts.paths import ENGINES, LOGS
-from scripts.process import Process
-from scripts.supervisor import Supervisor
+from serving import engine, ports
+from serving import settings as serve_settings
+from serving.health import TritonHealth, frontend_answers
+from serving.process import Process
+from serving.supervisor import Supervisor
 
 HOST = "127.0.0.1"
 

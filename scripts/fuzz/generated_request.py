@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel
 
-from frontend.anthropic_request import AnthropicPrompt, AnthropicRequest
-from frontend.requests import ChatRequest, CompletionRequest
-from frontend.responses_request import ResponsesRequest
-from frontend.tokenize_request import DetokenizeRequest, TokenizeChat
+from frontend.api.anthropic.request import AnthropicPrompt, AnthropicRequest
+from frontend.api.requests import ChatRequest, CompletionRequest
+from frontend.api.responses.request import ResponsesRequest
+from frontend.api.tokenize_request import DetokenizeRequest, TokenizeChat
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.failure import Failure
-from scripts.paths import CACHE
+from build.failure import Failure
+from build.paths import CACHE
 from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import read_options
 from scripts.replay.repository import render_replay

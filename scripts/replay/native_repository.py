@@ -4,16 +4,17 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+from build.failure import Failure
+from build.native_library import compiled_library
+from build.paths import ROOT
 from build.repository import CONFIG, ENGINE_MODEL, read_config
-from scripts.backends import SOURCES as SHARED
-from scripts.failure import Failure
-from scripts.native_library import compiled_library
 from scripts.replay.check import words_of
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import copy_repository, write_config
+from serving.backends import SOURCES as SHARED
 
 BACKEND = "replay"
-SOURCES = Path(__file__).parent / "native"
+SOURCES = ROOT / "native" / "replay"
 WORD_IDS = "word_ids.bin"
 # What the other replay engine can do and this one can't: request.c refuses them.
 LACKING_INPUTS = (

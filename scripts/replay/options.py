@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scripts.failure import Failure
+from build.failure import Failure
 
 
 @dataclass(frozen=True)

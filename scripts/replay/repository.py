@@ -8,8 +8,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from build.repository import CONFIG, ENGINE_MODEL, read_config
-from build.tensorrt_llm_config import render_config
-from build.tensorrt_llm_engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine
+from build.tensorrt_llm.config import render_config
+from build.tensorrt_llm.engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine
 from scripts.replay.options import ReplayOptions
 
 MODEL = Path(__file__).parent / ENGINE_MODEL / "1"

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from scripts import engine, ports, serve_settings
-from scripts.failure import Failure, run
-from scripts.health import TritonHealth, frontend_answers
-from scripts.paths import LOGS
-from scripts.process import Process
+from build.failure import Failure, run
+from build.paths import LOGS
 from scripts.replay.check import words_of
 from scripts.replay.sequence_count import read_count
 from scripts.soak.counters import SEQUENCES, Counts, FrontendCounters
@@ -25,7 +22,11 @@ from scripts.soak.properties import check_properties
 from scripts.soak.run import NUM_CLIENTS, Outcome
 from scripts.soak.run import run as soak_for
 from scripts.soak.scenarios import SCENARIOS, Soak
-from scripts.supervisor import Supervisor
+from serving import engine, ports
+from serving import settings as serve_settings
+from serving.health import TritonHealth, frontend_answers
+from serving.process import Process
+from serving.supervisor import Supervisor
 
 LOG = LOGS / "soak.log"
 COUNT_FILE = LOGS / "soak-sequences"

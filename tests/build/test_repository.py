@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from build.checkpoint.gguf import GgufCheckpoint
+from build.checkpoint.source import find_source
+from build.checkpoint.tokenizer import TokenizerFacts, from_gguf
 from build.errors import BuildError
-from build.gguf_checkpoint import GgufCheckpoint
 from build.manifest import Limits, Manifest, tree_files
 from build.repository import (
     COMMITTED,
@@ -16,10 +18,8 @@ from build.repository import (
     render_repository,
     render_tensorrt_llm_repository,
 )
-from build.source import find_source
-from build.tensorrt_llm_config import TOKENIZER_INFO
-from build.tensorrt_llm_engine import read_tensorrt_llm_engine
-from build.tokenizer import TokenizerFacts, from_gguf
+from build.tensorrt_llm.config import TOKENIZER_INFO
+from build.tensorrt_llm.engine import read_tensorrt_llm_engine
 from tests.build.compiled_engine import engine_config, write_compiled_engine
 from tests.build.test_manifest import MANIFEST
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer
 
-from build.byte_level_bpe import WORDS, byte_spelling, make_tokenizer
+from build.checkpoint.byte_level_bpe import WORDS, byte_spelling, make_tokenizer
 
 Tensors = dict[str, NDArray[np.float32]]
 Round = Callable[[NDArray[np.float64]], NDArray[np.float64]]

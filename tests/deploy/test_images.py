@@ -67,11 +67,11 @@ def test_what_is_copied_is_there_and_not_ignored(dockerfile: Path) -> None:
 
 STARTS = [
     ("frontend.Dockerfile", ["-c", "import frontend.__main__"]),
-    ("frontend.Dockerfile", ["-m", "scripts.keys", "--help"]),
-    ("triton.Dockerfile", ["-m", "scripts.triton_node", "--help"]),
+    ("frontend.Dockerfile", ["-m", "frontend.keys.command", "--help"]),
+    ("triton.Dockerfile", ["-m", "serving.node.triton_node", "--help"]),
     ("triton.Dockerfile", ["-m", "build", "--help"]),
-    ("triton.Dockerfile", ["-c", "import scripts.node_health, scripts.setup"]),
-    ("cpu.Dockerfile", ["-m", "scripts.triton_node", "--help"]),
+    ("triton.Dockerfile", ["-c", "import serving.node.node_health, scripts.setup"]),
+    ("cpu.Dockerfile", ["-m", "serving.node.triton_node", "--help"]),
 ]
 
 

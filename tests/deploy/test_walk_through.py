@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from build.llama_shapes import find_shape
+from build.checkpoint.shapes import find_shape
 from build.plan.__main__ import main as plan
 from build.tensorrt_llm.recipe import choose_recipe
 from tests.deploy.chart import CHART, KEYS, MULTI_NODE, one, render

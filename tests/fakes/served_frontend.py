@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from frontend.app import create_app
-from frontend.server import create_server
+from frontend.limits.ledger import SharedLedger
+from frontend.server.server import create_server
 from frontend.settings import Settings
-from frontend.shared_ledger import SharedLedger
-from frontend.triton import Triton
+from frontend.triton.triton import Triton
 from tests.fakes.triton_servers import FakeServer
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from frontend.endpoint import PROBE_ID
+from frontend.triton.endpoint import PROBE_ID
 
 MODEL_REPOSITORY = Path(__file__).parents[2] / "model_repository"
 END_ID = 2

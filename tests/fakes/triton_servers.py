@@ -8,7 +8,7 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from frontend.settings import Settings
-from frontend.triton import Triton
+from frontend.triton.triton import Triton
 from tests.fakes.triton_server import FakeTriton
 
 

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from scripts.fuzz.raw_exchange import connect, read_answer
-from scripts.health import frontend_answers
+from serving.health import frontend_answers
 from tests.faults.frontend_process import Frontend, frontend_process
 from tests.faults.raw_client import chat_request
 

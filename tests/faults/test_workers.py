@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from frontend.api_key import digest
+from frontend.keys.key import digest
 from scripts.fuzz.raw_exchange import Answer, connect, exchange, read_answer
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import API_KEY, Frontend, frontend_process

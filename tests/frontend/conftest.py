@@ -16,10 +16,10 @@ import uvicorn
 from tritonclient.grpc import service_pb2_grpc
 
 from frontend.app import create_app
-from frontend.server import create_server
+from frontend.limits.ledger import SharedLedger
+from frontend.server.server import create_server
 from frontend.settings import Settings
-from frontend.shared_ledger import SharedLedger
-from frontend.triton import Triton
+from frontend.triton.triton import Triton
 from tests.fakes.triton_server import FakeTriton, Script
 
 API_KEY = "test-key"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from frontend.api_key import digest
+from frontend.keys.key import digest
 from frontend.settings import Settings, SettingsError, read_settings
 
 

@@ -39,7 +39,7 @@ DOCKER = """
 import os, shutil, sys
 from pathlib import Path
 sys.path.insert(0, os.getcwd())
-from scripts.engine import choose
+from serving.engine import choose
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import render_replay
 words = sys.argv[1:]

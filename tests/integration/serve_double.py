@@ -4,20 +4,20 @@ import os
 import sys
 from pathlib import Path
 
+from build.checkpoint.tokenizer import from_tiktoken
+from build.failure import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
-from build.tokenizer import from_tiktoken
-from scripts import serve_settings
-from scripts.engine_server import embedded_launch
-from scripts.failure import run
 from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import render_replay
 from scripts.serve import start_frontend, start_tritonserver
-from scripts.serve_settings import without_keys
-from scripts.stop_request import Stopped
-from scripts.supervisor import Supervisor
-from tests.preprocess.reference import TOKENIZER_MODEL
+from serving import settings as serve_settings
+from serving.engine_server import embedded_launch
+from serving.settings import without_keys
+from serving.stop_request import Stopped
+from serving.supervisor import Supervisor
+from tests.model_repository.preprocess.reference import TOKENIZER_MODEL
 
 NAME = "meta-llama/Llama-3.1-8B-Instruct"
 ADAPTER = "poetry"

@@ -8,11 +8,11 @@ from pathlib import Path
 import openai
 import pytest
 
-from scripts.paths import ENGINES, LOGS
+from build.paths import ENGINES, LOGS
 from tests.build.compiled_engine import engine_config
 from tests.integration import gpu_machine
 from tests.integration.live_stack import API_KEY, served_stack
-from tests.scripts.compiled_folder import write_compiled_folder
+from tests.serving.compiled_folder import write_compiled_folder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from scripts.replay.native_repository import native_replay_library
 from tests.integration.engine_client import EngineClient, Response
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 from tests.integration.serve_double import NATIVE_OPTIONS
-from tests.replay.asking import word_list
+from tests.scripts.replay.asking import word_list
 
 if TYPE_CHECKING:
     from replay_words import ReplayWords

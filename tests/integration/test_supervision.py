@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai.types import Completion
 
-from scripts.paths import ENGINES
+from build.paths import ENGINES
 from scripts.replay.check import words_of
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from scripts import ports, tritonserver
+from serving import ports, tritonserver
 
 START_S = 60
 MODEL = "tensorrt_llm"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from build.failure import Failure
 from scripts import perf
-from scripts.failure import Failure
-from scripts.serve_settings import ServeSettings
+from serving.settings import ServeSettings
 
 SETTINGS = ServeSettings("127.0.0.1", 9000, 9001, 9002, has_keys=False, shutdown_grace_s=30)
 INPUTS = Path("/inputs.json")

@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from scripts.serve import greeting
-from scripts.serve_settings import ServeSettings
+from serving.settings import ServeSettings
 
 MODEL = "someone/it's-a-model"
 

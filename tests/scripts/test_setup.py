@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.failure import Failure
+from build.failure import Failure
 from scripts.setup import cause_of, require_platform
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scripts.failure import Failure
-from scripts.paths import CACHE
+from build.failure import Failure
+from build.paths import CACHE
 
 LOCKS = Path(__file__).parent / "locks"
 # Not on PyPI, and the build with CUDA that is there wants gigabytes more; so it has no hash here.

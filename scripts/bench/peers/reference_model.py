@@ -9,9 +9,9 @@ from pathlib import Path
 import ml_dtypes
 from safetensors.numpy import save_file
 
-from build.checkpoint import tensor_shapes
-from build.gguf_checkpoint import GgufCheckpoint
-from scripts.paths import CACHE, ENGINES
+from build.checkpoint.checkpoint import tensor_shapes
+from build.checkpoint.gguf import GgufCheckpoint
+from build.paths import CACHE, ENGINES
 
 NAME = "smollm2-135m-instruct"
 FOLDER = CACHE / "peers" / NAME

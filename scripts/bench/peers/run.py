@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import httpx2 as httpx
 
-from scripts import ports
+from build.failure import Failure
+from build.paths import LOGS, RESULTS
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive
 from scripts.bench.peers.report import Figure, Summary, draw_all, summarize
 from scripts.bench.peers.servers import SERVERS, Server
-from scripts.failure import Failure
-from scripts.health import frontend_answers
-from scripts.paths import LOGS, RESULTS
-from scripts.process import Process
-from scripts.supervisor import Supervisor
+from serving import ports
+from serving.health import frontend_answers
+from serving.process import Process
+from serving.supervisor import Supervisor
 
 CONCURRENCIES = {"short": (1, 4, 8, 16, 32), "long": (1, 4, 16)}
 LEAST_REQUESTS = 4

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts import ports
 from scripts.bench.peers.environments import TORCH, environment
 from scripts.bench.peers.reference_model import folder, gguf_file
+from serving import ports
 
 NUM_THREADS = os.cpu_count() or 1
 NUM_SLOTS = 32

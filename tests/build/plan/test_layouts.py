@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from build.checkpoint.shapes import LLAMA_3_1
 from build.gpus import GPUS, Gpus, named_gpus
-from build.llama_shapes import LLAMA_3_1
 from build.plan.layouts import Wish, layouts, recommended
 from build.plan.precisions import PRECISIONS
 

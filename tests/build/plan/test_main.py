@@ -7,7 +7,7 @@ import pytest
 
 from build.gpus import GPUS, Gpus
 from build.plan.__main__ import main
-from tests.build.test_llama_shapes import CONFIG
+from tests.build.checkpoint.test_shapes import CONFIG
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from build.checkpoint.shapes import LLAMA_3_1
 from build.gpus import named_gpus
-from build.llama_shapes import LLAMA_3_1
 from build.plan.gpu_memory import EngineSize, gpu_memory
 from build.plan.layouts import Wish, layouts
 from build.plan.precisions import PRECISIONS

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from build.checkpoint.shapes import LLAMA_3_1
 from build.errors import BuildError
-from build.llama_shapes import LLAMA_3_1
 from build.tensorrt_llm.order import Order, own_precision, settle
 from build.tensorrt_llm.recipe import Recipe
 from tests.build.tensorrt_llm.llama_folder import llama_config

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from build.checkpoint.shapes import LLAMA_3_1
 from build.gpus import named_gpus
-from build.llama_shapes import LLAMA_3_1
 from build.tensorrt_llm.machine import Machine, available_memory
 from build.tensorrt_llm.preflight import Plan, problems
 from build.tensorrt_llm.recipe import find_recipe, overridden

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from build.checkpoint.shapes import LLAMA_3_1
 from build.errors import BuildError
 from build.gpus import Gpus, named_gpus
-from build.llama_shapes import LLAMA_3_1
 from build.tensorrt_llm.commands import Tools
 from build.tensorrt_llm.machine import Machine
 from build.tensorrt_llm.preflight import Plan, problems

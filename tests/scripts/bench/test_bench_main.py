@@ -1,8 +1,8 @@
 import pytest
 
+from build.failure import Failure
 from scripts.bench.__main__ import PARTS, chosen_parts
-from scripts.bench.decoders import StepTime
-from scripts.failure import Failure
+from scripts.bench.parts.decoders import StepTime
 
 
 def test_all_parts_unless_some_are_chosen() -> None:

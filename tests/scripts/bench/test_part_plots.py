@@ -1,6 +1,6 @@
-from scripts.bench.engine_comparison import Comparison
 from scripts.bench.part_plots import cost_plots, engine_plots
-from scripts.bench.token_cost import NATIVE, PROCESS, Cost
+from scripts.bench.parts.engine_comparison import Comparison
+from scripts.bench.parts.token_cost import NATIVE, PROCESS, Cost
 
 KINDS = {"frontend": 20.0, "tritonserver": 30.0, "preprocess": 1.0, "postprocess": 0.0, "engine": 9.0}
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from build.failure import Failure
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import Broken, count_tokens, drive
 from scripts.bench.peers.report import Figure, summarize
 from scripts.bench.peers.run import chosen, rounds_of
 from scripts.bench.peers.servers import SERVERS
-from scripts.failure import Failure
 
 ROLE = b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}\n\n'
 TEXT = b'data: {"choices": [{"delta": {"content": "word"}}]}\n\n'

@@ -1,0 +1,62 @@
+"""Chooses the chat template of an engine folder and proves that it renders in the server's sandbox."""
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+from tokenizers import Tokenizer
+
+from build.errors import BuildError
+from build.paths import ROOT
+
+_LLAMA_3_1 = Path(__file__).parent / "chat_templates" / "llama3_1.jinja"
+_SERVING = ROOT / "model_repository" / "preprocess" / "1" / "chat_template.py"
+
+# Control tokens of Llama 3.1 to 3.3; 3.0 has neither the last nor the date in its system block.
+_LLAMA_3_1_TOKENS = {"<|start_header_id|>": 128006, "<|eot_id|>": 128009, "<|python_tag|>": 128010}
+
+_NO_TEMPLATE = '{{- raise_exception("This model has no chat template: send a text prompt.") }}\n'
+
+
+def choose_template(own: str | None, tokenizer: Tokenizer, token_names: Mapping[str, str]) -> str:
+    """The checkpoint's own template, or this project's where the model speaks Llama 3.1's format."""
+    if _speaks_llama_3_1(own, tokenizer):
+        return _LLAMA_3_1.read_text(encoding="utf-8")
+    if own is None:
+        return _NO_TEMPLATE
+    template = _with_token_names(own, token_names)
+    _check(template)
+    return template
+
+
+def _speaks_llama_3_1(own: str | None, tokenizer: Tokenizer) -> bool:
+    has_tokens = all(tokenizer.token_to_id(name) == index for name, index in _LLAMA_3_1_TOKENS.items())
+    return has_tokens and (own is None or "<|start_header_id|>" in own)
+
+
+def _with_token_names(template: str, token_names: Mapping[str, str]) -> str:
+    """Sets bos_token and eos_token in the template itself, so that the engine folder is complete."""
+    lines = (f"{{%- set {key} = {json.dumps(name)} %}}\n" for key, name in sorted(token_names.items()))
+    return "".join(lines) + template
+
+
+def _check(template: str) -> None:
+    serving = _serving_module()
+    messages = [{"role": "user", "content": "Hello"}]
+    try:
+        serving.ChatTemplate(template, datetime.now).render(messages, None, add_generation_prompt=True)
+    except serving.TemplateRefused as error:
+        raise BuildError(f"The checkpoint's chat template is not usable: {error}") from error
+
+
+def _serving_module() -> ModuleType:
+    """The module that renders in the server; a model folder is no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("serving_chat_template", _SERVING)
+    if spec is None or spec.loader is None:
+        raise BuildError(f"{_SERVING} is missing.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

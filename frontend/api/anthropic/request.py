@@ -1,0 +1,181 @@
+"""Anthropic's Messages API: what a client may send, and the chat request that it stands for."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, Tag, model_validator
+
+from frontend.api.anthropic.turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
+from frontend.api.chat.tools import FunctionDefinition, ParametersSchema
+from frontend.api.chat.translation import Words, chat_request, function_choice, function_tool
+from frontend.api.fields import Frozen, ListOf, Unsupported, field_error, told_apart_by
+from frontend.api.requests import INT32_MAX, ChatRequest, StopString
+
+# Field of the chat request -> the field of this API that it is made from, for errors.
+FIELD_NAMES = {
+    "messages": "messages",
+    "tools": "tools",
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}
+
+
+class AnthropicTool(FunctionDefinition):
+    type: Literal["custom"] | None = None
+    parameters: ParametersSchema = Field(alias="input_schema")
+    cache_control: CacheControl | None = None
+
+    # Arguments are streamed as they come in any case.
+    eager_input_streaming: bool | None = None
+    allowed_callers: ListOf[Literal["direct"]] | None = None
+    defer_loading: Unsupported = None
+    input_examples: Unsupported = None
+
+
+class NoToolChoice(Frozen):
+    type: Literal["none"]
+
+
+class FreeToolChoice(Frozen):
+    type: Literal["auto", "any"]
+    disable_parallel_tool_use: bool = False
+
+
+class NamedToolChoice(Frozen):
+    type: Literal["tool"]
+    name: str
+    disable_parallel_tool_use: bool = False
+
+
+ToolChoice = Annotated[
+    Annotated[NoToolChoice, Tag("type none")]
+    | Annotated[FreeToolChoice, Tag("type auto")]
+    | Annotated[FreeToolChoice, Tag("type any")]
+    | Annotated[NamedToolChoice, Tag("type tool")],
+    told_apart_by("type", "auto", "any", "tool", "none"),
+]
+
+
+class JsonSchemaOutput(Frozen):
+    type: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Frozen):
+    format: JsonSchemaOutput | None = None
+    effort: Unsupported = None
+
+
+class Metadata(Frozen):
+    user_id: str | None = None
+
+
+class Thinking(Frozen):
+    type: Literal["disabled"]
+
+
+class AnthropicPrompt(Frozen):
+    """What the prompt is made of: all that counting its tokens takes."""
+
+    # Unknown fields are kept apart so that they can be logged by name.
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: ListOf[Turn] = Field(min_length=1, max_length=10_000)
+    system: Text | None = None
+    tools: ListOf[AnthropicTool] | None = None
+    tool_choice: ToolChoice | None = None
+    output_config: OutputConfig | None = None
+    thinking: Thinking | None = None
+    cache_control: CacheControl | None = None
+    speed: Literal["standard"] | None = None
+
+    @model_validator(mode="after")
+    def _every_call_has_a_result(self) -> "AnthropicPrompt":
+        last = self.messages[-1].content
+        if last and isinstance(last[-1], ToolUseBlock):
+            raise field_error("messages", "the last message's tool_use needs a tool_result after it")
+        return self
+
+
+class AnthropicRequest(AnthropicPrompt):
+    max_tokens: int = Field(ge=1, le=INT32_MAX)
+    stop_sequences: ListOf[StopString] | None = None
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=0, le=INT32_MAX)
+    stream: bool | None = None
+    metadata: Metadata | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+
+    container: Unsupported = None
+    context_management: Unsupported = None
+    diagnostics: Unsupported = None
+    inference_geo: Unsupported = None
+    mcp_servers: Unsupported = None
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.stream)
+
+
+def to_chat(request: AnthropicRequest) -> ChatRequest:
+    return chat_request(
+        {
+            **_prompt_fields(request),
+            "max_tokens": request.max_tokens,
+            "stop": request.stop_sequences,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "top_k": request.top_k,
+            "stream": request.stream,
+            "stream_options": {"include_usage": True} if request.stream else None,
+            "user": None if request.metadata is None else request.metadata.user_id,
+        },
+        FIELD_NAMES,
+    )
+
+
+def to_chat_prompt(prompt: AnthropicPrompt) -> ChatRequest:
+    """The chat request whose prompt is this one's."""
+    return chat_request(_prompt_fields(prompt), FIELD_NAMES)
+
+
+def _prompt_fields(prompt: AnthropicPrompt) -> Words:
+    # A last message of the assistant is the beginning of the answer.
+    is_prefilled = isinstance(prompt.messages[-1], AssistantTurn)
+    config = prompt.output_config
+    return {
+        "model": prompt.model,
+        "messages": chat_messages(prompt.system, prompt.messages),
+        "add_generation_prompt": not is_prefilled,
+        "continue_final_message": is_prefilled,
+        "tools": [_tool(tool) for tool in prompt.tools or []] or None,
+        "tool_choice": _tool_choice(prompt.tool_choice),
+        "parallel_tool_calls": _allows_parallel_calls(prompt.tool_choice),
+        "response_format": _response_format(config.format) if config and config.format else None,
+    }
+
+
+def _tool(tool: AnthropicTool) -> Words:
+    return function_tool(tool.name, tool.description, tool.parameters, tool.strict)
+
+
+def _tool_choice(choice: ToolChoice | None) -> str | Words | None:
+    if isinstance(choice, NamedToolChoice):
+        return function_choice(choice.name)
+    return None if choice is None else {"none": "none", "auto": "auto", "any": "required"}[choice.type]
+
+
+def _allows_parallel_calls(choice: ToolChoice | None) -> bool | None:
+    if isinstance(choice, (FreeToolChoice, NamedToolChoice)):
+        return not choice.disable_parallel_tool_use
+    return None
+
+
+def _response_format(output: JsonSchemaOutput) -> Words:
+    # The name is required in a chat request and says nothing to the model.
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "output", "schema": output.schema_, "strict": True},
+    }

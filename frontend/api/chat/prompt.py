@@ -1,0 +1,41 @@
+"""A chat request -> the inputs of which the ensemble makes the prompt."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from frontend.api.chat.messages import Message
+from frontend.api.chat.tools import Tool
+from frontend.api.requests import ChatRequest
+from frontend.triton.tensors import TensorValue
+
+_MESSAGES = TypeAdapter(list[Message])
+_LEFT_OUT = {"__all__": {"refusal", "function_call"}}
+
+
+def chat_prompt(chat: ChatRequest) -> dict[str, TensorValue]:
+    # All in one call: a chat of 10,000 messages takes a third of the time that one by one takes.
+    messages = _MESSAGES.dump_python(chat.messages, exclude_none=True, exclude=_LEFT_OUT)
+    inputs: dict[str, TensorValue] = {"messages": _to_json([_spoken(message) for message in messages])}
+    if chat.offered_tools:
+        inputs["tools"] = _to_json([_tool(tool) for tool in chat.offered_tools])
+    if not chat.add_generation_prompt:
+        inputs["add_generation_prompt"] = False
+    if chat.continue_final_message:
+        inputs["continue_final_message"] = True
+    return inputs
+
+
+def _spoken(message: dict[str, Any]) -> dict[str, Any]:
+    # A tool may have nothing to say.
+    return {**message, "content": message.get("content", "")} if message["role"] == "tool" else message
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    # How strictly a schema is meant is nothing that the model was trained on.
+    return tool.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+
+
+def _to_json(value: list[dict[str, Any]]) -> str:
+    return json.dumps(value, ensure_ascii=False)

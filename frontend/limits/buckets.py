@@ -1,0 +1,84 @@
+"""Requests and tokens a minute of each key: two buckets that fill evenly and hold one minute's worth.
+
+Tokens are reserved on entry and set right at the end, when it is known how many were used; a key that used
+more than it had owes the difference, and waits until it has been refilled.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frontend.errors import RateLimited
+from frontend.keys.key import ApiKey
+from frontend.limits.ledger import SharedLedger
+
+MINUTE_S = 60.0
+# Rows of the ledger's `levels` and `times`.
+REQUESTS, TOKENS = range(2)
+_NAMES = ("requests", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit per minute, and in how many seconds all of it will be there again."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class RateLimits:
+    """All methods want the ledger locked; `column` is the key's."""
+
+    def __init__(self, ledger: SharedLedger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def reservation(self, key: ApiKey, num_tokens: int) -> int:
+        """Tokens to reserve for a request that may use so many: a minute's at most, or it could never run."""
+        return 0 if key.tokens_per_minute is None else max(1, min(num_tokens, key.tokens_per_minute))
+
+    def charge(self, key: ApiKey, column: int, num_tokens: int) -> None:
+        """Takes a request and its reserved tokens; raises RateLimited, taking nothing, without them."""
+        amounts = (1, num_tokens)
+        for row, limit in enumerate(key.limits_per_minute):
+            level = self._refill(row, column, limit)
+            if limit is not None and amounts[row] and level < amounts[row]:
+                wait_s = (amounts[row] - level) * MINUTE_S / limit
+                raise RateLimited(
+                    f"Rate limit reached: {limit} {_NAMES[row]} per minute for this key.", wait_s
+                )
+        for row in range(2):
+            self._ledger.levels[row, column] -= amounts[row]
+
+    def settle(self, key: ApiKey, column: int, num_reserved: int, num_used: int) -> None:
+        """Replaces the reserved tokens by those that were used."""
+        if key.tokens_per_minute is not None:
+            self._refill(TOKENS, column, key.tokens_per_minute)
+            self._ledger.levels[TOKENS, column] += num_reserved - num_used
+
+    def allowances(self, key: ApiKey, column: int) -> list[Allowance]:
+        """What is left of the key's limits now."""
+        return [
+            _allowance(_NAMES[row], limit, self._refill(row, column, limit))
+            for row, limit in enumerate(key.limits_per_minute)
+            if limit is not None
+        ]
+
+    def _refill(self, row: int, column: int, limit: int | None) -> float:
+        """The level of now."""
+        now, last = self._clock(), float(self._ledger.times[row, column])
+        level = 0.0
+        if limit is not None:
+            level = (
+                float(self._ledger.levels[row, column]) + (now - last) * limit / MINUTE_S if last else limit
+            )
+            level = min(limit, level)
+        self._ledger.levels[row, column] = level
+        self._ledger.times[row, column] = now
+        return level
+
+
+def _allowance(name: str, limit: int, level: float) -> Allowance:
+    return Allowance(name, limit, max(0, int(level)), (limit - level) * MINUTE_S / limit)

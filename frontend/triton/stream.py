@@ -1,0 +1,183 @@
+"""One generation's call of ModelStreamInfer, read to its end."""
+
+import asyncio
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+from tritonclient.grpc import service_pb2
+
+from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineUnavailable, RequestTimeout
+from frontend.grpc_client.call import GrpcCall
+from frontend.grpc_client.channel import GrpcChannel
+from frontend.grpc_client.connection import GrpcConnection
+from frontend.grpc_client.status import GrpcError, GrpcStatus
+from frontend.triton.deadlines import Deadlines
+from frontend.triton.errors import engine_error
+from frontend.triton.response import EngineResponse, ResponseReader
+from frontend.triton.service import MODEL_STREAM_INFER
+
+# What Triton may take to end a call whose final response it has sent.
+END_TIMEOUT_S = 5.0
+# What may wait for a client that reads more slowly than the engine writes: about 12,000 tokens at least.
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+# A response of one token takes 2.7 KB where it waits unless it repeats the one before, and 0.2 KB on its way.
+WAITING_RESPONSE_BYTES = 2500
+# So few are no sign of a slow reader, however large they are.
+FEW_WAITING = 64
+
+
+class GenerationStream:
+    """Responses up to the final one. The call is read to its very end, whoever waits for it or not:
+
+    tritonserver 2.51 does not shut down in time when a call is cancelled at its final response, and a
+    generation that is given up must be seen to end.
+    """
+
+    def __init__(
+        self,
+        channel: GrpcChannel,
+        request: service_pb2.ModelInferRequest,
+        deadlines: Deadlines,
+        started_at: float,
+        is_streamed: bool,
+    ) -> None:
+        """`started_at` is the loop's time; an answer that comes whole has only the deadline for all of it."""
+        self.request = request
+        self.is_begun = False
+        """Whether the server may know of it."""
+        self.has_answered = False
+        self.has_ended = False
+        """Whether the engine is known to have finished with it."""
+        self.was_lost = False
+        """Whether the connection broke after the request was sent, so that the engine may run on."""
+        self._token_s = deadlines.token_s if is_streamed else deadlines.total_s
+        self._last_moment = started_at + deadlines.total_s
+        first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
+        self.expires_at = min(first_moment, self._last_moment)
+        self._loop = asyncio.get_running_loop()
+        self._responses = ResponseReader()
+        self._waiting: list[EngineResponse] = []
+        self._num_waiting_bytes = 0
+        self._error: ApiError | None = None
+        self._is_over = False
+        """Whether the reader gets nothing more than what waits, and then the error, if there is one."""
+        self._reader: asyncio.Future[None] | None = None
+        self._call_ended: asyncio.Future[None] = self._loop.create_future()
+        self._call: tuple[GrpcConnection, GrpcCall] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        if connection := channel.connection:
+            self._begin(connection)
+        else:
+            self._connecting = asyncio.create_task(self._connect(channel))
+
+    async def next(self) -> list[EngineResponse]:
+        """All that wait, one at least; none behind the final response; raises ApiError."""
+        if not self._waiting and not self._is_over:
+            self._reader = self._loop.create_future()
+            await self._reader
+        if self._waiting:
+            responses, self._waiting = self._waiting, []
+            self._num_waiting_bytes = 0
+            return responses
+        if self._error is not None:
+            raise self._error
+        return []
+
+    def fail(self, error: ApiError) -> None:
+        """Gives the reader an error in place of what may still come."""
+        if not self._is_over:
+            self._is_over, self._error = True, error
+            self._wake()
+
+    def expire(self) -> None:
+        if self.has_ended:
+            self.cancel()
+        else:
+            self.fail(DeadlineExceeded("The engine did not answer in time."))
+        # Whoever reads stops the engine; nothing more is due to the client.
+        self.expires_at = float("inf")
+
+    def cancel(self) -> None:
+        """Ends the call, which does not reach the engine in an ensemble."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._call is not None:
+            connection, call = self._call
+            connection.cancel(call)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Calls back when the call has ended, for whatever reason."""
+        self._call_ended.add_done_callback(lambda _: callback())
+
+    async def ended(self, timeout_s: float | None = None) -> bool:
+        """Whether the call has ended within that time."""
+        return bool((await asyncio.wait({self._call_ended}, timeout=timeout_s))[0])
+
+    def on_message(self, message: bytes) -> None:
+        """Of the call."""
+        if self.has_ended:
+            return
+        try:
+            response = self._responses.read(message)
+        except DecodeError:
+            self._end(EngineFailed("The engine answered with something else than a response."))
+            return
+        except ApiError as error:
+            self._end(error)
+            return
+        self.has_answered = True
+        self.expires_at = min(self._loop.time() + self._token_s, self._last_moment)
+        self._deliver(response, len(message))
+        if response.surroundings.is_final:
+            self._end(None)
+
+    def on_end(self, status: GrpcStatus) -> None:
+        """Of the call."""
+        if not self.has_ended:
+            if status.code is StatusCode.OK:
+                self._end(EngineFailed("The engine ended the stream without a final response."))
+            else:
+                error = engine_error(status.code, status.details)
+                self.was_lost = self.is_begun and isinstance(error, EngineUnavailable)
+                self._end(error)
+        # Else the two would hold each other until the next look for garbage.
+        self._call = None
+        if not self._call_ended.done():
+            self._call_ended.set_result(None)
+
+    async def _connect(self, channel: GrpcChannel) -> None:
+        try:
+            self._begin(await channel.connected())
+        except GrpcError as error:
+            self.on_end(GrpcStatus(error.code, error.details))
+        except asyncio.CancelledError:
+            self.on_end(GrpcStatus(StatusCode.CANCELLED))
+            raise
+
+    def _begin(self, connection: GrpcConnection) -> None:
+        self.is_begun = True
+        call = connection.start(MODEL_STREAM_INFER.path, self.request.SerializeToString(), self)
+        self._call = connection, call
+
+    def _deliver(self, response: EngineResponse, num_bytes: int) -> None:
+        """Up to the bound; behind it there is an error, and then nothing."""
+        if self._is_over:
+            return
+        self._num_waiting_bytes += num_bytes + WAITING_RESPONSE_BYTES
+        if self._num_waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > FEW_WAITING:
+            self.fail(RequestTimeout("The answer was not read fast enough."))
+            return
+        self._waiting.append(response)
+        self._wake()
+
+    def _end(self, error: ApiError | None) -> None:
+        self.has_ended = True
+        self.expires_at = self._loop.time() + END_TIMEOUT_S
+        if not self._is_over:
+            self._is_over, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

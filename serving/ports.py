@@ -1,0 +1,43 @@
+"""Port numbers: read from the environment and tried before anything is started."""
+
+import errno
+import socket
+
+from build.failure import Failure
+
+HIGHEST = 65535
+
+
+def parse(variable: str, text: str) -> int:
+    """The port that the variable's text names."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST):
+        raise Failure(f"{variable}={text} is not a port: give a number from 1 to {HIGHEST}")
+    return int(text)
+
+
+def require_free(variable: str, host: str, port: int) -> None:
+    """Fails with a sentence that names the variable when nothing can listen on the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the servers do, so that connections left over from a stopped one do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Failure(_sentence(variable, host, port, error)) from error
+
+
+def free() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _sentence(variable: str, host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken; choose another, for example {variable}={_another(port)}"
+    return f"nothing can listen on {host}:{port} ({error.strerror}); choose another {variable}"
+
+
+def _another(port: int) -> int:
+    return port + 1000 if port + 1000 <= HIGHEST else port - 1000

@@ -1,0 +1,109 @@
+"""What `make serve` is told by its variables, checked before anything is started."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from build.failure import Failure
+from frontend.settings import SettingsError, read_settings
+from serving import ports
+
+LOOPBACK = "127.0.0.1"
+# Every model answers a short question at once; a megabyte of text keeps preprocess busy for a second.
+TRITON_SILENCE_S = 60.0
+# A full engine makes a request wait for a whole generation, so waiting looks like hanging for long.
+GENERATION_SILENCE_S = 300.0
+# Twice the interval of the probes: with less, one that comes late would look like silence.
+SHORTEST_SILENCE_S = 10.0
+# An address to listen on, and the one to reach it by.
+WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Addresses of the two servers, and what the frontend's own settings say."""
+
+    host: str
+    port: int
+    grpc_port: int
+    metrics_port: int
+    """Of Triton's own metrics."""
+    has_keys: bool
+    shutdown_grace_s: int
+    has_tls: bool = False
+    triton_silence_s: float = TRITON_SILENCE_S
+    """Seconds without an answer of every model after which tritonserver counts as hung."""
+    generation_silence_s: float = GENERATION_SILENCE_S
+    """Seconds in which no generation of one token came through, after which it counts as hung, too."""
+
+    @property
+    def reachable_host(self) -> str:
+        """The host by which this machine reaches the frontend."""
+        return WILDCARDS.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the frontend, as seen from this machine."""
+        host = f"[{self.reachable_host}]" if ":" in self.reachable_host else self.reachable_host
+        return f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{LOOPBACK}:{self.grpc_port}"
+
+    def require_free_ports(self) -> None:
+        """Fails with a sentence that names the variable of a taken port."""
+        if self.port == self.grpc_port:
+            raise Failure(f"PORT and TRITON_GRPC_PORT are both {self.port}; they must differ")
+        ports.require_free("PORT", self.host, self.port)
+        ports.require_free("TRITON_GRPC_PORT", LOOPBACK, self.grpc_port)
+        if self.metrics_port in (self.port, self.grpc_port):
+            raise Failure(f"TRITON_METRICS_PORT={self.metrics_port} is another server's port")
+        ports.require_free("TRITON_METRICS_PORT", LOOPBACK, self.metrics_port)
+
+
+def without_keys(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that needs no keys of the API."""
+    return {name: value for name, value in variables.items() if name not in ("API_KEYS", "API_KEYS_FILE")}
+
+
+def read(variables: Mapping[str, str]) -> ServeSettings:
+    """Settings from make's variables; passes them on to the frontend by its environment variables."""
+    host = variables.get("HOST") or LOOPBACK
+    port = ports.parse("PORT", variables.get("PORT") or "8000")
+    grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
+    metrics_port = ports.parse(
+        "TRITON_METRICS_PORT", variables.get("TRITON_METRICS_PORT") or str(ports.free())
+    )
+    os.environ["FRONTEND_HOST"] = host
+    os.environ["FRONTEND_PORT"] = str(port)
+    os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
+    os.environ["TRITON_METRICS_ADDRESSES"] = f"{LOOPBACK}:{metrics_port}"
+    try:
+        frontend = read_settings()
+        frontend.read_keys()
+    except SettingsError as error:
+        raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error
+    return ServeSettings(
+        host,
+        port,
+        grpc_port,
+        metrics_port,
+        frontend.has_keys,
+        frontend.shutdown_grace_s,
+        frontend.has_tls,
+        triton_silence_s=_silence(variables, "TRITON_SILENCE_S", TRITON_SILENCE_S),
+        generation_silence_s=_silence(variables, "GENERATION_SILENCE_S", GENERATION_SILENCE_S),
+    )
+
+
+def _silence(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
+    try:
+        seconds = float(text) if text else default
+    except ValueError:
+        seconds = math.nan
+    if not SHORTEST_SILENCE_S <= seconds < math.inf:
+        raise Failure(f"{name}={text} is no number of seconds, {SHORTEST_SILENCE_S:g} at least")
+    return seconds

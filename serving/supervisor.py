@@ -1,0 +1,85 @@
+"""Starts processes, waits for them, keeps servers running, and stops all in reverse order."""
+
+import os
+import time
+from collections.abc import Callable
+
+from build.failure import INTERRUPTED, Failure
+from serving.kept_server import KeptServer, Server
+from serving.process import Process
+from serving.stop_request import StopRequest
+
+REPORT_EVERY_S = 2.0
+
+
+class Supervisor:
+    """The processes of one run; leaving the context stops them all."""
+
+    def __init__(self) -> None:
+        self._processes: list[Process | KeptServer] = []
+        self._stop_request = StopRequest(on_second=self._give_up)
+
+    def __enter__(self) -> "Supervisor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            if process.exit_code is None:
+                print(f"stopping {process.name}", flush=True)
+            process.stop()
+
+    def add(self, process: Process) -> None:
+        """Takes charge of a process that has just been started."""
+        self._processes.append(process)
+
+    def keep(self, server: Server, what: str) -> None:
+        """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
+        kept = KeptServer(server, say=_say)
+        self._processes.append(kept)
+        self.wait_until(kept.is_up, what)
+
+    def finish(self, process: Process) -> None:
+        """Waits for a process that is to end by itself, with success."""
+        self.add(process)
+        while process.exit_code is None:
+            self._stop_request.pause()
+        self._processes.remove(process)
+        process.kill()
+        if process.exit_code:
+            raise Failure(process.epitaph())
+
+    def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
+        """Waits for the condition, and shows that it does; fails when a process dies before."""
+        start = last_report = time.monotonic()
+        print(what, flush=True)
+        while not is_ready():
+            self._require_all_alive()
+            self._stop_request.pause()
+            now = time.monotonic()
+            if now - last_report >= REPORT_EVERY_S:
+                last_report = now
+                print(f"{what}: {now - start:.0f} s", flush=True)
+
+    def watch(self) -> None:
+        """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""
+        while True:
+            for process in self._processes:
+                if isinstance(process, KeptServer):
+                    process.tend()
+                elif process.exit_code is not None:
+                    raise Failure(process.epitaph())
+            self._stop_request.pause()
+
+    def _require_all_alive(self) -> None:
+        for process in self._processes:
+            if process.exit_code is not None:
+                raise Failure(process.epitaph())
+
+    def _give_up(self) -> None:
+        for process in self._processes:
+            process.kill()
+        os._exit(INTERRUPTED)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,82 @@
+"""An answer in another API's words is the same however the engine cuts it into deltas."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frontend.api.answer import Answer
+from frontend.api.anthropic import request as anthropic_request
+from frontend.api.anthropic.request import AnthropicRequest
+from frontend.api.anthropic.response import AnthropicResponse
+from frontend.api.chat.delta import ChatReader
+from frontend.api.requests import ChatRequest
+from frontend.api.responses import request as responses_request
+from frontend.api.responses.request import ResponsesRequest
+from frontend.api.responses.response import ResponsesResponse
+from frontend.generation.generation import Delta
+
+PIECES = [
+    "Hello ",
+    "{",
+    '"}; ',
+    '{"name": "add", "parameters": {"a": "b"}}',
+    '{"name": "add", "parameters": {}}',
+    '{"name": "other", "parameters": {}}',
+    "<|python_tag|>",
+]
+texts = st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
+cuts = st.lists(st.integers(0, 200), max_size=8)
+SCHEMA = {"type": "object"}
+
+
+def deltas(text: str, at: list[int]) -> list[Delta]:
+    edges = [0, *sorted(min(edge, len(text)) for edge in at), len(text)]
+    ends = range(1, len(edges))
+    return [
+        Delta(0, text[edges[i - 1] : edges[i]], (), 5, i, "stop" if i == ends[-1] else None) for i in ends
+    ]
+
+
+def events(answer: Answer, chat: ChatRequest, text: str, at: list[int]) -> list[dict[str, Any]]:
+    reader = ChatReader(chat)
+    return [event for delta in deltas(text, at) for event in answer.read(reader.read(delta))]
+
+
+def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in item.items() if key not in ("id", "call_id")} for item in items]
+
+
+@given(texts, cuts)
+def test_responses(text: str, at: list[int]) -> None:
+    tool = {"type": "function", "name": "add", "parameters": SCHEMA}
+    request = ResponsesRequest.model_validate({"model": "m", "input": "hi", "tools": [tool]})
+    chat = responses_request.to_chat(request)
+    whole, streamed = ResponsesResponse(request), ResponsesResponse(request)
+    events(whole, chat, text, [])
+    sent = events(streamed, chat, text, at)
+    assert without_ids(streamed.whole()["output"]) == without_ids(whole.whole()["output"])
+    done = [event["item"] for event in sent if event["type"] == "response.output_item.done"]
+    assert done == streamed.whole()["output"]
+    for index, item in enumerate(done):
+        pieces = [event["delta"] for event in sent if "delta" in event and event["output_index"] == index]
+        assert "".join(pieces) == (item["arguments"] if "arguments" in item else item["content"][0]["text"])
+
+
+@given(texts, cuts)
+def test_anthropic(text: str, at: list[int]) -> None:
+    turns = [{"role": "user", "content": "hi"}]
+    request = AnthropicRequest.model_validate(
+        {"model": "m", "max_tokens": 9, "messages": turns, "tools": [{"name": "add", "input_schema": SCHEMA}]}
+    )
+    chat = anthropic_request.to_chat(request)
+    whole, streamed = AnthropicResponse(request), AnthropicResponse(request)
+    events(whole, chat, text, [])
+    sent = events(streamed, chat, text, at)
+    assert without_ids(streamed.whole()["content"]) == without_ids(whole.whole()["content"])
+    for index, block in enumerate(streamed.whole()["content"]):
+        names = [event["type"] for event in sent if event.get("index") == index]
+        assert (names[0], names[-1]) == ("content_block_start", "content_block_stop")
+        pieces = [event["delta"] for event in sent if "delta" in event and event.get("index") == index]
+        if block["type"] == "text":
+            assert "".join(piece["text"] for piece in pieces) == block["text"]

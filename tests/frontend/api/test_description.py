@@ -1,0 +1,49 @@
+"""/openapi.json describes the API, and requests made out of it are answered as it should be."""
+
+import re
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from hypothesis import Phase, given
+from hypothesis import strategies as st
+
+from frontend.app import create_app
+from frontend.settings import Settings
+from frontend.triton.triton import Triton
+from scripts.fuzz.generated_request import described_requests
+from tests.fakes.triton_server import Script, tokens
+from tests.frontend.conftest import MODEL, Stack
+from tests.fuzzing import examples
+
+# No request is sent through this one.
+DESCRIPTION: dict[str, Any] = create_app(Settings(), Triton.__new__(Triton)).openapi()
+REQUESTS = described_requests(DESCRIPTION, MODEL)
+
+
+def test_it_is_served_to_those_with_a_key(http: httpx.Client, stack: Stack) -> None:
+    assert http.get("/openapi.json").json()["paths"].keys() == DESCRIPTION["paths"].keys()
+    assert httpx.get(f"{stack.url}/openapi.json").status_code == 401
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schemas = DESCRIPTION["components"]["schemas"]
+    references = set(re.findall(r"'\$ref': '([^']+)'", str(DESCRIPTION)))
+    assert references
+    assert {f"#/components/schemas/{name}" for name in schemas} >= references
+
+
+@pytest.mark.row(1, 16, 17, 18)
+@pytest.mark.parametrize("operation", REQUESTS)
+@examples(15, phases=[Phase.generate])
+@given(data=st.data())
+def test_no_request_out_of_the_description_is_a_5xx(
+    operation: str, http: httpx.Client, stack: Stack, data: st.DataObject
+) -> None:
+    stack.fake.reset(Script([tokens("ok")]))
+    request = data.draw(REQUESTS[operation])
+    headers = {"Content-Type": "application/json"}
+    answer = http.request(request.method, request.path, content=request.body, headers=headers)
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert "error" in answer.json()

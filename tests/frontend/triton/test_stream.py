@@ -1,0 +1,61 @@
+"""A reader that falls behind an engine which writes flat out holds a bounded part of the answer."""
+
+import asyncio
+import uuid
+
+import pytest
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from frontend.errors import RequestTimeout
+from frontend.triton.stream import MAX_WAITING_BYTES
+from frontend.triton.tensors import add_input
+from frontend.triton.triton import Triton
+from tests.fakes.triton_server import FakeTriton, Script, tokens
+from tests.fakes.triton_servers import connected, fake_servers
+
+PIECE_BYTES = 100_000
+# Twice the bound.
+NUM_RESPONSES = 2 * MAX_WAITING_BYTES // PIECE_BYTES
+# Of four bytes for each id.
+SCRIPT = Script([tokens(*["x"] * (PIECE_BYTES // 4))] * NUM_RESPONSES, ends_by_end_id=False)
+# It takes a minute and more where the cores are taken.
+TIMEOUT_S = 240
+
+
+async def read(triton: Triton, fake: FakeTriton, falls_behind: bool) -> int:
+    """The number of responses; the engine must have nothing left to do in the end."""
+    request = service_pb2.ModelInferRequest(model_name="ensemble", id=uuid.uuid4().hex)
+    request.outputs.add(name="output_ids")
+    add_input(request, "stream", True, model_config_pb2.DataType.TYPE_BOOL)
+    num_read = 0
+    try:
+        async for responses in triton.infer(request, None, is_streamed=True):
+            is_first = not num_read
+            num_read += len(responses)
+            if is_first and falls_behind:
+                await at_rest(fake)
+    except RequestTimeout:
+        assert falls_behind
+    await at_rest(fake)
+    return num_read
+
+
+async def at_rest(fake: FakeTriton) -> None:
+    while fake.num_running:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.row(47)
+@pytest.mark.parametrize("falls_behind", [False, True])
+def test_what_waits_for_a_reader_is_bounded(falls_behind: bool) -> None:
+    async def run() -> int:
+        fake = FakeTriton(SCRIPT)
+        async with fake_servers(fake) as servers, connected(servers) as triton:
+            await triton.is_ready()
+            return await asyncio.wait_for(read(triton, fake, falls_behind), TIMEOUT_S)
+
+    num_read = asyncio.run(run())
+    if falls_behind:
+        assert MAX_WAITING_BYTES // 2 < num_read * PIECE_BYTES <= MAX_WAITING_BYTES + PIECE_BYTES
+    else:
+        assert num_read == NUM_RESPONSES

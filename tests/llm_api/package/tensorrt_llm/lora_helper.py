@@ -1,6 +1,0 @@
-from tensorrt_llm import Arguments
-from tests.llm_api import upstream
-
-
-class LoraConfig(Arguments):
-    signature = upstream.LORA_CONFIG

@@ -1,0 +1,96 @@
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.process import Process
+
+ROOT = Path(__file__).parents[2]
+# Says that it is up, then waits for ever; `ignore` makes it deaf to SIGTERM.
+SERVER = """
+import signal, sys
+if sys.argv[1] == "ignore":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+signal.pause()
+"""
+
+
+def start(log: Path, *arguments: str, grace_s: float = 5) -> Process:
+    return Process("server", [sys.executable, "-c", *arguments], os.environ, log=log, grace_s=grace_s)
+
+
+def wait_for(log: Path, text: str, process: Process) -> None:
+    while text not in log.read_text():
+        assert process.exit_code is None
+
+
+def test_exit_code_and_log(tmp_path: Path) -> None:
+    process = start(tmp_path / "log", "print('hello'); raise SystemExit(3)")
+    assert process.wait() == 3
+    assert (tmp_path / "log").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("policy", [os.SCHED_OTHER, os.SCHED_BATCH])
+def test_its_scheduling_policy_is_its_own(tmp_path: Path, policy: int) -> None:
+    command = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+    process = Process("child", command, os.environ, log=tmp_path / "log", policy=policy)
+    assert process.wait() == 0
+    assert (tmp_path / "log").read_text() == f"{policy}\n"
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_epitaph_names_process_exit_code_log_and_last_error(tmp_path: Path) -> None:
+    process = start(tmp_path / "log", "raise ValueError('no model')")
+    process.wait()
+    said = f"server ended with exit code 1; from its log {tmp_path / 'log'}:\n  ValueError: no model"
+    assert process.epitaph() == said
+
+
+@pytest.mark.parametrize(
+    ("mode", "grace_s", "end"), [("obey", 5, signal.SIGTERM), ("ignore", 0.1, signal.SIGKILL)]
+)
+def test_stop_asks_first_and_kills_later(tmp_path: Path, mode: str, grace_s: float, end: int) -> None:
+    process = start(tmp_path / "log", SERVER, mode, grace_s=grace_s)
+    wait_for(tmp_path / "log", "up", process)
+    process.stop()
+    assert process.exit_code == -end
+
+
+def test_stop_leaves_no_grandchild(tmp_path: Path) -> None:
+    family = "os.fork() or print('up', flush=True); signal.pause()"
+    code = f"import fcntl, os, signal; held = open('held', 'w'); fcntl.flock(held, fcntl.LOCK_EX); {family}"
+    process = Process(
+        "server",
+        [sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r}); {code}"],
+        os.environ,
+        log=tmp_path / "log",
+    )
+    wait_for(tmp_path / "log", "up", process)
+    process.stop()
+    with (tmp_path / "held").open() as held:
+        # Free once parent and child have both ended.
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+
+def test_a_killed_parent_takes_its_process_along() -> None:
+    script = "\n".join(
+        [
+            "import os, signal, sys",
+            "from serving.process import Process",
+            f"Process('child', [sys.executable, '-c', {SERVER!r}, 'obey'], os.environ)",
+            "signal.pause()",
+        ]
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout as output:
+        assert output.readline() == b"up\n"
+        parent.kill()
+        # The pipe ends when the last process that holds it has ended: the child.
+        assert output.read() == b""
+    assert parent.wait() == -signal.SIGKILL
