@@ -3,7 +3,7 @@
 refusals=
 for python in ${PYTHON:-.venv/bin/python python3 python3.12 python3.11 python3.10 /usr/bin/python3}; do
     if command -v "$python" >/dev/null 2>&1; then
-        refusal=$("$python" -E -s scripts/usable_python.py 2>&1) && echo "$python" && exit 0
+        refusal=$("$python" -E -s build/usable_python.py 2>&1) && echo "$python" && exit 0
     elif [ -n "$PYTHON" ]; then
         refusal="no such command"
     else

@@ -6,10 +6,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from build import debian_packages
 from build.failure import run
 from build.locked_wheels import install
 from build.paths import CACHE, PERF_ANALYZER_LOCK
-from scripts import debian_packages
 
 FOLDER = CACHE / f"perf_analyzer-{hashlib.sha256(PERF_ANALYZER_LOCK.read_bytes()).hexdigest()[:12]}"
 # What the binary is linked to; it needs glibc 2.38 and GLIBCXX_3.4.32.

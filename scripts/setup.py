@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from build import debian_packages
 from build.failure import Failure, run
 from build.paths import CACHE, LOCK, LOGS, VENV
-from scripts import debian_packages
 from serving.process import Process
 
 STAMP = VENV / "complete"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from build import debian_packages
 from build.failure import Failure
 from build.paths import CACHE
-from scripts import debian_packages
-from scripts.usable_python import shared_library
+from build.usable_python import shared_library
 from serving.backends import backends_of
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")

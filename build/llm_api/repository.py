@@ -18,12 +18,13 @@ from build.repository import COMMITTED, CONFIG, ENGINE_MODEL, copy_models, param
 MODEL = Path(__file__).with_name("model")
 # Modules of the CPU engine that know nothing of it.
 SHARED = (
-    "engine_errors.py",
-    "engine_tensors.py",
-    "response_stream.py",
-    "sampling.py",
-    "stop_word_ids.py",
-    "triton_sender.py",
+    "contract/__init__.py",
+    "contract/errors.py",
+    "contract/response_stream.py",
+    "contract/sampling.py",
+    "contract/sender.py",
+    "contract/stop_word_ids.py",
+    "contract/tensors.py",
 )
 ADAPTERS = "lora"
 
@@ -92,6 +93,7 @@ def render_llm_api_repository(
     version.mkdir(parents=True)
     for path in (MODEL / "1").glob("*.py"):
         copy_file(path, version / path.name)
+    (version / "contract").mkdir()
     for name in SHARED:
         copy_file(own / "1" / name, version / name)
     config = _config(

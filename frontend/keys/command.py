@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from build.failure import Failure, run
 from frontend.keys.key import (
     MIN_KEY_CHARS,
     ApiKey,
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     file = os.environ.get("API_KEYS_FILE")
     if not file:
-        raise Failure(
+        raise KeyFileError(
             "API_KEYS_FILE is not set; say where the keys are: API_KEYS_FILE=keys.json make keys ..."
         )
     command: Callable[[Path, argparse.Namespace], None] = options.command
@@ -57,7 +56,7 @@ def create(path: Path, options: argparse.Namespace) -> None:
 def show(path: Path, _: argparse.Namespace) -> None:
     """Prints names and limits."""
     columns = ("name", "created", *LIMITS)
-    rows = [columns, *(_row(key, columns) for key in _read(path).keys)]
+    rows = [columns, *(_row(key, columns) for key in read_key_file(path).keys)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
@@ -68,7 +67,7 @@ def revoke(path: Path, options: argparse.Namespace) -> None:
     with _changing(path) as keys:
         left = [key for key in keys if key.name != options.name]
         if len(left) == len(keys):
-            raise Failure(f"{path} has no key {options.name}")
+            raise KeyFileError(f"{path} has no key {options.name}")
         keys[:] = left
     print(f"{options.name} is revoked")
 
@@ -77,7 +76,7 @@ def migrate(path: Path, _: argparse.Namespace) -> None:
     """A list of plain keys, one a line, becomes a key file in its place; the keys stay valid."""
     text = path.read_text(encoding="utf-8")
     if text.lstrip().startswith("{"):
-        raise Failure(f"{path} is a key file already")
+        raise KeyFileError(f"{path} is a key file already")
     lines = [line.strip() for line in text.splitlines()]
     plain = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     with _locked(path.parent):
@@ -93,7 +92,7 @@ def _changing(path: Path) -> Iterator[list[ApiKey]]:
     """The keys of the file, to be changed; written at the end unless that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
-        keys = list(_read(path).keys) if path.exists() else []
+        keys = list(read_key_file(path).keys) if path.exists() else []
         yield keys
         _write(path, keys)
 
@@ -114,7 +113,7 @@ def _write(path: Path, keys: Sequence[ApiKey]) -> None:
     try:
         content = KeyFile(keys=tuple(keys)).model_dump_json(indent=1, exclude_none=True)
     except ValidationError as error:
-        raise Failure(f"{path}: {_reason(error)}") from None
+        raise KeyFileError(f"{path}: {_reason(error)}") from None
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -130,18 +129,11 @@ def _write(path: Path, keys: Sequence[ApiKey]) -> None:
         raise
 
 
-def _read(path: Path) -> KeyFile:
-    try:
-        return read_key_file(path)
-    except KeyFileError as error:
-        raise Failure(str(error)) from error
-
-
 def _checked(**fields: object) -> ApiKey:
     try:
         return ApiKey.model_validate(fields)
     except ValidationError as error:
-        raise Failure(_reason(error)) from None
+        raise KeyFileError(_reason(error)) from None
 
 
 def _reason(error: ValidationError) -> str:
@@ -173,4 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run(main)
+    try:
+        sys.exit(main())
+    except (KeyFileError, OSError) as error:
+        sys.exit(f"error: {error}")

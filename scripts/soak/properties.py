@@ -11,9 +11,9 @@ from serving.process import Process
 
 LOG = LOGS / "soak-properties.log"
 TESTS = (
-    "tests/frontend/test_any_text.py",
-    "tests/frontend/test_stop_strings.py",
-    "tests/postprocess/test_chunk_decoder.py",
+    "tests/frontend/generation/test_generation.py",
+    "tests/frontend/generation/test_stop_strings.py",
+    "tests/model_repository/postprocess/test_chunk_decoder.py",
 )
 # The profile that tests/conftest.py registers.
 PYTEST = ("-m", "pytest", "--hypothesis-profile=soak", "-p", "no:cacheprovider", "--maxfail=1")

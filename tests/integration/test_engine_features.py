@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2 as httpx
 import openai
 import pytest
-from decoder_choice import LIBRARY, cpu_flags, suits
+from decoder.choice import LIBRARY, cpu_flags, suits
 
 from scripts.soak.process_tree import children
 from tests.integration.live_stack import API_KEY, LiveStack

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A checkout without .venv, and no program of this machine but those that the script itself calls."""
-    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    for source in ("build", "scripts"):
+        (tmp_path / source).symlink_to(ROOT / source)
     for program in ("head", "sh"):
         path = next(Path(part) / program for part in os.defpath.split(":") if (Path(part) / program).exists())
         (tmp_path / program).symlink_to(path)

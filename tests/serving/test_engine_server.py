@@ -59,7 +59,8 @@ def test_docker_runs_nvidias_image_on_loopback_and_is_cleaned_up(
         "--ulimit=stack=67108864",
         "--publish=127.0.0.1:9001:8001",
         f"--volume={tmp_path / 'llama'}:/engine:ro",
-        f"--volume={ROOT / 'scripts'}:/opt/triton-llama/scripts:ro",
+        f"--volume={ROOT / 'native'}:/opt/triton-llama/native:ro",
+        f"--volume={ROOT / 'serving'}:/opt/triton-llama/serving:ro",
         f"--volume={ROOT / 'build'}:/opt/triton-llama/build:ro",
         "--workdir=/opt/triton-llama",
     } <= set(options)

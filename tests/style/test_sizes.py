@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("build", "engine_process", "frontend", "model_repository", "scripts")
+PACKAGES = ("build", "native", "serving", "frontend", "model_repository", "scripts")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 

@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from answer_guide import GuideCompiler, has_guide
-from engine_errors import InvalidInput
-from engine_metrics import EngineLoad
-from engine_request import ModelLimits, read_request
+from batching.generation import Generation
+from batching.in_flight_batching import InFlightBatching
+from batching.paged_pipeline import open_paged_pipeline
+from batching.running_batch import Pipeline
+from contract.errors import InvalidInput
+from contract.metrics import EngineLoad
+from contract.request import ModelLimits, read_request
+from contract.response_stream import ResponseStream, Sender
+from contract.tensors import Tensors, read_flag
+from decoder.paged_model import read_vocab_size
 from engine_settings import InvalidSettings, read_settings
-from engine_tensors import Tensors, read_flag
-from generation import Generation
-from in_flight_batching import InFlightBatching
-from paged_model import read_vocab_size
-from paged_pipeline import open_paged_pipeline
-from requested_edits import Guides
-from response_stream import ResponseStream, Sender
-from running_batch import Pipeline
+from guides.answer_guide import GuideCompiler, has_guide
+from sampling.requested_edits import Guides
 
 _log = logging.getLogger("tensorrt_llm")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kv_blocks import BLOCK_TOKENS
-from unsupported_inputs import UNSUPPORTED_INPUTS
+from batching.kv_blocks import BLOCK_TOKENS
+from contract.unsupported_inputs import UNSUPPORTED_INPUTS
 
 
 class InvalidSettings(ValueError):

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import triton_gauges
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+from contract import gauges as triton_gauges
+from contract.metrics import EngineMetrics
+from contract.sender import TritonSender
 from engine import load_engine
-from engine_metrics import EngineMetrics
 from engine_settings import InvalidSettings
-from triton_sender import TritonSender
 
 
 class TritonPythonModel:

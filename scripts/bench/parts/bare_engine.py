@@ -12,8 +12,8 @@ from tritonclient.grpc import model_config_pb2
 from serving.backends import decoder_library
 
 if TYPE_CHECKING:
-    from paged_pipeline import PagedPipeline
-    from paged_sequence import DecodingRequest
+    from batching.paged_pipeline import PagedPipeline
+    from batching.paged_sequence import DecodingRequest
 
 
 def use_modules(repository: Path) -> None:
@@ -26,8 +26,8 @@ class BareEngine:
 
     def __init__(self, repository: Path) -> None:
         use_modules(repository)
+        from batching.paged_pipeline import open_paged_pipeline
         from engine_settings import read_settings
-        from paged_pipeline import open_paged_pipeline
 
         text = (repository / "tensorrt_llm" / "config.pbtxt").read_text()
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
@@ -39,8 +39,8 @@ class BareEngine:
 
     def tokens_per_second(self, prompts: Sequence[list[int]], num_tokens: int) -> float:
         """Output tokens per second of one greedy generation per prompt, all at once."""
-        from paged_sequence import DecodingRequest
-        from sampling import Sampling
+        from batching.paged_sequence import DecodingRequest
+        from contract.sampling import Sampling
 
         start = time.perf_counter()
         write_all(self._pipeline, [DecodingRequest(prompt, Sampling()) for prompt in prompts], num_tokens)
@@ -48,8 +48,8 @@ class BareEngine:
 
     def first_token_seconds(self, prompt: list[int]) -> float:
         """Until the first id of one greedy generation."""
-        from paged_sequence import DecodingRequest
-        from sampling import Sampling
+        from batching.paged_sequence import DecodingRequest
+        from contract.sampling import Sampling
 
         start = time.perf_counter()
         write_all(self._pipeline, [DecodingRequest(prompt, Sampling())], 1)

@@ -18,8 +18,8 @@ from scripts.bench.parts.bare_engine import use_modules
 from scripts.bench.stack import built_engine
 
 if TYPE_CHECKING:
-    from decoder_choice import Decoder
-    from step_scheduler import Chunk
+    from batching.step_scheduler import Chunk
+    from decoder.choice import Decoder
 
 CPU_DECODER, OPENVINO = "cpu_decoder", "OpenVINO"
 NUM_ROUNDS = 9
@@ -124,9 +124,9 @@ def _log_probs(logits: Floats) -> Floats:
 def _open_decoders(folder: Path) -> Mapping[str, "Decoder"]:
     """OpenVINO, and first cpu_decoder, where it would compute this engine here."""
     use_modules(folder / "model_repository")
-    from decoder_choice import open_decoder
-    from native_decoder import NativeDecoder
-    from paged_model import PagedModel
+    from decoder.choice import open_decoder
+    from decoder.native_decoder import NativeDecoder
+    from decoder.paged_model import PagedModel
 
     chosen = open_decoder(folder / "engine", NUM_BLOCKS)
     if not isinstance(chosen, NativeDecoder):
@@ -150,10 +150,10 @@ def _fill(decoder: "Decoder", chunks: "Sequence[Chunk]") -> None:
 
 
 def _chunk(ids: Sequence[int], start: int, new: int, num_rows: int, blocks: Iterator[int]) -> "Chunk":
-    from kv_blocks import BlockTable, num_blocks_for
-    from paged_sequence import DecodingRequest, PagedSequence
-    from sampling import Sampling
-    from step_scheduler import Chunk
+    from batching.kv_blocks import BlockTable, num_blocks_for
+    from batching.paged_sequence import DecodingRequest, PagedSequence
+    from batching.step_scheduler import Chunk
+    from contract.sampling import Sampling
 
     sequence = PagedSequence(DecodingRequest(ids, Sampling()))
     sequence.table = BlockTable([next(blocks) for _ in range(num_blocks_for(len(ids)))])
@@ -188,7 +188,7 @@ def _exact_pieces(folder: Path, ids: Sequence[int]) -> Iterator[Floats]:
 
 
 def _compile(path: Path, properties: Mapping[str, str]) -> Any:
-    from cpu_inference import compile_for_cpu, read_model
+    from decoder.cpu_inference import compile_for_cpu, read_model
 
     model: openvino.Model = read_model(path)
     return compile_for_cpu(model, properties)

@@ -40,7 +40,7 @@ async def settle(condition: Callable[[], bool], what: str) -> None:
 
 
 def num_generations(frontend: ServedFrontend) -> int:
-    return sum(endpoint.num_running for endpoint in frontend.triton.triton._endpoints.usable)
+    return sum(endpoint.num_running for endpoint in frontend.triton._endpoints.usable)
 
 
 @pytest.mark.row(46)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
 from frontend.keys import command as keys
-from frontend.keys.key import digest, read_key_file
+from frontend.keys.key import KeyFileError, digest, read_key_file
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_keys_are_listed_and_revoked(file: Path, capsys: pytest.CaptureFixture[s
 def test_what_cannot_be_done_changes_nothing(file: Path, arguments: list[str], reason: str) -> None:
     keys.main(["create", "team-a"])
     before = file.read_bytes()
-    with pytest.raises(Failure, match=reason):
+    with pytest.raises(KeyFileError, match=reason):
         keys.main(arguments)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
@@ -71,7 +70,7 @@ def test_what_cannot_be_done_changes_nothing(file: Path, arguments: list[str], r
 def test_a_list_of_plain_keys_becomes_a_key_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("# team a\nfirst-key-of-20-chars\n\nshort\nfirst-key-of-20-chars\n")
     file.chmod(0o644)
-    with pytest.raises(Failure, match="migrate"):
+    with pytest.raises(KeyFileError, match="migrate"):
         keys.main(["list"])
     keys.main(["migrate"])
     found = {key.name: key.sha256 for key in read_key_file(file).keys}
@@ -103,5 +102,5 @@ def test_commands_at_the_same_time_lose_no_key(file: Path) -> None:
 
 def test_without_a_file_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_KEYS_FILE", raising=False)
-    with pytest.raises(Failure, match="API_KEYS_FILE"):
+    with pytest.raises(KeyFileError, match="API_KEYS_FILE"):
         keys.main(["list"])

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from frontend.server.acceptor import HOLD_BACK_S, Acceptor
-from frontend.server.server import acceptor
+from frontend.server import acceptor
 
 NUM_CONNECTIONS = 30
 # Far above what anything here takes.

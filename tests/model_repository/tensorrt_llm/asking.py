@@ -5,11 +5,11 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from answer_guide import Guide
-from engine_errors import InvalidInput
-from engine_request import EngineRequest, ModelLimits, read_request
-from logit_edits import Bias, LogitEdit
+from contract.errors import InvalidInput
+from contract.request import EngineRequest, ModelLimits, read_request
+from guides.answer_guide import Guide
 from numpy.typing import NDArray
+from sampling.logit_edits import Bias, LogitEdit
 
 LIMITS = ModelLimits(vocab_size=100, max_model_len=64)
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
-from kv_blocks import num_blocks_for
-from paged_pipeline import PagedPipeline
-from step_scheduler import Chunk, StepScheduler
-from token_chooser import TokenChooser
-from token_scores import Logits
+from batching.kv_blocks import num_blocks_for
+from batching.paged_pipeline import PagedPipeline
+from batching.step_scheduler import Chunk, StepScheduler
+from sampling.token_chooser import TokenChooser
+from sampling.token_scores import Logits
 
 Writer = Callable[[Sequence[int]], Iterator[int]]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine_errors import InvalidInput, ResponseLost
+from contract.errors import InvalidInput, ResponseLost
 from numpy.typing import NDArray
 
 TIMEOUT_S = 10

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
-from answer_guide import Guide
+from contract.unsupported_inputs import UNSUPPORTED_INPUTS
+from decoder.paged_model import read_vocab_size
 from engine import Engine, load_engine
 from engine_settings import InvalidSettings
-from logit_edits import LogitEdit
+from guides.answer_guide import Guide
 from openvino import opset13 as ops
-from paged_model import read_vocab_size
-from unsupported_inputs import UNSUPPORTED_INPUTS
+from sampling.logit_edits import LogitEdit
 
 from tests.model_repository.tensorrt_llm.asking import GUIDES, LIMITS, tensors
 from tests.model_repository.tensorrt_llm.fake_pipeline import FakePipeline

@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract.unsupported_inputs import UNSUPPORTED_INPUTS
 from engine_settings import EngineSettings, InvalidSettings, read_settings
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
-from unsupported_inputs import UNSUPPORTED_INPUTS
 
 CONFIG = Path(__file__).parents[3] / "model_repository" / "tensorrt_llm" / "config.pbtxt"
 # Inputs that need no code: one sequence a request has no padding.
@@ -45,7 +45,7 @@ def test_the_committed_parameters(committed: Any, models: Path) -> None:
 
 
 def test_every_input_is_read_or_refused(committed: Any) -> None:
-    modules = (CONFIG.parent / "1").glob("*.py")
+    modules = (CONFIG.parent / "1").rglob("*.py")
     sources = "".join(module.read_text() for module in modules)
     names = {tensor["name"] for tensor in committed["input"]}
     assert names >= UNSUPPORTED_INPUTS | UNREAD_INPUTS

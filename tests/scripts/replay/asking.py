@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_metrics import EngineLoad
+from contract.metrics import EngineLoad
 from numpy.typing import NDArray
 from replay_answer import ResponseLost
 from replay_engine import ReplayEngine, load_engine

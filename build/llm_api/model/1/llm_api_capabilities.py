@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine_errors import InvalidInput
-from engine_tensors import Tensors
+from contract.errors import InvalidInput
+from contract.tensors import Tensors
 
 ADAPTER_INPUT = "lora_task_id"
 

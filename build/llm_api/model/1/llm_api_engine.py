@@ -6,12 +6,12 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
-from engine_errors import InvalidInput
-from engine_tensors import Tensors, read_flag
+from contract.errors import InvalidInput
+from contract.response_stream import ResponseStream, Sender
+from contract.tensors import Tensors, read_flag
 from llm_api_generation import LlmApiGeneration
 from llm_api_guide import LlmApiGuide
 from llm_api_request import LlmApiLimits, LlmApiRequest, read_request
-from response_stream import ResponseStream, Sender
 
 # As TensorRT-LLM's cancellation_check_period_ms.
 _CANCELLATION_CHECK_PERIOD_S = 0.1

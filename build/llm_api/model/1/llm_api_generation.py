@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from contract.response_stream import ResponseStream
+from contract.stop_word_ids import StopWords
 from llm_api_request import LlmApiRequest
 from numpy.typing import NDArray
-from response_stream import ResponseStream
-from stop_word_ids import StopWords
 
 
 class LlmApiGeneration:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from engine_errors import InvalidInput
-from engine_tensors import Tensors, read_text
+from contract.errors import InvalidInput
+from contract.tensors import Tensors, read_text
 
 _TYPE = "guided_decoding_guide_type"
 _GUIDE = "guided_decoding_guide"

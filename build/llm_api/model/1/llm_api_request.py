@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from engine_errors import InvalidInput
-from engine_tensors import Tensors, read_flag, read_ids, read_integer
+from contract.errors import InvalidInput
+from contract.sampling import Sampling, read_sampling
+from contract.stop_word_ids import Word, read_words
+from contract.tensors import Tensors, read_flag, read_ids, read_integer
 from llm_api_capabilities import ADAPTER_INPUT, refuse_unsupported
 from llm_api_guide import LlmApiGuide, read_guide
 from numpy.typing import NDArray
-from sampling import Sampling, read_sampling
-from stop_word_ids import Word, read_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import triton_gauges
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
-from engine_metrics import EngineMetrics
+from contract import gauges as triton_gauges
+from contract.metrics import EngineMetrics
 from numpy.typing import NDArray
 from replay_answer import ResponseLost
 from replay_engine import load_engine

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from answer_guide import GuideCompiler
-from engine_metrics import EngineLoad
+from contract.metrics import EngineLoad
+from guides.answer_guide import GuideCompiler
 from replay_answer import Answer, Sender
 from replay_count import SequenceCount
 from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import numpy as np
-from answer_guide import Guide
-from engine_errors import InvalidInput
-from logit_edits import BadWords, Bias, LogitEdit, MinLength
+from contract.errors import InvalidInput
+from guides.answer_guide import Guide
 from replay_directives import NO_DIRECTIVE, Directive, DirectiveReader
 from replay_errors import ForwardFailure
 from replay_preference import Preference
@@ -13,7 +12,8 @@ from replay_request import ReplayRequest
 from replay_settings import ReplaySettings
 from replay_words import ReplayWords
 from replay_writer import ChoosingWriter, Writer, known_ids
-from requested_edits import Guides
+from sampling.logit_edits import BadWords, Bias, LogitEdit, MinLength
+from sampling.requested_edits import Guides
 
 
 class ReplayTexts:

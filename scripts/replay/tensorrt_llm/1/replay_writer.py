@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from logit_edits import LogitEdit
+from contract.stop_word_ids import StopWords
 from numpy.typing import NDArray
 from replay_preference import Preference
 from replay_request import ReplayRequest
-from stop_word_ids import StopWords
+from sampling.logit_edits import LogitEdit
 
 Ids: TypeAlias = NDArray[np.int32]
 

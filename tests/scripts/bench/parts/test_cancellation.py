@@ -4,7 +4,7 @@ import time
 import pytest
 
 from build.failure import Failure
-from scripts.bench import cancellation
+from scripts.bench.parts import cancellation
 from scripts.bench.parts.cancellation import cancellation_of, ends_of, outlived
 
 

@@ -1,0 +1,1 @@
+"""The tensor contract of TensorRT-LLM's C++ backend: requests in, responses and gauges out."""

@@ -1,0 +1,1 @@
+"""Grammars and schemas that an answer is held to."""

@@ -1,0 +1,1 @@
+"""Logits of a step -> the tokens that are chosen."""

@@ -1,0 +1,110 @@
+"""Chooses the next id of every sequence of a step, and tells how probable it was."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from batching.paged_sequence import PagedSequence
+
+from sampling.logit_ranking import LogitRanking, Ranking
+from sampling.token_scores import Logits, TokenScore
+
+_LogProb: TypeAlias = Callable[[int], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """token_id is None when nothing is allowed to follow; the others are None unless they are wanted.
+
+    log_prob and logits, a row's copy, are the model's own: before temperature, penalties, bias and masks.
+    """
+
+    sequence: PagedSequence
+    token_id: int | None
+    log_prob: float | None = None
+    logits: Logits | None = None
+
+
+class TokenChooser:
+    """Not safe to share between threads."""
+
+    def __init__(self, vocab_size: int) -> None:
+        self._ranking = LogitRanking(vocab_size)
+
+    def choose(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[Choice]:
+        """Takes one row a sequence, [sequences, vocab_size], and changes it."""
+        log_probs = self._log_probs(logits, sequences)
+        rows = [
+            row.copy() if it.request.wants_logits else None for row, it in zip(logits, sequences, strict=True)
+        ]
+        for row, sequence in zip(logits, sequences, strict=True):
+            for edit in sequence.request.edits:
+                edit.apply(row)
+        return [
+            Choice(sequence, token_id, log_prob(token_id) if log_prob and token_id is not None else None, row)
+            for sequence, token_id, log_prob, row in zip(
+                sequences, self._draw(logits, sequences), log_probs, rows, strict=True
+            )
+        ]
+
+    def score(self, logits: Logits, ids: Sequence[int], num_top: int) -> list[TokenScore]:
+        """How probable each id was by its row, [ids, vocab_size]."""
+        ranking = self._rank_plain(logits)
+        return [
+            _score(row, ranking, index, num_top, token_id)
+            for index, (row, token_id) in enumerate(zip(logits, ids, strict=True))
+        ]
+
+    def _log_probs(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[_LogProb | None]:
+        """What will tell the log-probs of the chosen ids by the logits as they are now."""
+        requests = [sequence.request for sequence in sequences]
+        if not any(request.wants_log_probs for request in requests):
+            return [None] * len(requests)
+        ranking = self._rank_plain(logits)
+        return [
+            partial(_log_prob, row.copy() if request.edits else row, ranking, index)
+            if request.wants_log_probs
+            else None
+            for index, (row, request) in enumerate(zip(logits, requests, strict=True))
+        ]
+
+    def _draw(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[int | None]:
+        samplings = [sequence.request.sampling for sequence in sequences]
+        ranking = None
+        if not all(sampling.is_greedy for sampling in samplings):
+            temperatures = [1.0 if sampling.is_greedy else sampling.temperature for sampling in samplings]
+            ranking = self._ranking.rank(logits, np.array(temperatures, np.float32))
+        return [
+            _draw_one(row, sequence, ranking, index)
+            for index, (row, sequence) in enumerate(zip(logits, sequences, strict=True))
+        ]
+
+    def _rank_plain(self, logits: Logits) -> Ranking:
+        return self._ranking.rank(logits, np.ones(len(logits), np.float32))
+
+
+def _draw_one(row: Logits, sequence: PagedSequence, ranking: Ranking | None, index: int) -> int | None:
+    if sequence.request.edits and row.max() == -np.inf:
+        return None
+    if ranking is None or sequence.request.sampling.is_greedy:
+        return int(row.argmax())
+    return sequence.sampler.draw(
+        row, ranking.ids[index], ranking.logits[index], float(ranking.log_sums[index])
+    )
+
+
+def _score(row: Logits, ranking: Ranking, index: int, num_top: int, token_id: int) -> TokenScore:
+    top_log_probs = ranking.logits[index, :num_top] - _log_sum(ranking, index)
+    top = zip(ranking.ids[index, :num_top].tolist(), top_log_probs.tolist(), strict=True)
+    return TokenScore(token_id, _log_prob(row, ranking, index, token_id), tuple(top))
+
+
+def _log_prob(row: Logits, ranking: Ranking, index: int, token_id: int) -> float:
+    return float(row[token_id] - _log_sum(ranking, index))
+
+
+def _log_sum(ranking: Ranking, index: int) -> float:
+    """log(sum(exp(logits))) of one row."""
+    return float(ranking.logits[index, 0] + ranking.log_sums[index])
