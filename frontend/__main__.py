@@ -8,9 +8,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.limits.drain import Drain
 from frontend.limits.ledger import SharedLedger
 from frontend.logs import configure_logging
-from frontend.middleware.drain import Drain
 from frontend.server.server import create_server
 from frontend.server.workers import Workers, listening_socket
 from frontend.settings import Settings, SettingsError, read_settings

@@ -11,21 +11,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from frontend.api.admission import Admission
+from frontend.api.answer import Answers
 from frontend.api.anthropic.routes import AnthropicRoutes
-from frontend.api.disconnect import ClientDisconnected
+from frontend.api.chat.routes import chat_routes
+from frontend.api.completions.routes import completion_routes
 from frontend.api.metrics import metrics_routes
 from frontend.api.openapi import describe
 from frontend.api.responses.routes import ResponsesRoutes
-from frontend.api.routes import OpenAiRoutes, health_routes
+from frontend.api.routes import ModelRoutes, health_routes
+from frontend.api.sse import ClientDisconnected
 from frontend.api.tokenize import TokenizeRoutes
 from frontend.api.version import version_routes
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.keys.ring import KeyRing
+from frontend.limits.drain import Drain
 from frontend.limits.gate import Gate
 from frontend.limits.ledger import SharedLedger
 from frontend.middleware.auth import Authentication
 from frontend.middleware.body_limit import BodyLimit
-from frontend.middleware.drain import Drain, RefuseWhileDraining
+from frontend.middleware.drain import RefuseWhileDraining
 from frontend.middleware.http_metrics import HttpMetrics
 from frontend.middleware.request_id import RequestId
 from frontend.server.state_report import state_reported
@@ -64,13 +68,16 @@ def create_app(
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
+    answers = Answers(triton, admission)
     for routes in (
-        OpenAiRoutes(triton, settings, admission),
-        ResponsesRoutes(triton, admission),
-        AnthropicRoutes(triton, admission),
+        ModelRoutes(triton),
+        ResponsesRoutes(answers),
+        AnthropicRoutes(triton, admission, answers),
         TokenizeRoutes(triton, admission),
     ):
         app.include_router(routes.router)
+    app.include_router(chat_routes(answers))
+    app.include_router(completion_routes(triton, admission, answers, settings.max_prompts))
     metrics = metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses)
     for router in (version_routes(), metrics, health_routes(triton)):
         app.include_router(router)

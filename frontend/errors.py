@@ -22,12 +22,14 @@ under /v1/messages that of Anthropic, {"type": "error", "error": {"type", "messa
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 from starlette.responses import JSONResponse
 
-from frontend.middleware.request_id import current_request_id
+from frontend.logs import current_request_id
 
 RETRY_AFTER_S = 1
 
@@ -153,6 +155,24 @@ class DeadlineExceeded(ApiError):
     default_code = "timeout"
 
 
+@contextmanager
+def named_for_client(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors about one name tell the client its own: `names` is the name within -> the client's field."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise _renamed(error, names) from error
+
+
+def _renamed(error: InvalidRequest, names: Mapping[str, str]) -> InvalidRequest:
+    param = error.param or ""
+    name = names.get(re.split(r"[.\[]", param, maxsplit=1)[0])
+    if name is None:
+        return error
+    message = name + error.message.removeprefix(param) if error.message.startswith(param) else error.message
+    return InvalidRequest(message, name, error.code)
+
+
 def model_not_found(name: str) -> NotFound:
     return NotFound(f"The model `{name[:200]}` does not exist.", param="model", code="model_not_found")
 
@@ -188,6 +208,6 @@ def to_response(error: ApiError, path: str, headers: Mapping[str, str] | None = 
     return JSONResponse(body, error.status, {**error.headers, **(headers or {})})
 
 
-def to_frame(error: ApiError) -> bytes:
-    """The frame that ends a started stream; OpenAI's SDKs raise APIError from it."""
+def to_event(error: ApiError) -> bytes:
+    """The event that ends a started stream; OpenAI's SDKs raise APIError from it."""
     return b"data: " + json.dumps(to_body(error)).encode() + b"\n\n"

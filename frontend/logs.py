@@ -1,8 +1,10 @@
 """Log lines with the request's id."""
 
 import logging
+from contextvars import ContextVar
 
-from frontend.middleware.request_id import current_request_id
+REQUEST_ID_HEADER = "x-request-id"
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
 
 
 class RequestIdFilter(logging.Filter):

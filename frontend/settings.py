@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from frontend.addresses import is_host_and_port, parse_target
 from frontend.keys.key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
-from frontend.name_resolution import is_host_and_port
-from frontend.target import parse_target
 
 
 class SettingsError(Exception):

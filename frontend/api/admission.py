@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from frontend.api.generation_request import GenerationRequest
 from frontend.api.requests import GenerationParameters
 from frontend.errors import InvalidRequest, model_not_found
+from frontend.generation.request import GenerationRequest
 from frontend.limits.gate import Gate, Slots, Work
 from frontend.settings import Settings
 from frontend.triton.model import ServedModel
@@ -52,7 +52,7 @@ class Admission:
             num_generations=len(generations),
             num_candidates=parameters.num_candidates,
             num_tokens=_num_tokens(parameters, generations),
-            is_streamed=bool(generations[0].inputs["stream"]),
+            is_streamed=generations[0].is_streamed,
             max_tokens=generations[0].max_new_tokens,
         )
         return Slots(self._gate, request, work, self._capacity(model))

@@ -2,14 +2,16 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frontend.api.chat.guide import chat_guide
-from frontend.api.chat.prompt import chat_prompt
+from frontend.api.chat.prompt import chat_prompt, conversation_beginning
 from frontend.api.guide import Guide, requested_guide
 from frontend.api.requests import ChatRequest, CompletionRequest, GenerationParameters
 from frontend.errors import InvalidRequest
+from frontend.generation.request import GenerationRequest
 from frontend.triton.model import LORA_INPUT, ServedModel
+from frontend.triton.routing import MIN_CHARS, MIN_IDS, conversation_key
 from frontend.triton.tensors import TensorValue
 
 # Parameters of the API that only some engines honour -> the engine's input that carries them.
@@ -35,30 +37,16 @@ _FIELD_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """One sequence to generate: the ensemble's inputs and what the frontend itself does with the text."""
+class Prompt(NamedTuple):
+    """What the ensemble makes a prompt of, and what its later turns repeat; None: that is too short."""
 
-    index: int
     inputs: Mapping[str, TensorValue]
-    max_new_tokens: int | None
-    ends_at_stop_ids: bool
-    stop_token_ids: frozenset[int]
-    stop_strings: tuple[str, ...]
-    keeps_stop_string: bool
-    keeps_special_tokens: bool
-    kept_special: frozenset[bytes]
-    """Names of special tokens that the text keeps in any case."""
-    field_names: Mapping[str, str]
-    """Input of the engine -> the client's field that filled it, for errors."""
-    wants_logprobs: bool
-    num_top_logprobs: int
-    scores_prompt: bool
+    beginning: str | None
 
 
 def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
     return _generations(
-        [chat_prompt(chat)],
+        [Prompt(chat_prompt(chat), conversation_beginning(chat))],
         chat,
         chat_guide(chat),
         chat.max_new_tokens,
@@ -77,21 +65,23 @@ def from_completion(
     prompts = completion.prompts
     if not 1 <= len(prompts) <= max_prompts:
         raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
-    inputs = [_prompt_inputs(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
+    inputs = [_raw_prompt(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
     guide = requested_guide(completion)
     ranks = completion.num_candidates > completion.num_choices
     wants_logprobs = completion.wants_logprobs or ranks
     return _generations(inputs, completion, guide, completion.max_new_tokens, wants_logprobs, model)
 
 
-def _prompt_inputs(prompt: str | list[int], param: str) -> dict[str, TensorValue]:
-    if not prompt and not isinstance(prompt, str):
+def _raw_prompt(prompt: str | list[int], param: str) -> Prompt:
+    if isinstance(prompt, str):
+        return Prompt({"text_input": prompt}, prompt[:MIN_CHARS] if len(prompt) >= MIN_CHARS else None)
+    if not prompt:
         raise InvalidRequest(f"{param}: must not be empty.", param)
-    return {"text_input": prompt} if isinstance(prompt, str) else {"prompt_ids": prompt}
+    return Prompt({"prompt_ids": prompt}, str(prompt[:MIN_IDS]) if len(prompt) >= MIN_IDS else None)
 
 
 def _generations(
-    prompts: Sequence[Mapping[str, TensorValue]],
+    prompts: Sequence[Prompt],
     parameters: GenerationParameters,
     guide: Guide | None,
     max_new_tokens: int | None,
@@ -100,8 +90,9 @@ def _generations(
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
     sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
-    if parameters.model in model.adapters:
-        sampling[LORA_INPUT] = model.adapters[parameters.model]
+    adapter = model.adapters.get(parameters.model)
+    if adapter is not None:
+        sampling[LORA_INPUT] = adapter
     # In one response, the logits of 8,192 tokens of Llama 3.1 take 4 GB.
     sampling["stream"] = parameters.is_stream or parameters.num_top_logprobs > 0
     sampling["exclude_input_in_output"] = True
@@ -118,7 +109,8 @@ def _generations(
     return [
         GenerationRequest(
             index=prompt_index * parameters.num_candidates + choice,
-            inputs={**prompt, **sampling, "seed": (seed + choice) % 2**64},
+            inputs={**prompt.inputs, **sampling, "seed": (seed + choice) % 2**64},
+            conversation=conversation_key(prompt.beginning, adapter),
             max_new_tokens=max_new_tokens,
             ends_at_stop_ids=not parameters.ignore_eos,
             stop_token_ids=frozenset(parameters.stop_token_ids),

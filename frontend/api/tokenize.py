@@ -10,6 +10,8 @@ from frontend.api.chat.prompt import chat_prompt
 from frontend.api.json_route import add_json_route
 from frontend.api.tokenize_request import DetokenizeRequest, TokenizeRequest, TokenizeText
 from frontend.errors import InvalidRequest
+from frontend.generation.logprobs import spelled
+from frontend.triton.model import ServedModel
 from frontend.triton.triton import Triton
 
 
@@ -27,7 +29,7 @@ class TokenizeRoutes:
         self._admission.charge(request)
         prompt = {"text_input": body.prompt} if isinstance(body, TokenizeText) else chat_prompt(body)
         ids = await self._triton.preprocess(model, prompt)
-        texts = await self._texts(ids) if body.return_token_strs else None
+        texts = _texts(model, ids) if body.return_token_strs else None
         return {"count": len(ids), "max_model_len": model.max_model_len, "tokens": ids, "token_strs": texts}
 
     async def detokenize(self, request: Request) -> dict[str, str]:
@@ -36,8 +38,8 @@ class TokenizeRoutes:
         if max(body.tokens, default=0) >= model.vocab_size:
             raise InvalidRequest(f"The ids must be below {model.vocab_size}.", "tokens")
         self._admission.charge(request)
-        pieces = await self._triton.postprocess(body.tokens) if body.tokens else []
-        return {"prompt": b"".join(pieces).decode("utf-8", "replace")}
+        return {"prompt": b"".join(spelled(model.vocabulary, body.tokens)).decode("utf-8", "replace")}
 
-    async def _texts(self, ids: list[int]) -> list[str]:
-        return [piece.decode("utf-8", "replace") for piece in await self._triton.postprocess(ids)]
+
+def _texts(model: ServedModel, ids: list[int]) -> list[str]:
+    return [piece.decode("utf-8", "replace") for piece in spelled(model.vocabulary, ids)]

@@ -1,71 +1,110 @@
-"""Runs the generations of one request side by side."""
+"""Runs the generations of one request side by side, and gives what they add to whoever answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import logging
+import struct
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from frontend.api.generation_request import GenerationRequest
-from frontend.generation.generation import Delta, generate
-from frontend.limits.gate import Slots
+from frontend.errors import EngineFailed, named_for_client
+from frontend.generation.delta import Delta
+from frontend.generation.request import GenerationRequest, infer_request
+from frontend.generation.text import TextReader
 from frontend.triton.model import ServedModel
+from frontend.triton.response import EngineResponse
+from frontend.triton.stream import GenerationStream
 from frontend.triton.triton import Triton
 
-# Deltas that may wait for a slow client before its generations are held back.
-MAX_WAITING_DELTAS = 16
+logger = logging.getLogger(__name__)
 
-# None: one generation has ended.
-_Queue: TypeAlias = "asyncio.Queue[Delta | Exception | None]"
-
-
-async def run_choices(
-    triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest], slots: Slots
-) -> AsyncGenerator[Delta, None]:
-    """Deltas of all generations as they come, each generation's in order; the first error ends all.
-
-    Nothing is generated before there are slots; they are given back at the end.
-    """
-    async with slots:
-        run = _run_one if len(generations) == 1 else _run_side_by_side
-        async with aclosing(run(triton, model, generations)) as deltas:
-            async for delta in deltas:
-                slots.count(delta)
-                yield delta
+# Called in the event loop with what came together; what it raises ends the request.
+Take: TypeAlias = Callable[[Sequence[Delta]], None]
 
 
-def _run_one(
-    triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest]
-) -> AsyncGenerator[Delta, None]:
-    return generate(triton, model, generations[0])
+class Choices:
+    """All generations of a request; their deltas come as they are made, each generation's in order."""
+
+    def __init__(
+        self, triton: Triton, model: ServedModel, requests: Sequence[GenerationRequest], take: Take
+    ) -> None:
+        self._generations = [Generation(triton, model, request, take) for request in requests]
+
+    async def run(self) -> None:
+        """Returns when all have ended; the first error ends all. Cancelling it stops the engine."""
+        if len(self._generations) == 1:
+            await self._generations[0].run()
+            return
+        tasks = [asyncio.create_task(generation.run()) for generation in self._generations]
+        try:
+            for done in asyncio.as_completed(tasks):
+                await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def pause(self) -> None:
+        """What comes from now on waits: the client does not read."""
+        for generation in self._generations:
+            generation.pause()
+
+    def resume(self) -> None:
+        for generation in self._generations:
+            generation.resume()
 
 
-async def _run_side_by_side(
-    triton: Triton, model: ServedModel, generations: Sequence[GenerationRequest]
-) -> AsyncGenerator[Delta, None]:
-    queue: _Queue = asyncio.Queue(MAX_WAITING_DELTAS)
-    tasks = [asyncio.create_task(_feed(queue, triton, model, generation)) for generation in generations]
-    try:
-        num_running = len(tasks)
-        while num_running:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            if item is None:
-                num_running -= 1
-            else:
-                yield item
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+class Generation:
+    """One of them: from Triton's responses to deltas, without a task or a wait in between."""
 
+    def __init__(self, triton: Triton, model: ServedModel, request: GenerationRequest, take: Take) -> None:
+        self._triton = triton
+        self._model = model
+        self._request = request
+        self._take = take
+        self._reader = TextReader(model, request)
+        self._stream: GenerationStream | None = None
+        self._is_paused = False
 
-async def _feed(queue: _Queue, triton: Triton, model: ServedModel, generation: GenerationRequest) -> None:
-    try:
-        async with aclosing(generate(triton, model, generation)) as deltas:
-            async for delta in deltas:
-                await queue.put(delta)
-    except Exception as error:  # handed on to the reader, which raises it
-        await queue.put(error)
-    else:
-        await queue.put(None)
+    async def run(self) -> None:
+        """Raises ApiError, or what the taker raised."""
+        request = self._request
+        # The engine's refusals name its tensors; the client knows fields.
+        with named_for_client(request.field_names):
+            try:
+                await self._triton.infer(
+                    infer_request(request, self._model), request.conversation, request.is_streamed, self
+                )
+            except EngineFailed as error:
+                if error.__cause__ is not None:
+                    logger.error("the engine's answer is malformed", exc_info=error)
+                raise
+
+    def attach(self, stream: GenerationStream) -> None:
+        self._stream = stream
+        if self._is_paused:
+            stream.pause()
+
+    def receive(self, responses: Sequence[EngineResponse]) -> bool:
+        """Whether the text has ended; what came before a malformed response is not lost."""
+        deltas: list[Delta] = []
+        try:
+            for response in responses:
+                deltas.append(self._reader.read(response))
+                if deltas[-1].finish_reason is not None:
+                    break
+        except (LookupError, ValueError, struct.error) as error:
+            raise EngineFailed("The engine answered with a malformed tensor.") from error
+        finally:
+            if deltas:
+                self._take(deltas)
+        return deltas[-1].finish_reason is not None
+
+    def pause(self) -> None:
+        self._is_paused = True
+        if self._stream is not None:
+            self._stream.pause()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        if self._stream is not None:
+            self._stream.resume()

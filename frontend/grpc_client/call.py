@@ -1,6 +1,7 @@
 """One gRPC call on the wire: its request in parts as the server takes them, its messages out of the data."""
 
 import struct
+from collections.abc import Sequence
 from typing import Protocol
 
 from grpc import StatusCode
@@ -15,7 +16,8 @@ _PREFIX = struct.Struct(">BI")
 class Receiver(Protocol):
     """Whoever made the call; called in the event loop, and never raises."""
 
-    def on_message(self, message: bytes) -> None: ...
+    def on_messages(self, messages: Sequence[bytes]) -> None:
+        """Those that came with one read of the socket, in order."""
 
     def on_end(self, status: GrpcStatus) -> None:
         """Once, and nothing comes behind it."""
@@ -32,12 +34,14 @@ class GrpcCall:
         """Bytes that came since the server was last told that it may send more."""
         self.status: GrpcStatus | None = None
         """As soon as the trailers have come."""
+        self.messages: list[bytes] = []
+        """Whole, and not yet handed on."""
         self._rest = bytearray()
         self._num_needed = _PREFIX.size
         """Bytes without which the rest is not looked at again."""
 
     def take(self, data: bytes) -> GrpcStatus | None:
-        """Hands on the messages that are whole with this data; the status of a call that can't go on."""
+        """Keeps the messages that are whole with this data; the status of a call that can't go on."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._num_needed:
@@ -55,9 +59,14 @@ class GrpcCall:
             if next_message > end:
                 self._num_needed = next_message - start
                 break
-            self.receiver.on_message(data[start + _PREFIX.size : next_message])
+            self.messages.append(data[start + _PREFIX.size : next_message])
             start = next_message
         else:
             self._num_needed = _PREFIX.size
         self._rest += data[start:]
         return None
+
+    def hand_on(self) -> None:
+        if self.messages:
+            messages, self.messages = self.messages, []
+            self.receiver.on_messages(messages)

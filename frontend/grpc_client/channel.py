@@ -1,14 +1,15 @@
 """A gRPC server: a connection to it whenever there are calls, and calls that wait for their answer."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 from grpc import StatusCode
 
+from frontend.addresses import parse_target
 from frontend.grpc_client.connection import GrpcConnection
 from frontend.grpc_client.status import GrpcError, GrpcStatus
-from frontend.target import parse_target
 
 Response = TypeVar("Response", bound=Message)
 
@@ -109,8 +110,8 @@ class _Collector:
         self.messages: list[bytes] = []
         self.ended: asyncio.Future[GrpcStatus] = asyncio.get_running_loop().create_future()
 
-    def on_message(self, message: bytes) -> None:
-        self.messages.append(message)
+    def on_messages(self, messages: Sequence[bytes]) -> None:
+        self.messages += messages
 
     def on_end(self, status: GrpcStatus) -> None:
         if not self.ended.done():

@@ -131,6 +131,7 @@ class GrpcConnection(asyncio.Protocol):
         if self._rest:
             data = self._rest + data
         start, end = 0, len(data)
+        told: dict[int, GrpcCall] = {}
         while end - start >= _FRAME_HEADER_BYTES:
             high, low, kind, flags, stream_id = _FRAME_HEADER.unpack_from(data, start)
             payload = start + _FRAME_HEADER_BYTES
@@ -138,15 +139,18 @@ class GrpcConnection(asyncio.Protocol):
             if next_frame > end:
                 break
             if kind == DataFrame.type:
-                self._take_data(stream_id, flags, data[payload:next_frame])
+                self._take_data(stream_id, flags, data[payload:next_frame], told)
             elif kind == GoAwayFrame.type:
                 self._drain(data[payload:next_frame])
             else:
                 self._take_frame(data[start:next_frame])
             start = next_frame
         self._rest = data[start:]
+        for call in told.values():
+            call.hand_on()
 
-    def _take_data(self, stream_id: int, flags: int, payload: bytes) -> None:
+    def _take_data(self, stream_id: int, flags: int, payload: bytes, told: dict[int, GrpcCall]) -> None:
+        """Adds the call to those that have been told something."""
         self._unacknowledged += len(payload)
         if self._unacknowledged > _ACKNOWLEDGED_BYTES:
             self._acknowledge(0, self._unacknowledged)
@@ -160,6 +164,7 @@ class GrpcConnection(asyncio.Protocol):
             call.unacknowledged = 0
         if flags & _PADDED:
             payload = payload[1 : len(payload) - payload[0]]
+        told[stream_id] = call
         failure = call.take(payload)
         if flags & _END_STREAM:
             failure = GrpcStatus(StatusCode.INTERNAL, "the server ended the call without a status")
@@ -234,6 +239,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _end(self, call: GrpcCall, status: GrpcStatus) -> None:
         del self._calls[call.stream_id]
+        call.hand_on()
         call.receiver.on_end(status)
         self._close_if_drained()
 

@@ -8,8 +8,7 @@ from types import TracebackType
 from starlette.requests import Request
 
 from frontend.errors import ApiError, EngineOverloaded, InvalidRequest, RateLimited
-from frontend.generation.generation import Delta
-from frontend.generation.usage import Usage
+from frontend.generation.delta import usage
 from frontend.keys.key import ApiKey
 from frontend.limits.buckets import RateLimits
 from frontend.limits.headers import limit_headers
@@ -100,13 +99,9 @@ class Slots:
         self._work = work
         self._capacity = capacity
         self._num_reserved = gate.limits.reservation(self._key, work.num_tokens)
-        self._last: dict[int, Delta] = {}
         self._metrics = RequestMetrics(gate.ledger.metrics.row, work.num_generations, work.is_streamed)
-
-    def count(self, delta: Delta) -> None:
-        """Every delta of the request: how many tokens were used."""
-        self._last[delta.index] = delta
-        self._metrics.count(delta)
+        self.count = self._metrics.count
+        """Wants every delta of the request."""
 
     async def __aenter__(self) -> "Slots":
         gate, work = self._gate, self._work
@@ -138,10 +133,7 @@ class Slots:
         self._leave()
 
     def _leave(self) -> None:
-        usage = Usage(self._work.num_candidates)
-        for delta in self._last.values():
-            usage.add(delta)
-        counts = usage.to_dict()
+        counts = usage(self._metrics.last_deltas, self._work.num_candidates)
         num_prompt_tokens: int = counts["prompt_tokens"]
         num_completion_tokens: int = counts["completion_tokens"]
         ledger, column = self._gate.ledger, self._turn.column

@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from frontend.errors import EngineOverloaded
+from frontend.keys.key import MAX_KEYS, MAX_NAME_BYTES
 from frontend.metrics.shared import SharedMetrics
 
-MAX_KEYS = 1024
-MAX_NAME_BYTES = 64
 # Signs of life come ten times a second; a worker without one in so long is busy, or gone.
 LIVE_S = 0.5
 # Rows of `SharedLedger.usage`.

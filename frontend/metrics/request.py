@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frontend.generation.generation import Delta
+from frontend.generation.delta import Delta
 from frontend.metrics import counters as metric
 from frontend.metrics.counters import Row
 
@@ -13,10 +14,9 @@ from frontend.metrics.counters import Row
 class _Progress:
     """Of one generation."""
 
-    num_tokens: int
+    last: Delta
     first_at: float
     last_at: float
-    has_ended: bool = False
 
 
 class RequestMetrics:
@@ -37,28 +37,37 @@ class RequestMetrics:
             if max_tokens is not None:
                 metric.PARAMS_MAX_TOKENS.observe(self._row, max_tokens)
 
-    def count(self, delta: Delta) -> None:
-        """A response of the engine: additions and one look at the clock, for this is done for each token."""
+    @property
+    def last_deltas(self) -> list[Delta]:
+        """Of each generation that has begun; its counts are those of all that it made."""
+        return [progress.last for progress in self._progress.values()]
+
+    def count(self, deltas: Sequence[Delta]) -> None:
+        """What came together: additions and one look at the clock, for this is done for each token."""
         now = time.monotonic()
-        progress = self._progress.get(delta.index)
-        if progress is None:
-            progress = self._first(delta, now)
-        elif self._is_streamed:
-            metric.INTER_TOKEN.observe(self._row, now - progress.last_at)
-        self._row[metric.GENERATION_TOKENS.start] += delta.num_completion_tokens - progress.num_tokens
-        progress.num_tokens = delta.num_completion_tokens
-        progress.last_at = now
-        if delta.finish_reason is not None:
-            self._end(delta, progress)
+        for delta in deltas:
+            progress = self._progress.get(delta.index)
+            if progress is None:
+                self._first(delta, now)
+                num_new = delta.num_completion_tokens
+            else:
+                if self._is_streamed:
+                    metric.INTER_TOKEN.observe(self._row, now - progress.last_at)
+                num_new = delta.num_completion_tokens - progress.last.num_completion_tokens
+                progress.last = delta
+                progress.last_at = now
+            self._row[metric.GENERATION_TOKENS.start] += num_new
+            if delta.finish_reason is not None:
+                self._end(delta, self._progress[delta.index])
 
     def leave(self, kind: type[BaseException] | None) -> None:
         """The request is over; generations without an end were given up, or failed."""
         is_given_up = kind is None or issubclass(kind, asyncio.CancelledError | GeneratorExit)
-        num_ended = sum(progress.has_ended for progress in self._progress.values())
+        num_ended = sum(progress.last.finish_reason is not None for progress in self._progress.values())
         reason = "abort" if is_given_up else "error"
         metric.FINISHED.add(self._row, self._num_generations - num_ended, reason)
 
-    def _first(self, delta: Delta, now: float) -> _Progress:
+    def _first(self, delta: Delta, now: float) -> None:
         row = self._row
         metric.PROMPT_TOKENS.add(row, delta.num_prompt_tokens)
         metric.PROMPT_LENGTH.observe(row, delta.num_prompt_tokens)
@@ -69,11 +78,10 @@ class RequestMetrics:
         if self._is_streamed:
             metric.FIRST_TOKEN.observe(row, now - self._arrived_at)
             metric.PREFILL_TIME.observe(row, now - self._begun_at)
-        return self._progress.setdefault(delta.index, _Progress(0, now, now))
+        self._progress[delta.index] = _Progress(delta, now, now)
 
     def _end(self, delta: Delta, progress: _Progress) -> None:
         row, now = self._row, progress.last_at
-        progress.has_ended = True
         assert delta.finish_reason is not None  # noqa: S101 - it has ended
         metric.FINISHED.add(row, 1, delta.finish_reason)
         metric.ANSWER_LENGTH.observe(row, delta.num_completion_tokens)
@@ -82,5 +90,5 @@ class RequestMetrics:
         if self._is_streamed:
             decode_s = now - progress.first_at
             metric.DECODE_TIME.observe(row, decode_s)
-            if progress.num_tokens > 1:
-                metric.PER_OUTPUT_TOKEN.observe(row, decode_s / (progress.num_tokens - 1))
+            if delta.num_completion_tokens > 1:
+                metric.PER_OUTPUT_TOKEN.observe(row, decode_s / (delta.num_completion_tokens - 1))

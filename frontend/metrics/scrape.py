@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import h11
 
-from frontend.name_resolution import Name
+from frontend.addresses import Name
 
 logger = logging.getLogger(__name__)
 

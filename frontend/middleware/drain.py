@@ -1,40 +1,11 @@
-"""The end of service: nothing new is let in, and what is in gets a grace time to finish."""
-
-import asyncio
+"""Lets nobody in once the end of service has begun."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from frontend.errors import EngineUnavailable, to_response
+from frontend.errors import to_response
+from frontend.limits.drain import Drain, shutting_down
 
 LIVENESS_PATH = "/health/live"
-
-
-class Drain:
-    """Shared by the server, which begins and ends it, and the application, which obeys it."""
-
-    def __init__(self) -> None:
-        self.is_begun = False
-        self._expired = asyncio.Event()
-
-    def begin(self) -> None:
-        self.is_begun = True
-
-    def expire(self) -> None:
-        """Ends the grace time: requests that still run fail."""
-        self._expired.set()
-
-    async def receive(self, receive: Receive) -> Message:
-        """The next message of a request; raises EngineUnavailable once the grace time is over."""
-        receiving = asyncio.ensure_future(receive())
-        expiring = asyncio.ensure_future(self._expired.wait())
-        try:
-            await asyncio.wait({receiving, expiring}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                return receiving.result()
-            raise _shutting_down()
-        finally:
-            receiving.cancel()
-            expiring.cancel()
 
 
 class RefuseWhileDraining:
@@ -51,10 +22,6 @@ class RefuseWhileDraining:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif self._drain.is_begun and scope["path"] != LIVENESS_PATH:
-            await to_response(_shutting_down(), scope["path"], {"Connection": "close"})(scope, receive, send)
+            await to_response(shutting_down(), scope["path"], {"Connection": "close"})(scope, receive, send)
         else:
             await self._app(scope, receive_in_time, send)
-
-
-def _shutting_down() -> EngineUnavailable:
-    return EngineUnavailable("The server is shutting down.")

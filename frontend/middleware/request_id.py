@@ -5,15 +5,14 @@ Other headers of every answer come with it: those in the request's state as `ans
 
 import re
 import uuid
-from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = "x-request-id"
+from frontend.logs import REQUEST_ID_HEADER, current_request_id
+
 # Where Anthropic's SDKs look for it.
 ANTHROPIC_HEADER = "request-id"
-current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
 
 # A client's id goes into the log and into a header: nothing but harmless characters.
 _ACCEPTED = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -27,7 +26,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
         current_request_id.set(request_id)
         scope.setdefault("state", {})
@@ -35,7 +34,7 @@ class RequestId:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers[HEADER] = headers[ANTHROPIC_HEADER] = request_id
+                headers[REQUEST_ID_HEADER] = headers[ANTHROPIC_HEADER] = request_id
                 headers.update(scope["state"].get("answer_headers", {}))
             await send(message)
 

@@ -18,8 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from frontend.errors import ApiError, InvalidRequest, RequestTimeout, to_body
-from frontend.middleware.request_id import HEADER
+from frontend.logs import REQUEST_ID_HEADER
 from frontend.server.parser import StrictParser
+from frontend.writer import WRITER
 
 # What the kernel holds for a client that does not read; its own limit of 4 MB is much for thousands of them.
 SEND_BUFFER_BYTES = 128 * 1024
@@ -27,7 +28,6 @@ SEND_BUFFER_BYTES = 128 * 1024
 MIN_TAKEN_BYTES = 64 * 1024
 # Until a refused client has read why: closing on data that is still coming would reset the connection.
 LINGER_S = 1.0
-CONNECTION = "connection"
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -40,7 +40,7 @@ class ConnectionDeadlines:
 
 
 class HttpConnection(H11Protocol):
-    """A request finds its own in its state."""
+    """A request finds its own in its state, as the writer of its answer."""
 
     def __init__(
         self,
@@ -52,23 +52,28 @@ class HttpConnection(H11Protocol):
         deadlines: ConnectionDeadlines,
     ) -> None:
         # Weak: a connection that held itself would keep its buffers until the next look for garbage.
-        super().__init__(config, server_state, {**app_state, CONNECTION: weakref.proxy(self)}, _loop)
+        super().__init__(config, server_state, {**app_state, WRITER: weakref.proxy(self)}, _loop)
         self.conn: StrictParser = StrictParser()
         self._deadlines = deadlines
         self._is_refused = False
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
 
-    async def write_part(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Sends a part of the answer that has begun, as ASGI's send would, but past h11 and the layers of the
         application: they take as long as all else that a token needs here, and change nothing on the way.
         """
         cycle = self.cycle
-        if self.flow.write_paused and not cycle.disconnected:
-            await self.flow.drain()
         if not cycle.disconnected:
             is_chunked = cycle.scope["http_version"] == "1.1"
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if is_chunked else data)
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.flow.write_paused)
+
+    async def drained(self) -> None:
+        await self.flow.drain()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -190,7 +195,7 @@ def _events(error: ApiError) -> list[h11.Event]:
         "content-type": "application/json",
         "content-length": str(len(body)),
         "connection": "close",
-        HEADER: uuid.uuid4().hex,
+        REQUEST_ID_HEADER: uuid.uuid4().hex,
         **error.headers,
     }
     return [

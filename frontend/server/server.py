@@ -12,9 +12,9 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 
+from frontend.limits.drain import Drain
 from frontend.limits.ledger import SharedLedger
 from frontend.logs import WithoutQuery
-from frontend.middleware.drain import Drain
 from frontend.server.acceptor import Acceptor
 from frontend.server.connection import ConnectionDeadlines, HttpConnection
 from frontend.settings import Settings

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from grpc import StatusCode
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from frontend.errors import ApiError, DeadlineExceeded, EngineOverloaded, EngineUnavailable
+from frontend.errors import ApiError, DeadlineExceeded, EngineFailed, EngineOverloaded, EngineUnavailable
 from frontend.grpc_client.channel import GrpcChannel
 from frontend.grpc_client.status import GrpcError
 from frontend.triton.deadlines import Deadlines, Sweeper
@@ -17,7 +18,7 @@ from frontend.triton.errors import engine_error
 from frontend.triton.model import ServedModel, ensemble_steps, ids_ensemble, served_model
 from frontend.triton.service import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 from frontend.triton.stop import send_stop, stop_until_ended
-from frontend.triton.stream import GenerationStream
+from frontend.triton.stream import GenerationStream, Receiver
 from frontend.triton.tensors import INT32, TensorValue, add_input, read_byte_strings, read_ids, read_outputs
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ UNARY_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 10.0
 # Probes without an answer in a row: one may be load.
 MAX_LATE = 2
+# Ids whose bytes are asked for at once: Llama 3.1's whole vocabulary takes 16 requests of a few ms.
+VOCABULARY_BLOCK = 8192
 # The id of the requests that only ask whether a model still answers.
 PROBE_ID = "frontend-probe"
 
@@ -88,8 +91,9 @@ class Endpoint:
         deadlines: Deadlines,
         started_at: float,
         is_streamed: bool,
+        receiver: Receiver,
     ) -> GenerationStream:
-        stream = GenerationStream(self._channel, request, deadlines, started_at, is_streamed)
+        stream = GenerationStream(self._channel, request, deadlines, started_at, is_streamed, receiver)
         self._streams.add(stream)
         self._sweeper.add(stream)
         stream.when_ended(lambda: self._forget(stream))
@@ -97,6 +101,7 @@ class Endpoint:
 
     def leave(self, stream: GenerationStream) -> None:
         """Nobody waits for it any more: the engine is stopped unless it has finished."""
+        stream.abandon()
         if not stream.is_begun:
             stream.cancel()
         elif not stream.has_ended or stream.was_lost:
@@ -117,16 +122,13 @@ class Endpoint:
         request.outputs.add(name="input_ids")
         return read_ids(read_outputs(await self._infer(request, UNARY_TIMEOUT_S))["input_ids"])
 
-    async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
-        request = _postprocess_request(ids)
-        outputs = read_outputs(await self._infer(request, UNARY_TIMEOUT_S))
-        return read_byte_strings(outputs["output_bytes"])
-
     async def _probe(self) -> None:
         try:
             await self._require_ready()
-            served = self.served or await self._read_served_model()
+            served = self.served or self._admit(await self._read_served_model())
             await asyncio.gather(self._probe_preprocess(served), self._probe_engine())
+            if not served.vocabulary:
+                served = replace(served, vocabulary=await self._read_vocabulary(served.vocab_size))
             self._serve(served)
         except EngineOverloaded:
             return
@@ -161,6 +163,17 @@ class Endpoint:
         steps = {name: await self._config(name) for name in ensemble_steps(ensemble)}
         ids = await self._config(ids_ensemble(ensemble))
         return served_model(ensemble, ids, steps, created=int(time.time()))
+
+    async def _read_vocabulary(self, vocab_size: int) -> list[bytes]:
+        """The bytes of each id, which postprocess alone knows, and which never change."""
+        pieces: list[bytes] = []
+        for first in range(0, vocab_size, VOCABULARY_BLOCK):
+            request = _postprocess_request(range(first, min(first + VOCABULARY_BLOCK, vocab_size)))
+            outputs = read_outputs(await self._infer(request, UNARY_TIMEOUT_S))
+            pieces += read_byte_strings(outputs["output_bytes"])
+        if len(pieces) != vocab_size:
+            raise EngineFailed(f"It spells {len(pieces)} of its {vocab_size} tokens.")
+        return pieces
 
     async def _config(self, name: str) -> model_config_pb2.ModelConfig:
         try:

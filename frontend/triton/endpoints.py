@@ -6,8 +6,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import fields
 from typing import Any
 
+from frontend.addresses import Name
 from frontend.errors import EngineFailed, EngineUnavailable
-from frontend.name_resolution import Name
 from frontend.triton.deadlines import Sweeper
 from frontend.triton.endpoint import Endpoint
 from frontend.triton.model import ServedModel

@@ -45,6 +45,8 @@ class ServedModel:
     special_ids: frozenset[int]
     vocab_size: int
     """Ids from 0 to the last that has bytes."""
+    vocabulary: Sequence[bytes] = field(compare=False, repr=False)
+    """The bytes of each id; empty before they were asked for."""
     input_types: Mapping[str, int]
     """Input of the ensemble or of preprocess -> its type in model_config_pb2.DataType."""
     output_datatypes: Mapping[str, str]
@@ -124,6 +126,7 @@ def served_model(
             engine_inputs=engine_inputs,
             adapters=_adapters(parameters.get("lora_adapters", ""), name, engine_inputs),
             created=created,
+            vocabulary=(),
         )
     except (KeyError, ValueError) as error:
         raise EngineFailed(f"The model repository's configuration is incomplete: {error}.") from error

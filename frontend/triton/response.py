@@ -1,21 +1,21 @@
 """Messages of one ModelStreamInfer call -> responses of the engine."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from frontend.generation.top_tokens import TOP_OUTPUTS
 from frontend.triton.errors import stream_error
 from frontend.triton.tensors import read_outputs
 
 IDS = "output_ids"
-# The first grows from response to response, the others are of a response's new tokens, as the ids are. All
-# else is of the generation so far, or in a single response.
-_GROWING = frozenset(("output_log_probs", *TOP_OUTPUTS))
+LOGPROBS = "output_log_probs"
+# Of postprocess, for the new tokens of a response.
+TOP_OUTPUTS = ("chosen_log_probs", "top_log_prob_ids", "top_log_probs")
+# They differ from response to response, as the ids do.
+_VARYING = frozenset((LOGPROBS, *TOP_OUTPUTS))
 # What stands in the ids' place when a frame is tried: as many bytes as protobuf gives a length of one byte.
 _OTHER_IDS = bytes(range(127, 0, -1))
 _FINAL = "triton_final_response"
@@ -25,17 +25,14 @@ _NOT_FINAL = service_pb2.ModelInferResponse(
 # Enough for a stream of one token a response, or a few; one whose messages have no frame stops looking.
 _MAX_TRIES = 8
 
-# Name, datatype, number of dimensions, whether all values are there, and the size of what does not grow.
-_Tensor: TypeAlias = tuple[str, str, int, bool, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a response has beside its new ids, shared by those that repeat it."""
 
     outputs: Mapping[str, bytes]
-    tensors: tuple[_Tensor, ...]
-    """Those of responses that can be joined are equal."""
+    datatypes: tuple[tuple[str, str], ...]
+    """Name and datatype of each output."""
     is_final: bool
     fault: LookupError | ValueError | None
     """Why there is nothing to be read in it."""
@@ -72,8 +69,7 @@ class _Frame(NamedTuple):
 class ResponseReader:
     """Of one call. Its messages mostly differ in the new ids alone, and then only these are read.
 
-    To parse each, and to see whether it can be joined to the one before, took half of the frontend's time
-    for a token at the rate of a GPU (docs/performance.md).
+    To parse each took a third of the frontend's time for a token at the rate of a GPU (docs/performance.md).
     """
 
     def __init__(self) -> None:
@@ -106,24 +102,9 @@ def read_response(response: service_pb2.ModelInferResponse) -> EngineResponse:
         fault = None
     except (LookupError, ValueError) as error:
         fault = error
-    # None: two beams would else look like as many ids of one, and take the tokens before them along.
-    tensors = () if fault else _tensors(response)
+    datatypes = tuple((tensor.name, tensor.datatype) for tensor in response.outputs)
     is_final = bool(response.parameters[_FINAL].bool_param)
-    return EngineResponse(outputs.get(IDS, b""), Surroundings(outputs, tensors, is_final, fault))
-
-
-def _tensors(response: service_pb2.ModelInferResponse) -> tuple[_Tensor, ...]:
-    sizes = [len(raw) for raw in response.raw_output_contents]
-    return tuple(
-        (
-            tensor.name,
-            tensor.datatype,
-            len(tensor.shape),
-            size == 4 * math.prod(tensor.shape),
-            0 if tensor.name == IDS or tensor.name in _GROWING else size,
-        )
-        for tensor, size in zip(response.outputs, sizes, strict=False)
-    )
+    return EngineResponse(outputs.get(IDS, b""), Surroundings(outputs, datatypes, is_final, fault))
 
 
 def _require_ids(response: service_pb2.ModelInferResponse) -> None:
@@ -144,7 +125,7 @@ def _frame(
     surroundings, ids = response.surroundings, response.ids
     if surroundings.fault or surroundings.is_final or not 0 < len(ids) <= len(_OTHER_IDS):
         return None
-    if _GROWING & surroundings.outputs.keys():
+    if _VARYING & surroundings.outputs.keys():
         return None
     # Fields come in the order of their numbers; the ids are an element of raw_output_contents, which is 6.
     inner = answer.infer_response

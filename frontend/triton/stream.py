@@ -1,7 +1,8 @@
-"""One generation's call of ModelStreamInfer, read to its end."""
+"""One generation's call of ModelStreamInfer, read to its end; its responses are handed on as they come."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
@@ -25,6 +26,18 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 WAITING_RESPONSE_BYTES = 2500
 # So few are no sign of a slow reader, however large they are.
 FEW_WAITING = 64
+# Handed on at once after a pause, before it is seen whether the client still reads: 13 KB of events.
+SLICE = 64
+
+
+class Receiver(Protocol):
+    """Whoever reads a generation; called in the event loop."""
+
+    def attach(self, stream: "GenerationStream") -> None:
+        """Where its responses come from now, until another attempt takes its place."""
+
+    def receive(self, responses: Sequence[EngineResponse]) -> bool:
+        """Whether it wants no more; what it raises ends the generation."""
 
 
 class GenerationStream:
@@ -41,6 +54,7 @@ class GenerationStream:
         deadlines: Deadlines,
         started_at: float,
         is_streamed: bool,
+        receiver: Receiver,
     ) -> None:
         """`started_at` is the loop's time; an answer that comes whole has only the deadline for all of it."""
         self.request = request
@@ -56,39 +70,52 @@ class GenerationStream:
         first_moment = started_at + (deadlines.first_token_s if is_streamed else deadlines.total_s)
         self.expires_at = min(first_moment, self._last_moment)
         self._loop = asyncio.get_running_loop()
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        """Done when the receiver has all that it gets; raises ApiError, or what the receiver raised."""
+        self._receiver = receiver
         self._responses = ResponseReader()
+        self._is_paused = False
         self._waiting: list[EngineResponse] = []
         self._num_waiting_bytes = 0
         self._error: ApiError | None = None
         self._is_over = False
-        """Whether the reader gets nothing more than what waits, and then the error, if there is one."""
-        self._reader: asyncio.Future[None] | None = None
+        """Whether nothing comes behind what waits but the error, if there is one."""
         self._call_ended: asyncio.Future[None] = self._loop.create_future()
         self._call: tuple[GrpcConnection, GrpcCall] | None = None
         self._connecting: asyncio.Task[None] | None = None
+        receiver.attach(self)
         if connection := channel.connection:
             self._begin(connection)
         else:
             self._connecting = asyncio.create_task(self._connect(channel))
 
-    async def next(self) -> list[EngineResponse]:
-        """All that wait, one at least; none behind the final response; raises ApiError."""
-        if not self._waiting and not self._is_over:
-            self._reader = self._loop.create_future()
-            await self._reader
-        if self._waiting:
-            responses, self._waiting = self._waiting, []
+    def pause(self) -> None:
+        """Keeps what comes, for the client does not read."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Hands on what waits, as far as it is not paused again."""
+        self._is_paused = False
+        while self._waiting and not self._is_paused:
+            responses, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+            self._hand_on(responses)
+        if not self._waiting:
             self._num_waiting_bytes = 0
-            return responses
-        if self._error is not None:
-            raise self._error
-        return []
+            if self._is_over:
+                self._finish(self._error)
 
     def fail(self, error: ApiError) -> None:
-        """Gives the reader an error in place of what may still come."""
+        """Ends it for the receiver, behind what waits."""
         if not self._is_over:
             self._is_over, self._error = True, error
-            self._wake()
+            if not self._waiting:
+                self._finish(error)
+
+    def abandon(self) -> None:
+        """The receiver wants no more."""
+        self._is_over = True
+        self._waiting.clear()
+        self._finish(None)
 
     def expire(self) -> None:
         if self.has_ended:
@@ -114,23 +141,27 @@ class GenerationStream:
         """Whether the call has ended within that time."""
         return bool((await asyncio.wait({self._call_ended}, timeout=timeout_s))[0])
 
-    def on_message(self, message: bytes) -> None:
+    def on_messages(self, messages: Sequence[bytes]) -> None:
         """Of the call."""
         if self.has_ended:
             return
+        responses: list[EngineResponse] = []
+        error: ApiError | None = None
         try:
-            response = self._responses.read(message)
+            for message in messages:
+                responses.append(self._responses.read(message))
+                if responses[-1].surroundings.is_final:
+                    break
         except DecodeError:
-            self._end(EngineFailed("The engine answered with something else than a response."))
-            return
-        except ApiError as error:
+            error = EngineFailed("The engine answered with something else than a response.")
+        except ApiError as told:
+            error = told
+        if responses:
+            self.has_answered = True
+            self.expires_at = min(self._loop.time() + self._token_s, self._last_moment)
+            self._deliver(responses, messages)
+        if error is not None or responses[-1].surroundings.is_final:
             self._end(error)
-            return
-        self.has_answered = True
-        self.expires_at = min(self._loop.time() + self._token_s, self._last_moment)
-        self._deliver(response, len(message))
-        if response.surroundings.is_final:
-            self._end(None)
 
     def on_end(self, status: GrpcStatus) -> None:
         """Of the call."""
@@ -160,24 +191,42 @@ class GenerationStream:
         call = connection.start(MODEL_STREAM_INFER.path, self.request.SerializeToString(), self)
         self._call = connection, call
 
-    def _deliver(self, response: EngineResponse, num_bytes: int) -> None:
-        """Up to the bound; behind it there is an error, and then nothing."""
+    def _deliver(self, responses: list[EngineResponse], messages: Sequence[bytes]) -> None:
+        """Behind those that wait, up to the bound; behind that there is an error, and then nothing."""
         if self._is_over:
             return
-        self._num_waiting_bytes += num_bytes + WAITING_RESPONSE_BYTES
+        if not self._is_paused:
+            self._hand_on(responses)
+            return
+        self._num_waiting_bytes += sum(map(len, messages)) + WAITING_RESPONSE_BYTES * len(responses)
         if self._num_waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > FEW_WAITING:
             self.fail(RequestTimeout("The answer was not read fast enough."))
+        else:
+            self._waiting += responses
+
+    def _hand_on(self, responses: list[EngineResponse]) -> None:
+        try:
+            is_enough = self._receiver.receive(responses)
+        except Exception as error:  # whoever awaits the end gets it
+            self._is_over = True
+            self._waiting.clear()
+            self._finish(error)
             return
-        self._waiting.append(response)
-        self._wake()
+        if is_enough:
+            self.abandon()
 
     def _end(self, error: ApiError | None) -> None:
         self.has_ended = True
         self.expires_at = self._loop.time() + END_TIMEOUT_S
         if not self._is_over:
             self._is_over, self._error = True, error
-            self._wake()
+            if not self._waiting:
+                self._finish(error)
 
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+    def _finish(self, error: Exception | None) -> None:
+        if self.finished.done():
+            return
+        if error is None:
+            self.finished.set_result(None)
+        else:
+            self.finished.set_exception(error)

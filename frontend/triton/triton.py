@@ -1,21 +1,20 @@
 """The ensemble, wherever it runs: a generation goes to one Triton, or to the next before its first answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from tritonclient.grpc import service_pb2
 
 from frontend.errors import ApiError, EngineOverloaded, EngineUnavailable
 from frontend.settings import Settings
-from frontend.triton.balancing import choose
 from frontend.triton.deadlines import Deadlines
 from frontend.triton.endpoint import Endpoint
 from frontend.triton.endpoints import Endpoints
 from frontend.triton.model import ServedModel
-from frontend.triton.response import EngineResponse
+from frontend.triton.routing import choose
+from frontend.triton.stream import Receiver
 from frontend.triton.tensors import TensorValue
-from frontend.triton.vocabulary import TokenSpelling
 
 Result = TypeVar("Result")
 
@@ -31,7 +30,6 @@ class Triton:
         self._deadlines = Deadlines(
             settings.first_token_timeout_s, settings.token_timeout_s, settings.request_timeout_s
         )
-        self._spelling: tuple[ServedModel, TokenSpelling] | None = None
 
     def start(self) -> None:
         """Looks after the endpoints from now on."""
@@ -61,33 +59,24 @@ class Triton:
         """Token ids of the prompt that these inputs of the ensemble make."""
         return await self._ask(lambda endpoint: endpoint.preprocess(model, inputs))
 
-    async def postprocess(self, ids: Sequence[int]) -> list[bytes]:
-        """The bytes of each token id."""
-        return await self._ask(lambda endpoint: endpoint.postprocess(ids))
-
-    async def spell(self, ids: Sequence[int]) -> list[bytes]:
-        """As `postprocess`, for ids that come again and again; forgotten after Triton was away."""
-        # With all of them out of service, which load may be the cause of, what runs is written to its end.
-        if self._spelling is None or self._endpoints.usable:
-            model = await self.served_model()
-            if self._spelling is None or self._spelling[0] is not model:
-                self._spelling = model, TokenSpelling(self, model.vocab_size)
-        return await self._spelling[1].spell(ids)
-
     async def infer(
-        self, request: service_pb2.ModelInferRequest, conversation: bytes | None, is_streamed: bool
-    ) -> AsyncGenerator[list[EngineResponse], None]:
-        """Responses of one generation up to the final one; those that came while their reader was busy come
-        together. Closing it early stops the engine.
+        self,
+        request: service_pb2.ModelInferRequest,
+        conversation: bytes | None,
+        is_streamed: bool,
+        receiver: Receiver,
+    ) -> None:
+        """Gives the receiver the responses of one generation, up to the final one or to the last it wants.
+
+        Cancelling it stops the engine, and so does a receiver that wants no more.
         """
         started_at = asyncio.get_running_loop().time()
         attempts = _Attempts(self._endpoints)
         while True:
             endpoint = await attempts.next(conversation)
-            stream = endpoint.start(request, self._deadlines, started_at, is_streamed)
+            stream = endpoint.start(request, self._deadlines, started_at, is_streamed, receiver)
             try:
-                while responses := await stream.next():
-                    yield responses
+                await stream.finished
                 return
             except ApiError as error:
                 attempts.failed(endpoint, error, stream.was_lost)

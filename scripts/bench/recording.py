@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from frontend.generation.generation import Delta
+from frontend.generation.delta import Delta
 from frontend.metrics.request import RequestMetrics
 from frontend.metrics.shared import SharedMetrics
 
@@ -33,5 +33,5 @@ def _microseconds(metrics: SharedMetrics, deltas: list[Delta]) -> float:
     request = RequestMetrics(metrics.row, num_generations=1, is_streamed=True)
     start = time.perf_counter()
     for delta in deltas:
-        request.count(delta)
+        request.count((delta,))
     return (time.perf_counter() - start) / len(deltas) * 1e6

@@ -13,6 +13,7 @@ from frontend.limits.ledger import SharedLedger
 from frontend.server.server import create_server
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
+from tests.fakes.live_vocabulary import LiveTriton
 from tests.fakes.triton_servers import FakeServer
 
 
@@ -30,7 +31,7 @@ class ServedFrontend:
 async def served_frontend(servers: Sequence[FakeServer], **given: Any) -> AsyncIterator[ServedFrontend]:
     """Without keys, in front of these Tritons."""
     settings = Settings(triton_grpc_addresses=[server.address for server in servers], **given)
-    triton = Triton(settings)
+    triton = LiveTriton(settings)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         ledger = SharedLedger()
         server = create_server(settings, partial(create_app, settings, triton, ledger=ledger), ledger)

@@ -53,6 +53,18 @@ def token(token_id: int, piece: bytes) -> Token:
     return token_id, piece
 
 
+class Vocabulary(Sequence[bytes]):
+    """The bytes of each id, as they are now; what tests have not named is its number in angle brackets."""
+
+    def __len__(self) -> int:
+        return FIRST_TOKEN_ID + len(_IDS)
+
+    def __getitem__(self, token_id):
+        if not 0 <= token_id < len(self):
+            raise IndexError(token_id)
+        return _PIECES.get(token_id, b"<%d>" % token_id)
+
+
 @dataclass
 class Script:
     """One generation: a response per chunk, then the end."""
@@ -96,8 +108,6 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.configs = {path.parent.name: _config(path) for path in MODEL_REPOSITORY.glob("*/config.pbtxt")}
         # An engine that honours every input: which ones the embedded engine refuses may change.
         self.configs["tensorrt_llm"].parameters["unsupported_inputs"].string_value = ""
-        # What tests name lies beyond it, for it gets its bytes one by one, when it is named.
-        self.configs["postprocess"].parameters["vocab_size"].string_value = str(FIRST_TOKEN_ID)
         self._stops: dict[str, asyncio.Event] = {}
         """Of the generations that run."""
 
@@ -116,21 +126,22 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelReadyResponse(ready=self.is_ready)
 
     async def ModelConfig(self, request, context):  # noqa: N802 - gRPC's name
+        # As far as the tests have named tokens by now.
+        self.configs["postprocess"].parameters["vocab_size"].string_value = str(len(Vocabulary()))
         return service_pb2.ModelConfigResponse(config=self.configs[request.name])
 
     async def ModelInfer(self, request, context):  # noqa: N802 - gRPC's name
         await self._fail_if_dead(request.model_name, context)
         await self._refuse_unknown_inputs(request, context)
-        if request.id != PROBE_ID:
-            # The bytes of ids are asked for now and then, whatever the tests ask for.
-            if request.model_name != "postprocess":
-                self.requests.append(request)
+        # The vocabulary is asked for when a server is admitted, whatever the tests ask for.
+        if request.id != PROBE_ID and request.model_name != "postprocess":
+            self.requests.append(request)
             if self.script.fails_after == 0:
                 await context.abort(self.script.status, self.script.details)
         if request.model_name == "postprocess":
             try:
                 return _spelled(request)
-            except KeyError:
+            except IndexError:
                 await context.abort(grpc.StatusCode.INTERNAL, "postprocess failed")
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
         ids = np.arange(FIRST_PROMPT_ID, FIRST_PROMPT_ID + self.script.num_prompt_tokens, dtype="<i4")
@@ -323,11 +334,10 @@ def _prompt_outputs(num_scored: int, num_top: int) -> dict[str, Output]:
 
 
 def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
-    """What tests have not named: its number in angle brackets; KeyError beyond them."""
+    """Raises IndexError for an id that is none."""
     assert list(request.inputs[0].shape) == [1, 1, len(request.raw_input_contents[0]) // 4]
     ids = np.frombuffer(request.raw_input_contents[0], "<i4").tolist()
-    unnamed = {token_id: b"<%d>" % token_id for token_id in ids if token_id < FIRST_TOKEN_ID}
-    pieces = [(unnamed | _PIECES)[token_id] for token_id in ids]
+    pieces = [Vocabulary()[token_id] for token_id in ids]
     response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
     response.outputs.add(name="output_bytes", datatype="BYTES", shape=[1, len(pieces)])
     response.raw_output_contents.append(b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces))

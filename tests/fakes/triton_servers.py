@@ -9,6 +9,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
+from tests.fakes.live_vocabulary import LiveTriton
 from tests.fakes.triton_server import FakeTriton
 
 
@@ -52,7 +53,7 @@ async def fake_servers(*fakes: FakeTriton) -> AsyncIterator[list[FakeServer]]:
 @asynccontextmanager
 async def connected(servers: Sequence[FakeServer], **settings: Any) -> AsyncIterator[Triton]:
     """The frontend's client of these servers; it asks after them only when it must."""
-    triton = Triton(Settings(triton_grpc_addresses=[server.address for server in servers], **settings))
+    triton = LiveTriton(Settings(triton_grpc_addresses=[server.address for server in servers], **settings))
     try:
         yield triton
     finally:

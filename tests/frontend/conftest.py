@@ -19,7 +19,7 @@ from frontend.app import create_app
 from frontend.limits.ledger import SharedLedger
 from frontend.server.server import create_server
 from frontend.settings import Settings
-from frontend.triton.triton import Triton
+from tests.fakes.live_vocabulary import LiveTriton
 from tests.fakes.triton_server import FakeTriton, Script
 
 API_KEY = "test-key"
@@ -94,7 +94,9 @@ async def _serve(
     await triton_server.start()
     fields = {"triton_grpc_addresses": (f"127.0.0.1:{grpc_port}",), "api_keys": (API_KEY,), **overrides}
     settings = Settings(**fields)
-    server = create_server(settings, partial(create_app, settings, Triton(settings), ledger=ledger), ledger)
+    server = create_server(
+        settings, partial(create_app, settings, LiveTriton(settings), ledger=ledger), ledger
+    )
     servers.append(server)
     await server.serve(sockets=[listener])
     await triton_server.stop(None)

@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 from frontend.api.anthropic.blocks import ContentBlocks, Event
 from frontend.api.anthropic.request import AnthropicRequest
-from frontend.api.chat.delta import ChatDelta
+from frontend.api.chat.delta import ChatDelta, ChatReader
+from frontend.api.requests import ChatRequest
+from frontend.api.sse import named_event
 from frontend.errors import ApiError, to_anthropic_body
+from frontend.generation.delta import Delta
 
 StopReason = Literal["end_turn", "max_tokens", "model_context_window_exceeded", "stop_sequence", "tool_use"]
 # Required by the API's description, and about what is not offered here.
@@ -16,16 +19,29 @@ _UNUSED_COUNTS = ("cache_creation", "inference_geo", "output_tokens_details", "s
 class AnthropicResponse:
     """One answer to a request of the Messages API, whole or as events."""
 
-    def __init__(self, request: AnthropicRequest) -> None:
+    def __init__(self, request: AnthropicRequest, chat: ChatRequest) -> None:
         self._request = request
+        self._reader = ChatReader(chat)
         self._id = f"msg_{uuid.uuid4().hex}"
         self._blocks = ContentBlocks()
         self._is_started = False
         self._end = _end(None, None)
         self._usage: dict[str, Any] = {}
 
-    def read(self, delta: ChatDelta) -> list[Event]:
-        """The events of one delta; the first delta brings that of the start, the last those of the end."""
+    def add(self, delta: Delta) -> None:
+        self._read(self._reader.read(delta))
+
+    def events(self, delta: Delta) -> bytes:
+        """The first delta brings that of the start, the last those of the end."""
+        return b"".join(map(named_event, self._read(self._reader.read(delta))))
+
+    def end(self) -> bytes:
+        return b""
+
+    def failed(self, error: ApiError) -> bytes:
+        return named_event(to_anthropic_body(error))
+
+    def _read(self, delta: ChatDelta) -> list[Event]:
         self._usage = _usage(delta)
         events = [] if self._is_started else self._start()
         for part in delta.parts:
@@ -33,10 +49,6 @@ class AnthropicResponse:
         if delta.finish_reason is not None:
             events += self._finish(delta)
         return events
-
-    def failed(self, error: ApiError) -> Event:
-        """The event that ends a started stream."""
-        return to_anthropic_body(error)
 
     def whole(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from typing import Literal
 
 from frontend.api.chat.tool_calls import ToolCallDelta, ToolCallParser
 from frontend.api.requests import ChatRequest
-from frontend.generation.generation import Delta, Token
+from frontend.generation.delta import Delta, Token
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
 

@@ -1,5 +1,6 @@
 """A chat request -> the inputs of which the ensemble makes the prompt."""
 
+import itertools
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import TypeAdapter
 from frontend.api.chat.messages import Message
 from frontend.api.chat.tools import Tool
 from frontend.api.requests import ChatRequest
+from frontend.triton.routing import MIN_CHARS
 from frontend.triton.tensors import TensorValue
 
 _MESSAGES = TypeAdapter(list[Message])
@@ -25,6 +27,13 @@ def chat_prompt(chat: ChatRequest) -> dict[str, TensorValue]:
     if chat.continue_final_message:
         inputs["continue_final_message"] = True
     return inputs
+
+
+def conversation_beginning(chat: ChatRequest) -> str | None:
+    """All before the first answer, which every later turn repeats; None where it is too short to matter."""
+    turns = itertools.takewhile(lambda message: message.role != "assistant", chat.messages)
+    beginning = _MESSAGES.dump_json(list(turns), exclude_none=True).decode()
+    return beginning if len(beginning) >= MIN_CHARS else None
 
 
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:

@@ -9,55 +9,61 @@ from typing import Any
 from frontend.api.chat.delta import ChatDelta, ChatReader
 from frontend.api.chat.token_logprobs import token_logprob
 from frontend.api.chat.tool_calls import ToolCallDelta
-from frontend.api.frames import TextFrames, data_frame
 from frontend.api.requests import ChatRequest
-from frontend.generation.generation import Delta, Token
-from frontend.generation.usage import Usage
+from frontend.api.sse import DONE_EVENT, TextEvents, data_event
+from frontend.errors import ApiError, to_event
+from frontend.generation.delta import Delta, Token, usage
 
 
 class ChatResponse:
     """One answer to a chat request, whole or in chunks."""
 
     def __init__(self, chat: ChatRequest) -> None:
-        self.usage = Usage(chat.num_choices)
         self._chat = chat
         self._reader = ChatReader(chat)
+        self._read: list[ChatDelta] = []
+        self._last: dict[int, Delta] = {}
         self._id = f"chat-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._started: set[int] = set()
-        self._text_frames: dict[int, TextFrames] = {}
+        # Of choices that have begun.
+        self._text_events: dict[int, TextEvents] = {}
+        self._says_text_alone = not (chat.callable_tools or chat.wants_logprobs or chat.wants_usage_in_chunks)
 
-    def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
-        read = [self._reader.read(delta) for delta in deltas]
+    def add(self, delta: Delta) -> None:
+        self._last[delta.index] = delta
+        self._read.append(self._reader.read(delta))
+
+    def whole(self) -> dict[str, Any]:
         choices = [
-            self._choice([delta for delta in read if delta.index == index], index)
+            self._choice([delta for delta in self._read if delta.index == index], index)
             for index in range(self._chat.num_choices)
         ]
-        return self._envelope("chat.completion", choices) | {"usage": self.usage.to_dict()}
+        return self._envelope("chat.completion", choices) | {"usage": self._usage()}
 
-    def frames(self, delta: Delta) -> list[bytes]:
-        """The events of one delta: the role once, then text and tool calls, then the end."""
-        read = self._reader.read(delta)
-        if text := self._lone_text(read):
-            return [self._frames_of(read.index).frame(text)]
-        return [data_frame(chunk) for chunk in self._chunks(read)]
+    def events(self, delta: Delta) -> bytes:
+        """The role once, then text and tool calls, then the end."""
+        self._last[delta.index] = delta
+        text_events = self._text_events.get(delta.index)
+        if self._says_text_alone and text_events and delta.finish_reason is None:
+            return text_events.event(delta.text) if delta.text else b""
+        return b"".join(map(data_event, self._chunks(self._reader.read(delta))))
 
-    def _lone_text(self, delta: ChatDelta) -> str:
-        """What is said, if that is all there is to tell; else empty."""
-        is_first, is_last = delta.index not in self._started, delta.finish_reason is not None
-        has_more = delta.tokens or delta.tool_calls or self._chat.wants_usage_in_chunks
-        return "" if is_first or is_last or has_more else delta.text
+    def end(self) -> bytes:
+        if not self._chat.wants_usage_chunk:
+            return DONE_EVENT
+        return data_event(self._envelope("chat.completion.chunk", []) | {"usage": self._usage()}) + DONE_EVENT
 
-    def _frames_of(self, index: int) -> TextFrames:
-        if index not in self._text_frames:
-            self._text_frames[index] = TextFrames(lambda text: self._chunk(index, {"content": text}))
-        return self._text_frames[index]
+    def failed(self, error: ApiError) -> bytes:
+        return to_event(error)
+
+    def _usage(self) -> dict[str, Any]:
+        return usage(self._last.values(), self._chat.num_choices)
 
     def _chunks(self, delta: ChatDelta) -> list[dict[str, Any]]:
-        chunks = []
-        if delta.index not in self._started:
-            self._started.add(delta.index)
-            chunks.append(self._chunk(delta.index, {"role": "assistant", "content": ""}))
+        chunks, index = [], delta.index
+        if index not in self._text_events:
+            self._text_events[index] = TextEvents(lambda text: self._chunk(index, {"content": text}))
+            chunks.append(self._chunk(index, {"role": "assistant", "content": ""}))
         if delta.text or (delta.tokens and not delta.tool_calls):
             chunks.append(self._chunk(delta.index, {"content": delta.text}, self._logprobs(delta.tokens)))
         if delta.tool_calls:
@@ -67,9 +73,6 @@ class ChatResponse:
         if delta.finish_reason is not None:
             chunks.append(self._chunk(delta.index, {}, None, delta))
         return chunks
-
-    def usage_chunk(self) -> dict[str, Any]:
-        return self._envelope("chat.completion.chunk", []) | {"usage": self.usage.to_dict()}
 
     def _choice(self, deltas: Sequence[ChatDelta], index: int) -> dict[str, Any]:
         text = "".join(delta.text for delta in deltas)
@@ -95,7 +98,7 @@ class ChatResponse:
             choice |= {"finish_reason": end.finish_reason, "stop_reason": end.stop_reason}
         chunk = self._envelope("chat.completion.chunk", [choice])
         if self._chat.wants_usage_in_chunks:
-            chunk["usage"] = self.usage.to_dict()
+            chunk["usage"] = self._usage()
         elif self._chat.wants_usage_chunk:
             chunk["usage"] = None
         return chunk

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from frontend.generation.generation import Token
-from frontend.generation.top_tokens import TopToken
+from frontend.generation.delta import Token, TopToken
 
 
 def token_logprob(token: Token) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """The words of a chat request, for the APIs that are answered by translating to one."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
 from frontend.api.body import parse_body
 from frontend.api.requests import ChatRequest
-from frontend.errors import InvalidRequest
+from frontend.errors import named_for_client
 
 Words = dict[str, Any]
 
@@ -44,21 +42,3 @@ def function_tool(
         "type": "function",
         "function": {key: value for key, value in function.items() if value is not None},
     }
-
-
-@contextmanager
-def named_for_client(names: Mapping[str, str]) -> Iterator[None]:
-    """Errors about a field of the chat request name the client's field: `names` is chat field -> client's."""
-    try:
-        yield
-    except InvalidRequest as error:
-        raise _renamed(error, names) from error
-
-
-def _renamed(error: InvalidRequest, names: Mapping[str, str]) -> InvalidRequest:
-    param = error.param or ""
-    name = names.get(re.split(r"[.\[]", param, maxsplit=1)[0])
-    if name is None:
-        return error
-    message = name + error.message.removeprefix(param) if error.message.startswith(param) else error.message
-    return InvalidRequest(message, name, error.code)

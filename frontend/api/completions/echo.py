@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frontend.api.requests import CompletionRequest
+from frontend.errors import InvalidRequest
+from frontend.generation.logprobs import spelled
 from frontend.triton.model import ServedModel
 from frontend.triton.triton import Triton
 
@@ -39,16 +41,17 @@ async def _echo(
             return Echo(prompt)
         ids = await triton.preprocess(model, {"text_input": prompt})
         # What the tokenizer puts before a text is special, and no part of it.
-        return Echo(prompt, await _tokens(triton, model, ids, keeps_special=False))
-    tokens = await _tokens(triton, model, prompt, keeps_special=not completion.skip_special_tokens)
+        return Echo(prompt, _tokens(model, ids, keeps_special=False))
+    tokens = _tokens(model, prompt, keeps_special=not completion.skip_special_tokens)
     text = b"".join(token.bytes for token in tokens if token.is_in_text).decode("utf-8", "replace")
     return Echo(text, tokens if completion.scores_prompt else ())
 
 
-async def _tokens(
-    triton: Triton, model: ServedModel, ids: Sequence[int], keeps_special: bool
-) -> tuple[EchoToken, ...]:
-    pieces = await triton.spell(ids)
+def _tokens(model: ServedModel, ids: Sequence[int], keeps_special: bool) -> tuple[EchoToken, ...]:
+    """Raises InvalidRequest for an id that is none of the model's."""
+    if max(ids, default=0) >= model.vocab_size:
+        raise InvalidRequest(f"prompt: the ids must be below {model.vocab_size}.", "prompt")
+    pieces = spelled(model.vocabulary, ids)
     return tuple(
         EchoToken(piece, keeps_special or token_id not in model.special_ids)
         for token_id, piece in zip(ids, pieces, strict=True)

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from frontend.api.completions.echo import EchoToken
-from frontend.generation.generation import Token
-from frontend.generation.prompt_scores import PromptScore
-from frontend.generation.top_tokens import TopToken
+from frontend.generation.delta import PromptScore, Token, TopToken
 
 # Log-prob and alternatives.
 _Score = tuple[float | None, Sequence[TopToken]]

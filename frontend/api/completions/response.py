@@ -4,22 +4,21 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
-from frontend.api.completions.best_of import best_of
 from frontend.api.completions.echo import Echo
 from frontend.api.completions.logprobs import CompletionLogprobs
-from frontend.api.frames import TextFrames, data_frame
 from frontend.api.requests import CompletionRequest
-from frontend.generation.generation import Delta
-from frontend.generation.usage import Usage
+from frontend.api.sse import DONE_EVENT, TextEvents, data_event
+from frontend.errors import ApiError, to_event
+from frontend.generation.delta import Delta, usage
 
 
 class CompletionResponse:
     """One answer to a completion request; `echoes` are put before each prompt's choices, if there are any."""
 
     def __init__(self, completion: CompletionRequest, num_prompts: int, echoes: Sequence[Echo]) -> None:
-        self.usage = Usage(completion.num_candidates)
         self._completion = completion
         self._num_prompts = num_prompts
         self._echoes = echoes
@@ -27,42 +26,53 @@ class CompletionResponse:
         self._created = int(time.time())
         self._logprobs_of: defaultdict[int, CompletionLogprobs] = defaultdict(CompletionLogprobs)
         self._started: set[int] = set()
-        self._text_frames: dict[int, TextFrames] = {}
+        self._text_events: dict[int, TextEvents] = {}
+        self._deltas: list[Delta] = []
+        self._last: dict[int, Delta] = {}
+        self._says_text_alone = not (completion.wants_logprobs or completion.wants_usage_in_chunks)
 
-    def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
+    def add(self, delta: Delta) -> None:
+        self._last[delta.index] = delta
+        self._deltas.append(delta)
+
+    def whole(self) -> dict[str, Any]:
         num_candidates, num_choices = self._completion.num_candidates, self._completion.num_choices
         kept = [
             candidate
             for prompt in range(self._num_prompts)
-            for candidate in best_of(_candidates(deltas, prompt, num_candidates), num_choices)
+            for candidate in best_of(_candidates(self._deltas, prompt, num_candidates), num_choices)
         ]
         choices = [self._choice(candidate, index) for index, candidate in enumerate(kept)]
-        return self._envelope(choices) | {"usage": self.usage.to_dict()}
+        return self._envelope(choices) | {"usage": self._usage()}
 
-    def frames(self, delta: Delta) -> list[bytes]:
-        """The events of one delta: one, or none when it has nothing to tell."""
-        if delta.text and delta.finish_reason is None and self._has_text_alone(delta.index):
-            return [self._frames_of(delta.index).frame(delta.text)]
-        return [data_frame(chunk) for chunk in self._chunks(delta)]
+    def events(self, delta: Delta) -> bytes:
+        """One, or none when it has nothing to tell."""
+        index = delta.index
+        self._last[index] = delta
+        if self._says_text_alone and delta.finish_reason is None and index in self._text_events:
+            return self._text_events[index].event(delta.text) if delta.text else b""
+        return b"".join(map(data_event, self._chunks(delta)))
 
-    def _has_text_alone(self, index: int) -> bool:
-        has_echo = bool(self._echoes) and index not in self._started
-        return not (has_echo or self._completion.wants_logprobs or self._completion.wants_usage_in_chunks)
+    def end(self) -> bytes:
+        if not self._completion.wants_usage_chunk:
+            return DONE_EVENT
+        return data_event(self._envelope([]) | {"usage": self._usage()}) + DONE_EVENT
 
-    def _frames_of(self, index: int) -> TextFrames:
-        if index not in self._text_frames:
-            self._text_frames[index] = TextFrames(lambda text: self._chunk(index, text))
-        return self._text_frames[index]
+    def failed(self, error: ApiError) -> bytes:
+        return to_event(error)
+
+    def _usage(self) -> dict[str, Any]:
+        return usage(self._last.values(), self._completion.num_candidates)
 
     def _chunks(self, delta: Delta) -> list[dict[str, Any]]:
-        echo = self._echoed(delta.index)
+        index = delta.index
+        if index not in self._text_events:
+            self._text_events[index] = TextEvents(lambda text: self._chunk(index, text))
+        echo = self._echoed(index)
         text = echo.text + delta.text
         if not (text or delta.tokens or delta.finish_reason):
             return []
         return [self._chunk(delta.index, text, self._logprobs(delta.index, echo, [delta]), delta)]
-
-    def usage_chunk(self) -> dict[str, Any]:
-        return self._envelope([]) | {"usage": self.usage.to_dict()}
 
     def _chunk(
         self, index: int, text: str, logprobs: dict[str, Any] | None = None, end: Delta | None = None
@@ -76,7 +86,7 @@ class CompletionResponse:
         }
         chunk = self._envelope([choice])
         if self._completion.wants_usage_in_chunks:
-            chunk["usage"] = self.usage.to_dict()
+            chunk["usage"] = self._usage()
         elif self._completion.wants_usage_chunk:
             chunk["usage"] = None
         return chunk
@@ -113,6 +123,21 @@ class CompletionResponse:
         scores = (score for delta in deltas for score in delta.prompt_scores)
         tokens = [token for delta in deltas for token in delta.tokens]
         return self._logprobs_of[index].of(echo.tokens, scores, tokens)
+
+
+def best_of(candidates: Sequence[list[Delta]], num_kept: int) -> list[list[Delta]]:
+    """Those that the model finds likeliest, by log-prob per token as OpenAI does, the best first.
+
+    All of them, in their order, when all are kept.
+    """
+    if len(candidates) <= num_kept:
+        return list(candidates)
+    return sorted(candidates, key=_mean_logprob, reverse=True)[:num_kept]
+
+
+def _mean_logprob(candidate: Sequence[Delta]) -> float:
+    logprobs = [token.logprob for delta in candidate for token in delta.tokens]
+    return fmean(logprobs) if logprobs else 0.0
 
 
 def _candidates(deltas: Sequence[Delta], prompt: int, num_candidates: int) -> list[list[Delta]]:

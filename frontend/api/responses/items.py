@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from frontend.api.chat.token_logprobs import token_logprob
 from frontend.api.chat.tool_calls import ToolCallDelta
-from frontend.generation.generation import Token
+from frontend.generation.delta import Token
 
 Event = dict[str, Any]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]

@@ -5,11 +5,13 @@ import time
 import uuid
 from typing import Any, Literal
 
-from frontend.api.chat.delta import ChatDelta
+from frontend.api.chat.delta import ChatDelta, ChatReader
+from frontend.api.requests import ChatRequest
 from frontend.api.responses.items import Event, OutputItems
 from frontend.api.responses.request import ResponsesRequest, TextConfig
+from frontend.api.sse import named_event
 from frontend.errors import ApiError, EngineOverloaded, InvalidRequest
-from frontend.generation.generation import Token
+from frontend.generation.delta import Delta, Token
 
 # Those of the response object's fields that no request can change.
 _CONSTANTS = {
@@ -26,8 +28,9 @@ _TOOL_FIELDS = {"type", "name", "description", "parameters", "strict"}
 class ResponsesResponse:
     """One answer to a request of the Responses API, whole or as events."""
 
-    def __init__(self, request: ResponsesRequest) -> None:
+    def __init__(self, request: ResponsesRequest, chat: ChatRequest) -> None:
         self._request = request
+        self._reader = ChatReader(chat)
         self._id = f"resp_{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._sequence_numbers = itertools.count()
@@ -37,8 +40,22 @@ class ResponsesResponse:
         self._error: dict[str, Any] | None = None
         self._usage: dict[str, Any] | None = None
 
-    def read(self, delta: ChatDelta) -> list[Event]:
-        """The events of one delta; the first delta brings those of the start, the last those of the end."""
+    def add(self, delta: Delta) -> None:
+        self._read(self._reader.read(delta))
+
+    def events(self, delta: Delta) -> bytes:
+        """The first delta brings those of the start, the last those of the end."""
+        return b"".join(map(named_event, self._read(self._reader.read(delta))))
+
+    def end(self) -> bytes:
+        return b""
+
+    def failed(self, error: ApiError) -> bytes:
+        self._status = "failed"
+        self._error = {"code": _error_code(error), "message": error.message}
+        return b"".join(map(named_event, self._numbered([self._state_event("failed")])))
+
+    def _read(self, delta: ChatDelta) -> list[Event]:
         events = self._start() if self._status == "queued" else []
         self._unsaid += delta.tokens
         for part in delta.parts:
@@ -48,13 +65,6 @@ class ResponsesResponse:
         if delta.finish_reason is not None:
             events += self._finish(delta)
         return self._numbered(events)
-
-    def failed(self, error: ApiError) -> Event:
-        """The event that ends a started stream."""
-        self._status = "failed"
-        self._error = {"code": _error_code(error), "message": error.message}
-        [event] = self._numbered([self._state_event("failed")])
-        return event
 
     def whole(self) -> dict[str, Any]:
         return {

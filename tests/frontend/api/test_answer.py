@@ -1,20 +1,20 @@
 """An answer in another API's words is the same however the engine cuts it into deltas."""
 
+import json
+import re
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontend.api.answer import Answer
+from frontend.api.answer import Reply
 from frontend.api.anthropic import request as anthropic_request
 from frontend.api.anthropic.request import AnthropicRequest
 from frontend.api.anthropic.response import AnthropicResponse
-from frontend.api.chat.delta import ChatReader
-from frontend.api.requests import ChatRequest
 from frontend.api.responses import request as responses_request
 from frontend.api.responses.request import ResponsesRequest
 from frontend.api.responses.response import ResponsesResponse
-from frontend.generation.generation import Delta
+from frontend.generation.delta import Delta
 
 PIECES = [
     "Hello ",
@@ -38,9 +38,9 @@ def deltas(text: str, at: list[int]) -> list[Delta]:
     ]
 
 
-def events(answer: Answer, chat: ChatRequest, text: str, at: list[int]) -> list[dict[str, Any]]:
-    reader = ChatReader(chat)
-    return [event for delta in deltas(text, at) for event in answer.read(reader.read(delta))]
+def events(reply: Reply, text: str, at: list[int]) -> list[dict[str, Any]]:
+    data = b"".join(reply.events(delta) for delta in deltas(text, at))
+    return [json.loads(line) for line in re.findall(rb"^data: (.*)$", data, re.MULTILINE)]
 
 
 def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -52,9 +52,10 @@ def test_responses(text: str, at: list[int]) -> None:
     tool = {"type": "function", "name": "add", "parameters": SCHEMA}
     request = ResponsesRequest.model_validate({"model": "m", "input": "hi", "tools": [tool]})
     chat = responses_request.to_chat(request)
-    whole, streamed = ResponsesResponse(request), ResponsesResponse(request)
-    events(whole, chat, text, [])
-    sent = events(streamed, chat, text, at)
+    whole, streamed = ResponsesResponse(request, chat), ResponsesResponse(request, chat)
+    for delta in deltas(text, []):
+        whole.add(delta)
+    sent = events(streamed, text, at)
     assert without_ids(streamed.whole()["output"]) == without_ids(whole.whole()["output"])
     done = [event["item"] for event in sent if event["type"] == "response.output_item.done"]
     assert done == streamed.whole()["output"]
@@ -70,9 +71,10 @@ def test_anthropic(text: str, at: list[int]) -> None:
         {"model": "m", "max_tokens": 9, "messages": turns, "tools": [{"name": "add", "input_schema": SCHEMA}]}
     )
     chat = anthropic_request.to_chat(request)
-    whole, streamed = AnthropicResponse(request), AnthropicResponse(request)
-    events(whole, chat, text, [])
-    sent = events(streamed, chat, text, at)
+    whole, streamed = AnthropicResponse(request, chat), AnthropicResponse(request, chat)
+    for delta in deltas(text, []):
+        whole.add(delta)
+    sent = events(streamed, text, at)
     assert without_ids(streamed.whole()["content"]) == without_ids(whole.whole()["content"])
     for index, block in enumerate(streamed.whole()["content"]):
         names = [event["type"] for event in sent if event.get("index") == index]

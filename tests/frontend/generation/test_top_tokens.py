@@ -9,7 +9,8 @@ import pytest
 from frontend.api.generation_request import from_chat, from_completion
 from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.errors import EngineFailed, InvalidRequest
-from frontend.generation.top_tokens import TopToken, read_top_tokens
+from frontend.generation.delta import TopToken
+from frontend.generation.logprobs import read_top_tokens
 from frontend.triton.model import ServedModel, served_model
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import MODEL

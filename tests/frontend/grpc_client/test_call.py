@@ -1,6 +1,7 @@
 """Messages out of data that is cut anywhere."""
 
 import struct
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -16,8 +17,8 @@ class Receiver:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
 
-    def on_message(self, message: bytes) -> None:
-        self.messages.append(message)
+    def on_messages(self, messages: Sequence[bytes]) -> None:
+        self.messages += messages
 
     def on_end(self, status: GrpcStatus) -> None:
         raise AssertionError(status)
@@ -35,6 +36,7 @@ def test_any_cut(messages: list[bytes], data: st.DataObject) -> None:
     call = GrpcCall(1, b"", receiver)
     for start, end in pairwise([0, *sorted(places), len(wire)]):
         assert call.take(wire[start:end]) is None
+        call.hand_on()
     assert receiver.messages == messages
 
 

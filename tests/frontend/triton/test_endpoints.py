@@ -8,8 +8,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2
 
+from frontend.addresses import Name
 from frontend.errors import ApiError, EngineFailed, EngineOverloaded, EngineUnavailable, InvalidRequest
-from frontend.name_resolution import Name
 from frontend.triton.endpoint import PROBE_ID
 from frontend.triton.tensors import add_input
 from frontend.triton.triton import Triton

@@ -5,7 +5,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from frontend.generation.generation import SPARING_OUTPUTS
+from frontend.generation.request import SPARING_OUTPUTS
 from frontend.triton.model import IDS_OUTPUTS
 
 MODELS = Path(__file__).parents[3] / "model_repository"

@@ -2,12 +2,14 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from frontend.errors import RequestTimeout
-from frontend.triton.stream import MAX_WAITING_BYTES
+from frontend.triton.response import EngineResponse
+from frontend.triton.stream import MAX_WAITING_BYTES, GenerationStream
 from frontend.triton.tensors import add_input
 from frontend.triton.triton import Triton
 from tests.fakes.triton_server import FakeTriton, Script, tokens
@@ -22,22 +24,41 @@ SCRIPT = Script([tokens(*["x"] * (PIECE_BYTES // 4))] * NUM_RESPONSES, ends_by_e
 TIMEOUT_S = 240
 
 
+class Reader:
+    """Counts responses; one that falls behind takes the first, and the rest when nothing more comes."""
+
+    def __init__(self, falls_behind: bool) -> None:
+        self.num_read = 0
+        self._falls_behind = falls_behind
+
+    def attach(self, stream: GenerationStream) -> None:
+        self.stream = stream
+
+    def receive(self, responses: Sequence[EngineResponse]) -> bool:
+        if self._falls_behind and not self.num_read:
+            self.stream.pause()
+        self.num_read += len(responses)
+        return responses[-1].surroundings.is_final
+
+
 async def read(triton: Triton, fake: FakeTriton, falls_behind: bool) -> int:
     """The number of responses; the engine must have nothing left to do in the end."""
     request = service_pb2.ModelInferRequest(model_name="ensemble", id=uuid.uuid4().hex)
     request.outputs.add(name="output_ids")
     add_input(request, "stream", True, model_config_pb2.DataType.TYPE_BOOL)
-    num_read = 0
+    reader = Reader(falls_behind)
+    running = asyncio.create_task(triton.infer(request, None, True, reader))
+    if falls_behind:
+        while not reader.num_read:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+        await at_rest(fake)
+        reader.stream.resume()
     try:
-        async for responses in triton.infer(request, None, is_streamed=True):
-            is_first = not num_read
-            num_read += len(responses)
-            if is_first and falls_behind:
-                await at_rest(fake)
+        await running
     except RequestTimeout:
         assert falls_behind
     await at_rest(fake)
-    return num_read
+    return reader.num_read
 
 
 async def at_rest(fake: FakeTriton) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from frontend import __main__ as frontend
-from frontend.api.event_stream import EventStream
+from frontend.api.sse import EventStream
 from frontend.limits.gate import Slots
 from frontend.middleware.request_id import RequestId
 from scripts.soak.counters import MAX_GROWTH_MIB
@@ -75,15 +75,15 @@ def keep_slots() -> None:
     Slots._leave = leaking  # type: ignore[method-assign]
 
 
-def change_frames(times: int, marked: bytes) -> None:
-    """Sends the frames that hold these bytes so many times, when it is due."""
-    send = EventStream._send
+def change_events(times: int, marked: bytes) -> None:
+    """Sends the events that hold these bytes so many times, when it is due."""
+    push = EventStream.push
 
-    async def changed(stream: EventStream, to: Any, frame: bytes) -> None:
-        for _ in range(times if marked in frame and is_due() else 1):
-            await send(stream, to, frame)
+    def changed(stream: EventStream, data: bytes) -> None:
+        for _ in range(times if marked in data and is_due() else 1):
+            push(stream, data)
 
-    EventStream._send = changed  # type: ignore[method-assign]
+    EventStream.push = changed  # type: ignore[method-assign]
 
 
 SABOTAGES = {
@@ -94,9 +94,9 @@ SABOTAGES = {
     "running": keep_slots,
     "ended": lambda: leak_at_requests(end),
     "crash": lambda: leak_at_requests(crash),
-    "lost": lambda: change_frames(0, b'"text":'),
-    "doubled": lambda: change_frames(2, b'"text":'),
-    "silent": lambda: change_frames(0, b"[DONE]"),
+    "lost": lambda: change_events(0, b'"text":'),
+    "doubled": lambda: change_events(2, b'"text":'),
+    "silent": lambda: change_events(0, b"[DONE]"),
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from frontend.api.chat.delta import ChatReader
 from frontend.api.generation_request import from_chat
 from frontend.api.requests import ChatRequest
 from frontend.errors import InvalidRequest
-from frontend.generation.generation import Delta
+from frontend.generation.delta import Delta
 from frontend.triton.model import ServedModel
 
 TREE = {
@@ -51,6 +51,7 @@ def model(engine_inputs: frozenset[str] = frozenset(GUIDE_INPUTS)) -> ServedMode
         stop_ids=frozenset(),
         special_ids=frozenset(),
         vocab_size=8,
+        vocabulary=(),
         input_types=dict.fromkeys(GUIDE_INPUTS, model_config_pb2.DataType.TYPE_STRING),
         tokens_per_block=None,
         sends_all_metrics=False,

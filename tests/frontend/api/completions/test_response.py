@@ -1,5 +1,5 @@
-from frontend.api.completions.best_of import best_of
-from frontend.generation.generation import Delta, Token
+from frontend.api.completions.response import best_of
+from frontend.generation.delta import Delta, Token
 
 
 def candidate(index: int, *logprobs: float) -> list[Delta]:

@@ -1,4 +1,4 @@
-"""Targets as an operator writes them -> addresses, each of which is one server.
+"""Where Tritons listen: targets in the spelling of gRPC -> addresses, each of which is one server.
 
 Each address gets a channel of its own: behind a name that stands for several servers it would be hidden which
 of them runs a generation, where the stop request must go, and which holds the prefix of a prompt. A target
@@ -11,11 +11,38 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 logger = logging.getLogger(__name__)
 
 _HOST_AND_PORT = re.compile(r"(?P<host>[^:/\s\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
+
+# gRPC's naming.md, without what asks a service.
+_TARGET = re.compile(
+    r"(dns:(//[^/]*/)?|ipv4:|ipv6:)?((?P<host>[^:/\s\[\]]+)|\[(?P<ipv6>[0-9a-fA-F:.]+)\]):(?P<port>\d{1,5})"
+    r"|unix:(//)?(?P<path>/\S+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host and a port, or the path of a socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+
+def parse_target(text: str) -> Target | None:
+    """HOST:PORT, dns:///HOST:PORT, ipv4:ADDRESS:PORT, ipv6:[ADDRESS]:PORT or unix:/PATH; None for others."""
+    match = _TARGET.fullmatch(text)
+    if match is None:
+        return None
+    if match["path"]:
+        return Target(path=match["path"])
+    port = int(match["port"])
+    return Target(match["host"] or match["ipv6"], port) if 0 < port < 65536 else None
 
 
 def is_host_and_port(text: str) -> bool:

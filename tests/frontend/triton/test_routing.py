@@ -4,14 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from math import ceil
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontend.triton.balancing import FREE_LOAD, LOAD_FACTOR, choose
-from frontend.triton.conversation import MIN_CHARS, MIN_IDS, conversation_key
-from frontend.triton.model import LORA_INPUT
-from frontend.triton.tensors import TensorValue
+from frontend.triton.routing import FREE_LOAD, LOAD_FACTOR, choose, conversation_key
 
 
 @dataclass
@@ -72,46 +68,11 @@ def test_a_conversation_leaves_an_overloaded_endpoint() -> None:
     assert sorted(server.num_running for server in pair) == [37, 63]
 
 
-def chat(*messages: tuple[str, str]) -> dict[str, TensorValue]:
-    items = [f'{{"role": "{role}", "content": "{content}"}}' for role, content in messages]
-    return {"messages": f"[{', '.join(items)}]"}
+def test_a_beginning_has_one_key_for_each_adapter() -> None:
+    assert conversation_key("You are", None) == conversation_key("You are", None)
+    keys = {conversation_key(text, adapter) for text in ("You are", "You were") for adapter in (None, 1, 2)}
+    assert len(keys) == 6
 
 
-LONG = "x" * MIN_CHARS
-FIRST_TURN = (("system", LONG), ("user", "a"))
-SECOND_TURN = (*FIRST_TURN, ("assistant", "b"), ("user", "c"))
-
-
-def test_every_turn_of_a_conversation_has_its_key() -> None:
-    assert conversation_key(chat(*FIRST_TURN)) == conversation_key(chat(*SECOND_TURN)) is not None
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (chat(*FIRST_TURN), chat(("system", LONG), ("user", "b"))),
-        ({"text_input": LONG}, {"text_input": LONG[1:] + "y"}),
-        ({"text_input": LONG}, {"text_input": LONG, LORA_INPUT: 1}),
-        ({"prompt_ids": [1] * MIN_IDS}, {"prompt_ids": [2] * MIN_IDS}),
-    ],
-)
-def test_other_beginnings_have_other_keys(one: dict[str, TensorValue], other: dict[str, TensorValue]) -> None:
-    assert conversation_key(one) != conversation_key(other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"text_input": LONG}, {"text_input": LONG + "y"}),
-        ({"prompt_ids": [1] * MIN_IDS}, {"prompt_ids": [1] * MIN_IDS + [2]}),
-    ],
-)
-def test_prompts_that_begin_alike_have_one_key(
-    one: dict[str, TensorValue], other: dict[str, TensorValue]
-) -> None:
-    assert conversation_key(one) == conversation_key(other) is not None
-
-
-@pytest.mark.parametrize("inputs", [chat(("user", "hi")), {"text_input": "hi"}, {"prompt_ids": [1, 2]}])
-def test_short_prompts_have_none(inputs: dict[str, TensorValue]) -> None:
-    assert conversation_key(inputs) is None
+def test_what_is_too_short_has_no_key() -> None:
+    assert conversation_key(None, 1) is None

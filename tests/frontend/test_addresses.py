@@ -1,6 +1,6 @@
 import pytest
 
-from frontend.target import Target, parse_target
+from frontend.addresses import Target, parse_target
 
 
 @pytest.mark.parametrize(
