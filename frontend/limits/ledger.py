@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from frontend.errors import EngineOverloaded
 from frontend.keys.key import MAX_KEYS, MAX_NAME_BYTES
-from frontend.metrics.shared import SharedMetrics
+from frontend.metrics.counters import SharedMetrics
 
 # Signs of life come ten times a second; a worker without one in so long is busy, or gone.
 LIVE_S = 0.5

@@ -1,0 +1,1 @@
+"""Below ASGI: processes, sockets, connections and the HTTP parser. Knows nothing of any API."""

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from frontend.errors import ApiError, InvalidRequest, RequestTimeout, to_body
 from frontend.logs import REQUEST_ID_HEADER
+from frontend.metrics.counters import OTHER, SharedMetrics, count_answer
 from frontend.server.parser import StrictParser
 from frontend.writer import WRITER
 
@@ -50,11 +51,13 @@ class HttpConnection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         deadlines: ConnectionDeadlines,
+        metrics: SharedMetrics,
     ) -> None:
         # Weak: a connection that held itself would keep its buffers until the next look for garbage.
         super().__init__(config, server_state, {**app_state, WRITER: weakref.proxy(self)}, _loop)
         self.conn: StrictParser = StrictParser()
         self._deadlines = deadlines
+        self._metrics = metrics
         self._is_refused = False
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
@@ -173,6 +176,8 @@ class HttpConnection(H11Protocol):
         self._is_refused = True
         self._end_receive_deadline()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            # The application never hears of it, nor do we know what it was about.
+            count_answer(self._metrics.row, OTHER, error.status)
             for event in _events(error):
                 self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:

@@ -83,7 +83,7 @@ def create_server(
     logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
     drain = Drain()
     deadlines = ConnectionDeadlines(settings.receive_timeout_s, settings.send_timeout_s)
-    connection = partial(HttpConnection, deadlines=deadlines)
+    connection = partial(HttpConnection, deadlines=deadlines, metrics=ledger.metrics)
     config = uvicorn.Config(
         partial(create_app, drain),
         factory=True,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frontend.generation.delta import Delta
+from frontend.metrics.counters import SharedMetrics
 from frontend.metrics.request import RequestMetrics
-from frontend.metrics.shared import SharedMetrics
 
 NUM_TOKENS = 50_000
 NUM_ROUNDS = 11

@@ -1,0 +1,1 @@
+"""OpenAI's chats, into which the other chat APIs are translated."""

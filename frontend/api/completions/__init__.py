@@ -1,0 +1,1 @@
+"""OpenAI's completions: texts that go on from a prompt."""

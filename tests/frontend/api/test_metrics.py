@@ -11,8 +11,15 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from frontend.app import create_app
-from frontend.metrics.counters import FAMILIES, HTTP_REQUESTS, OTHER, ROUTES, Counter, num_values
-from frontend.metrics.shared import SharedMetrics
+from frontend.metrics.counters import (
+    FAMILIES,
+    HTTP_REQUESTS,
+    OTHER,
+    ROUTES,
+    Counter,
+    SharedMetrics,
+    num_values,
+)
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
 from tests.fakes.triton_server import Script, tokens
