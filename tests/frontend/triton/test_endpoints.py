@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 import pytest
@@ -11,8 +11,10 @@ from tritonclient.grpc import service_pb2
 from frontend.addresses import Name
 from frontend.errors import ApiError, EngineFailed, EngineOverloaded, EngineUnavailable, InvalidRequest
 from frontend.triton.endpoint import PROBE_ID
+from frontend.triton.response import EngineResponse
 from frontend.triton.tensors import add_input
 from frontend.triton.triton import Triton
+from tests.fakes.pulled import pulled
 from tests.fakes.triton_server import FIRST_TOKEN_ID, FakeTriton, Script, tokens
 from tests.fakes.triton_servers import connected, fake_servers
 
@@ -36,12 +38,12 @@ def request(name: str) -> service_pb2.ModelInferRequest:
 
 def infer(
     triton: Triton, name: str, conversation: bytes | None = None
-) -> AsyncIterator[service_pb2.ModelInferResponse]:
-    return triton.infer(request(name), conversation, is_streamed=True)
+) -> AsyncGenerator[EngineResponse, None]:
+    return pulled(triton, request(name), conversation)
 
 
 async def count(triton: Triton, name: str, conversation: bytes | None = None) -> int:
-    return sum([len(responses) async for responses in infer(triton, name, conversation)])
+    return len([response async for response in infer(triton, name, conversation)])
 
 
 async def until(condition: object, timeout_s: float = SETTLE_S) -> None:
