@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic_core import from_json
 
+from frontend.api.body import MAX_WEIGHT, json_depth, json_weight
 from frontend.api.chat.messages import Message
 from frontend.api.fields import field_error
-from frontend.api.json_depth import json_depth
-from frontend.api.json_size import MAX_WEIGHT, json_weight
 
 MAX_ARGUMENTS_DEPTH = 32
 # Of all calls: twice as much text as the 131,072 tokens of Llama 3.1's window hold.
