@@ -13,12 +13,12 @@ from starlette.requests import ClientDisconnect
 from frontend.api.admission import Admission
 from frontend.api.anthropic.routes import AnthropicRoutes
 from frontend.api.disconnect import ClientDisconnected
+from frontend.api.health import VERSION, health_routes
 from frontend.api.metrics import metrics_routes
 from frontend.api.openapi import describe
 from frontend.api.responses.routes import ResponsesRoutes
-from frontend.api.routes import OpenAiRoutes, health_routes
+from frontend.api.routes import OpenAiRoutes
 from frontend.api.tokenize import TokenizeRoutes
-from frontend.api.version import version_routes
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.keys.ring import KeyRing
 from frontend.limits.gate import Gate
@@ -60,7 +60,12 @@ def create_app(
         await triton.close()
 
     app = FastAPI(
-        title="Llama on Triton", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+        title="Llama on Triton",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
@@ -72,14 +77,10 @@ def create_app(
     ):
         app.include_router(routes.router)
     metrics = metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses)
-    for router in (version_routes(), metrics, health_routes(triton)):
+    for router in (metrics, health_routes(triton)):
         app.include_router(router)
     _set_state(app, settings)
-    app.add_exception_handler(ApiError, _answer_api_error)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(ClientDisconnected, _answer_nobody)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
-    app.add_exception_handler(Exception, _answer_unexpected)
+    _map_exceptions(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(Authentication, keys=keys)
@@ -93,6 +94,14 @@ def _set_state(app: FastAPI, settings: Settings) -> None:
     app.state.sse_keep_alive_s = settings.sse_keep_alive_s
     app.state.logs_prompts = settings.log_prompts
     app.state.large_bodies = asyncio.Lock()
+
+
+def _map_exceptions(app: FastAPI) -> None:
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientDisconnected, _answer_nobody)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_unexpected)
 
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:

@@ -16,8 +16,8 @@ from frontend.api.disconnect import until_disconnect
 from frontend.api.event_stream import EventStream
 from frontend.api.frames import DONE_FRAME, data_frame
 from frontend.api.generation_request import GenerationRequest, from_chat, from_completion
-from frontend.api.json_route import add_json_route
-from frontend.api.model_card import model_card, model_list
+from frontend.api.models import model_card, model_list
+from frontend.api.openapi import add_json_route
 from frontend.api.requests import ChatRequest, CompletionRequest, GenerationParameters
 from frontend.errors import EngineUnavailable, model_not_found
 from frontend.generation.choices import run_choices

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from frontend.api.anthropic.request import AnthropicPrompt, AnthropicRequest
 from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.api.responses.request import ResponsesRequest
-from frontend.api.tokenize_request import DetokenizeRequest, TokenizeChat
+from frontend.api.tokenize import DetokenizeRequest, TokenizeChat
 
 
 @dataclass(frozen=True)

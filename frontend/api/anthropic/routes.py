@@ -15,7 +15,7 @@ from frontend.api.anthropic.response import AnthropicResponse
 from frontend.api.body import read_body
 from frontend.api.chat.prompt import chat_prompt
 from frontend.api.chat.translation import named_for_client
-from frontend.api.json_route import add_json_route
+from frontend.api.openapi import add_json_route
 from frontend.errors import ANTHROPIC_PATH
 from frontend.triton.triton import Triton
 

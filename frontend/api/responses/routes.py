@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from frontend.api.admission import Admission
 from frontend.api.answer import ChatAnswers
 from frontend.api.body import read_body
-from frontend.api.json_route import add_json_route
+from frontend.api.openapi import add_json_route
 from frontend.api.responses.request import FIELD_NAMES, ResponsesRequest, to_chat
 from frontend.api.responses.response import ResponsesResponse
 from frontend.triton.triton import Triton

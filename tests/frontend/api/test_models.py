@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from frontend.api.generation_request import from_chat
-from frontend.api.model_card import model_list
+from frontend.api.models import model_list
 from frontend.api.requests import ChatRequest
 from frontend.errors import EngineFailed
 from frontend.triton.model import LORA_INPUT, ServedModel, served_model
