@@ -10,10 +10,11 @@ from tritonclient.grpc import model_config_pb2
 from build.failure import run
 from build.paths import ROOT
 from frontend.api.anthropic.request import AnthropicRequest
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.fields import refuse_unsupported
 from frontend.api.generation_request import ENGINE_INPUTS
 from frontend.api.guide import GUIDE_FIELDS
-from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.api.responses.request import ResponsesRequest
 from frontend.api.tokenize import DetokenizeRequest, TokenizeText
 

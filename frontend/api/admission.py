@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from frontend.api.generation_request import GenerationRequest
-from frontend.api.requests import GenerationParameters
+from frontend.api.sampling import GenerationParameters
 from frontend.errors import InvalidRequest, model_not_found
 from frontend.limits.gate import Gate, Slots, Work
 from frontend.settings import Settings

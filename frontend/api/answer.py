@@ -9,12 +9,12 @@ from starlette.responses import JSONResponse, Response
 
 from frontend.api.admission import Admission
 from frontend.api.chat.delta import ChatDelta, ChatReader
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.translation import named_for_client
 from frontend.api.disconnect import until_disconnect
 from frontend.api.event_stream import EventStream
 from frontend.api.frames import event_frame
 from frontend.api.generation_request import from_chat
-from frontend.api.requests import ChatRequest
 from frontend.errors import ApiError
 from frontend.generation.choices import run_choices
 from frontend.triton.triton import Triton

@@ -9,8 +9,10 @@ from starlette.responses import JSONResponse
 
 from frontend.api.admission import Admission
 from frontend.api.body import read_body
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.response import ChatResponse
 from frontend.api.completions.echo import echoed_prompts
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.completions.response import CompletionResponse
 from frontend.api.disconnect import until_disconnect
 from frontend.api.event_stream import EventStream
@@ -18,7 +20,7 @@ from frontend.api.frames import DONE_FRAME, data_frame
 from frontend.api.generation_request import GenerationRequest, from_chat, from_completion
 from frontend.api.models import model_card, model_list
 from frontend.api.openapi import add_json_route
-from frontend.api.requests import ChatRequest, CompletionRequest, GenerationParameters
+from frontend.api.sampling import GenerationParameters
 from frontend.errors import EngineUnavailable, model_not_found
 from frontend.generation.choices import run_choices
 from frontend.generation.generation import Delta

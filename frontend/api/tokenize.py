@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 from frontend.api.admission import Admission
 from frontend.api.body import read_body
 from frontend.api.chat.prompt import chat_prompt
+from frontend.api.chat.request import ChatRequest
 from frontend.api.fields import Frozen, ListOf
 from frontend.api.openapi import add_json_route
-from frontend.api.requests import ChatRequest, TokenId
+from frontend.api.sampling import TokenId
 from frontend.errors import InvalidRequest
 from frontend.triton.triton import Triton
 

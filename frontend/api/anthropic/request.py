@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, Tag, model_validator
 
 from frontend.api.anthropic.turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import FunctionDefinition, ParametersSchema
 from frontend.api.chat.translation import Words, chat_request, function_choice, function_tool
 from frontend.api.fields import Frozen, ListOf, Unsupported, field_error, told_apart_by
-from frontend.api.requests import INT32_MAX, ChatRequest, StopString
+from frontend.api.sampling import INT32_MAX, StopString
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {

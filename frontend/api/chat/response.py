@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from frontend.api.chat.delta import ChatDelta, ChatReader
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tool_calls import ToolCallDelta
 from frontend.api.frames import TextFrames, data_frame
 from frontend.api.logprobs import token_logprob
-from frontend.api.requests import ChatRequest
 from frontend.generation.generation import Delta, Token
 from frontend.generation.usage import Usage
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from frontend.api.body import parse_body
-from frontend.api.requests import ChatRequest
+from frontend.api.chat.request import ChatRequest
 from frontend.errors import InvalidRequest
 
 Words = dict[str, Any]

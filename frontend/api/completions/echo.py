@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frontend.api.requests import CompletionRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.triton.model import ServedModel
 from frontend.triton.triton import Triton
 

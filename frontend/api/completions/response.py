@@ -9,8 +9,8 @@ from typing import Any
 from frontend.api.completions.best_of import best_of
 from frontend.api.completions.echo import Echo
 from frontend.api.completions.logprobs import CompletionLogprobs
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.frames import TextFrames, data_frame
-from frontend.api.requests import CompletionRequest
 from frontend.generation.generation import Delta
 from frontend.generation.usage import Usage
 

@@ -4,17 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import FunctionDefinition
 from frontend.api.chat.translation import Words, chat_request, function_choice, function_tool
 from frontend.api.fields import Frozen, ListOf, Unsupported, few_members, told_apart_by
-from frontend.api.requests import (
-    INT32_MAX,
-    ChatRequest,
-    JsonObjectFormat,
-    JsonSchema,
-    TextFormat,
-)
 from frontend.api.responses.input import Input, chat_messages
+from frontend.api.sampling import INT32_MAX, JsonObjectFormat, JsonSchema, TextFormat
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {

@@ -10,7 +10,7 @@ from frontend.api.anthropic import request as anthropic_request
 from frontend.api.anthropic.request import AnthropicRequest
 from frontend.api.anthropic.response import AnthropicResponse
 from frontend.api.chat.delta import ChatReader
-from frontend.api.requests import ChatRequest
+from frontend.api.chat.request import ChatRequest
 from frontend.api.responses import request as responses_request
 from frontend.api.responses.request import ResponsesRequest
 from frontend.api.responses.response import ResponsesResponse

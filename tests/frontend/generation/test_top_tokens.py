@@ -6,8 +6,9 @@ import numpy as np
 import openai
 import pytest
 
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.generation_request import from_chat, from_completion
-from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.errors import EngineFailed, InvalidRequest
 from frontend.generation.top_tokens import TopToken, read_top_tokens
 from frontend.triton.model import ServedModel, served_model
