@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from starlette.requests import Request
 
 from frontend.errors import InvalidRequest, UnsupportedMediaType
@@ -65,21 +65,36 @@ def parse_body(body: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid_request(body, error) from None
+        raise _invalid_body(body, _most_telling(error)) from None
 
 
-def _invalid_request(body: bytes, error: ValidationError) -> InvalidRequest:
+def validate_fields(fields: Mapping[str, Any], model: type[Model]) -> Model:
+    """For a body that was made here, of values that the model takes as they are."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid_field(fields, _most_telling(error)) from None
+
+
+def _most_telling(error: ValidationError) -> ErrorDetails:
     # The deepest place is the most telling one: a union reports each of its branches. And what is given
     # tells more than what is not: an object of another type lacks fields too.
-    details = max(
+    return max(
         error.errors(include_url=False, include_input=False),
         key=lambda item: (len(item["loc"]), item["type"] != "missing"),
     )
+
+
+def _invalid_body(body: bytes, details: ErrorDetails) -> InvalidRequest:
     if details["type"] == "json_invalid":
         return InvalidRequest("The body is not valid JSON.", code="invalid_json")
     document = from_json(body)
     if not isinstance(document, dict):
         return InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    return _invalid_field(document, details)
+
+
+def _invalid_field(document: Mapping[str, Any], details: ErrorDetails) -> InvalidRequest:
     field = details.get("ctx", {}).get("param")
     param = _param(document, (*details["loc"], field) if field else details["loc"])
     text = details["msg"].removeprefix("Value error, ")

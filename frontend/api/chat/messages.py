@@ -19,6 +19,14 @@ class TextPart(Frozen):
     text: str
 
 
+Content = str | ListOf[TextPart]
+
+
+def content_of(texts: Sequence[str]) -> Content:
+    """The content of a message with these parts."""
+    return [TextPart(type="text", text=text) for text in texts] if len(texts) > 1 else "".join(texts)
+
+
 class FunctionCall(Frozen):
     name: str = Field(min_length=1)
     arguments: str
@@ -30,9 +38,13 @@ class ToolCall(Frozen):
     function: FunctionCall
 
 
+def function_call(call_id: str, name: str, arguments: str) -> ToolCall:
+    return ToolCall(id=call_id, type="function", function=FunctionCall(name=name, arguments=arguments))
+
+
 class Message(Frozen):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | ListOf[TextPart] | None = None
+    content: Content | None = None
     name: str | None = None
     tool_calls: ListOf[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -42,13 +54,9 @@ class Message(Frozen):
     function_call: Unsupported = None
 
     @model_validator(mode="after")
-    def _content_is_there(self) -> "Message":
+    def _fields_fit_the_role(self) -> "Message":
         if self.content is None and self.role not in ("assistant", "tool"):
             raise field_error("content", "must be a string or a list of text parts")
-        return self
-
-    @model_validator(mode="after")
-    def _tool_fields_fit_the_role(self) -> "Message":
         if self.role == "tool" and self.tool_call_id is None:
             raise field_error("tool_call_id", "is required with the role tool")
         if self.tool_calls and self.role != "assistant":

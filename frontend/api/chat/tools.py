@@ -53,6 +53,10 @@ class NamedTool(Frozen):
     function: FunctionName
 
 
+def named_tool(name: str) -> NamedTool:
+    return NamedTool(type="function", function=FunctionName(name=name))
+
+
 class AllowedTools(Frozen):
     mode: Literal["auto", "required"]
     tools: ListOf[NamedTool] = Field(min_length=1, max_length=MAX_TOOLS)

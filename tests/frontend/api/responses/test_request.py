@@ -130,7 +130,6 @@ BAD_CHATS = [
     (called_with("{}", "[]"), "input", "must be the text of a JSON object."),
     (called_with('{"a": NaN}'), "input", "must be the text of a JSON object."),
     (called_with(json.dumps(DEEP)), "input", "must not be nested deeper than 32 levels."),
-    (called_with(*['"' + "x" * 400_000 + '"'] * 3), "input", "must be the text of a JSON object."),
     (
         called_with(*[json.dumps({"a": "x" * 400_000})] * 3),
         "input",
