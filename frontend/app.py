@@ -12,16 +12,16 @@ from starlette.requests import ClientDisconnect
 
 from frontend.api.admission import Admission
 from frontend.api.answer import Answers
-from frontend.api.anthropic.routes import AnthropicRoutes
+from frontend.api.anthropic.routes import anthropic_routes
 from frontend.api.chat.routes import chat_routes
 from frontend.api.completions.routes import completion_routes
+from frontend.api.health import VERSION, health_routes
 from frontend.api.metrics import metrics_routes
+from frontend.api.models import model_routes
 from frontend.api.openapi import describe
-from frontend.api.responses.routes import ResponsesRoutes
-from frontend.api.routes import ModelRoutes, health_routes
+from frontend.api.responses.routes import responses_routes
 from frontend.api.sse import ClientDisconnected
-from frontend.api.tokenize import TokenizeRoutes
-from frontend.api.version import version_routes
+from frontend.api.tokenize import tokenize_routes
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.keys.ring import KeyRing
 from frontend.limits.drain import Drain
@@ -64,29 +64,29 @@ def create_app(
         await triton.close()
 
     app = FastAPI(
-        title="Llama on Triton", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+        title="Llama on Triton",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
-    answers = Answers(triton, admission)
-    for routes in (
-        ModelRoutes(triton),
-        ResponsesRoutes(answers),
-        AnthropicRoutes(triton, admission, answers),
-        TokenizeRoutes(triton, admission),
+    answers = Answers(triton, admission, settings.sse_keep_alive_s)
+    for router in (
+        chat_routes(answers),
+        completion_routes(triton, admission, answers, settings.max_prompts),
+        responses_routes(answers),
+        anthropic_routes(triton, admission, answers),
+        model_routes(triton),
+        tokenize_routes(triton, admission),
+        health_routes(triton),
+        metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses),
     ):
-        app.include_router(routes.router)
-    app.include_router(chat_routes(answers))
-    app.include_router(completion_routes(triton, admission, answers, settings.max_prompts))
-    metrics = metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses)
-    for router in (version_routes(), metrics, health_routes(triton)):
         app.include_router(router)
     _set_state(app, settings)
-    app.add_exception_handler(ApiError, _answer_api_error)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(ClientDisconnected, _answer_nobody)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
-    app.add_exception_handler(Exception, _answer_unexpected)
+    _map_exceptions(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(Authentication, keys=keys)
@@ -97,9 +97,16 @@ def create_app(
 
 def _set_state(app: FastAPI, settings: Settings) -> None:
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
-    app.state.sse_keep_alive_s = settings.sse_keep_alive_s
     app.state.logs_prompts = settings.log_prompts
     app.state.large_bodies = asyncio.Lock()
+
+
+def _map_exceptions(app: FastAPI) -> None:
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientDisconnected, _answer_nobody)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_unexpected)
 
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from frontend.api.requests import GenerationParameters
+from frontend.api.sampling import GenerationParameters
 from frontend.errors import InvalidRequest, model_not_found
 from frontend.generation.request import GenerationRequest
 from frontend.limits.gate import Gate, Slots, Work

@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from frontend.api.admission import Admission
+from frontend.api.chat.request import ChatRequest
 from frontend.api.generation_request import from_chat
-from frontend.api.requests import ChatRequest, GenerationParameters
+from frontend.api.sampling import GenerationParameters
 from frontend.api.sse import EventStream, until_disconnect
 from frontend.errors import ApiError, named_for_client
 from frontend.generation.choices import Choices, Take
@@ -40,8 +41,10 @@ class Reply(Protocol):
 class Answers:
     """Answers requests of any API."""
 
-    def __init__(self, triton: Triton, admission: Admission) -> None:
+    def __init__(self, triton: Triton, admission: Admission, keep_alive_s: float) -> None:
+        """`keep_alive_s`: after so long a silence a stream gets a comment."""
         self._triton = triton
+        self._keep_alive_s = keep_alive_s
         self._admission = admission
 
     async def chat(
@@ -67,7 +70,7 @@ class Answers:
             reply, slots, names or {}, lambda take: Choices(self._triton, model, generations, take)
         )
         if parameters.is_stream:
-            return EventStream(answer)
+            return EventStream(answer, self._keep_alive_s)
         await until_disconnect(request.receive, answer.collect())
         return JSONResponse(reply.whole())
 

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from frontend.api.chat.guide import chat_guide
 from frontend.api.chat.prompt import chat_prompt, conversation_beginning
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.guide import Guide, requested_guide
-from frontend.api.requests import ChatRequest, CompletionRequest, GenerationParameters
+from frontend.api.sampling import GenerationParameters
 from frontend.errors import InvalidRequest
 from frontend.generation.request import GenerationRequest
 from frontend.triton.model import LORA_INPUT, ServedModel

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
-from frontend.api.json_depth import json_depth
-from frontend.api.requests import GenerationParameters, JsonObjectFormat, JsonSchemaFormat
+from frontend.api.body import json_depth
+from frontend.api.sampling import GenerationParameters, JsonObjectFormat, JsonSchemaFormat
 from frontend.errors import InvalidRequest
 from frontend.triton.tensors import TensorValue
 

@@ -19,8 +19,6 @@ Result = TypeVar("Result")
 
 DONE_EVENT = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
-# Proxies take longer silences than a minute for a dead peer.
-KEEP_ALIVE_S = 15.0
 # What may wait for an ASGI server that takes no more; a token's event has some 200.
 MAX_UNSENT_BYTES = 64 * 1024
 # json.dumps makes an encoder for each call, which takes twice as long as a token's text.
@@ -69,7 +67,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
     charset = "utf-8"
 
-    def __init__(self, producer: Producer, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    def __init__(self, producer: Producer, keep_alive_s: float) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._producer = producer

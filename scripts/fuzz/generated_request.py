@@ -11,9 +11,10 @@ from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel
 
 from frontend.api.anthropic.request import AnthropicPrompt, AnthropicRequest
-from frontend.api.requests import ChatRequest, CompletionRequest
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.responses.request import ResponsesRequest
-from frontend.api.tokenize_request import DetokenizeRequest, TokenizeChat
+from frontend.api.tokenize import DetokenizeRequest, TokenizeChat
 
 
 @dataclass(frozen=True)

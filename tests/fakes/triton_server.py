@@ -7,7 +7,7 @@ not declare, so that the frontend is tested against the real border.
 import asyncio
 import struct
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +140,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await context.abort(self.script.status, self.script.details)
         if request.model_name == "postprocess":
             try:
-                return _spelled(request)
+                return _spelled(request, self.spelled)
             except IndexError:
                 await context.abort(grpc.StatusCode.INTERNAL, "postprocess failed")
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
@@ -183,6 +183,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.ended_ids.append(request.id)
         if stop.is_set():
             self.stop_ended.set()
+
+    def spelled(self, ids: list[int]) -> list[bytes]:
+        """The bytes of each id; raises IndexError for one that is none."""
+        return [Vocabulary()[token_id] for token_id in ids]
 
     def inputs(self, index: int = 0) -> dict[str, object]:
         """Inputs of a received request, decoded."""
@@ -333,11 +337,12 @@ def _prompt_outputs(num_scored: int, num_top: int) -> dict[str, Output]:
     }
 
 
-def _spelled(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
-    """Raises IndexError for an id that is none."""
+def _spelled(
+    request: service_pb2.ModelInferRequest, spell: Callable[[list[int]], list[bytes]]
+) -> service_pb2.ModelInferResponse:
     assert list(request.inputs[0].shape) == [1, 1, len(request.raw_input_contents[0]) // 4]
     ids = np.frombuffer(request.raw_input_contents[0], "<i4").tolist()
-    pieces = [Vocabulary()[token_id] for token_id in ids]
+    pieces = spell(ids)
     response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
     response.outputs.add(name="output_bytes", datatype="BYTES", shape=[1, len(pieces)])
     response.raw_output_contents.append(b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces))

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, Tag, model_validator
 
 from frontend.api.anthropic.turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
-from frontend.api.chat.tools import FunctionDefinition, ParametersSchema
-from frontend.api.chat.translation import Words, chat_request, function_choice, function_tool
+from frontend.api.chat.request import ChatRequest
+from frontend.api.chat.tools import FunctionDefinition, NamedTool, ParametersSchema, Tool, named_tool
+from frontend.api.chat.translation import chat_request
 from frontend.api.fields import Frozen, ListOf, Unsupported, field_error, told_apart_by
-from frontend.api.requests import INT32_MAX, ChatRequest, StopString
+from frontend.api.sampling import INT32_MAX, JsonSchema, JsonSchemaFormat, StopString
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {
@@ -141,7 +142,7 @@ def to_chat_prompt(prompt: AnthropicPrompt) -> ChatRequest:
     return chat_request(_prompt_fields(prompt), FIELD_NAMES)
 
 
-def _prompt_fields(prompt: AnthropicPrompt) -> Words:
+def _prompt_fields(prompt: AnthropicPrompt) -> dict[str, Any]:
     # A last message of the assistant is the beginning of the answer.
     is_prefilled = isinstance(prompt.messages[-1], AssistantTurn)
     config = prompt.output_config
@@ -150,20 +151,16 @@ def _prompt_fields(prompt: AnthropicPrompt) -> Words:
         "messages": chat_messages(prompt.system, prompt.messages),
         "add_generation_prompt": not is_prefilled,
         "continue_final_message": is_prefilled,
-        "tools": [_tool(tool) for tool in prompt.tools or []] or None,
+        "tools": [Tool(type="function", function=tool) for tool in prompt.tools or []] or None,
         "tool_choice": _tool_choice(prompt.tool_choice),
         "parallel_tool_calls": _allows_parallel_calls(prompt.tool_choice),
         "response_format": _response_format(config.format) if config and config.format else None,
     }
 
 
-def _tool(tool: AnthropicTool) -> Words:
-    return function_tool(tool.name, tool.description, tool.parameters, tool.strict)
-
-
-def _tool_choice(choice: ToolChoice | None) -> str | Words | None:
+def _tool_choice(choice: ToolChoice | None) -> str | NamedTool | None:
     if isinstance(choice, NamedToolChoice):
-        return function_choice(choice.name)
+        return named_tool(choice.name)
     return None if choice is None else {"none": "none", "auto": "auto", "any": "required"}[choice.type]
 
 
@@ -173,9 +170,7 @@ def _allows_parallel_calls(choice: ToolChoice | None) -> bool | None:
     return None
 
 
-def _response_format(output: JsonSchemaOutput) -> Words:
+def _response_format(output: JsonSchemaOutput) -> JsonSchemaFormat:
     # The name is required in a chat request and says nothing to the model.
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "output", "schema": output.schema_, "strict": True},
-    }
+    schema = JsonSchema(name="output", schema=output.schema_, strict=True)
+    return JsonSchemaFormat(type="json_schema", json_schema=schema)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from frontend.api.anthropic.blocks import ContentBlocks, Event
 from frontend.api.anthropic.request import AnthropicRequest
 from frontend.api.chat.delta import ChatDelta, ChatReader
-from frontend.api.requests import ChatRequest
+from frontend.api.chat.request import ChatRequest
 from frontend.api.sse import named_event
 from frontend.errors import ApiError, to_anthropic_body
 from frontend.generation.delta import Delta

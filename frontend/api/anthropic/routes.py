@@ -14,29 +14,26 @@ from frontend.api.anthropic.request import (
 from frontend.api.anthropic.response import AnthropicResponse
 from frontend.api.body import read_body
 from frontend.api.chat.prompt import chat_prompt
-from frontend.api.json_route import add_json_route
+from frontend.api.openapi import add_json_route
 from frontend.errors import ANTHROPIC_PATH, named_for_client
 from frontend.triton.triton import Triton
 
 
-class AnthropicRoutes:
-    def __init__(self, triton: Triton, admission: Admission, answers: Answers) -> None:
-        self._triton = triton
-        self._admission = admission
-        self._answers = answers
-        self.router = APIRouter(prefix=ANTHROPIC_PATH)
-        add_json_route(self.router, "POST", "", self.create_message, AnthropicRequest)
-        add_json_route(self.router, "POST", "/count_tokens", self.count_tokens, AnthropicPrompt)
-
-    async def create_message(self, request: Request) -> Response:
+def anthropic_routes(triton: Triton, admission: Admission, answers: Answers) -> APIRouter:
+    async def create_message(request: Request) -> Response:
         body = await read_body(request, AnthropicRequest)
         chat = to_chat(body)
-        return await self._answers.chat(request, chat, AnthropicResponse(body, chat), FIELD_NAMES)
+        return await answers.chat(request, chat, AnthropicResponse(body, chat), FIELD_NAMES)
 
-    async def count_tokens(self, request: Request) -> dict[str, int]:
+    async def count_tokens(request: Request) -> dict[str, int]:
         chat = to_chat_prompt(await read_body(request, AnthropicPrompt))
         with named_for_client(FIELD_NAMES):
-            model = await self._admission.served_model(chat)
-            self._admission.charge(request)
-            ids = await self._triton.preprocess(model, chat_prompt(chat))
+            model = await admission.served_model(chat)
+            admission.charge(request)
+            ids = await triton.preprocess(model, chat_prompt(chat))
         return {"input_tokens": len(ids)}
+
+    router = APIRouter(prefix=ANTHROPIC_PATH)
+    add_json_route(router, "POST", "", create_message, AnthropicRequest)
+    add_json_route(router, "POST", "/count_tokens", count_tokens, AnthropicPrompt)
+    return router

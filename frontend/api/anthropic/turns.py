@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 from pydantic_core import to_json
 
-from frontend.api.chat.translation import Words, chat_content, function_call
+from frontend.api.chat.messages import Message, ToolCall, content_of, function_call
 from frontend.api.fields import Frozen, ListOf, Unsupported, told_apart_by
 
 # A chat's tool message has no field for it.
@@ -85,44 +86,48 @@ Turn = Annotated[
     | Annotated[AssistantTurn, Tag("role assistant")],
     told_apart_by("role", "user", "assistant", "system"),
 ]
-_Block = TextBlock | ToolUseBlock | ToolResultBlock
+# A content that is a string is one text.
+_Block = str | TextBlock | ToolUseBlock | ToolResultBlock
+_Role = Literal["system", "user", "assistant"]
 
 
-def chat_messages(system: Text | None, turns: Sequence[Turn]) -> list[Words]:
+def chat_messages(system: Text | None, turns: Sequence[Turn]) -> list[Message]:
     """Turns of one role in a row are one turn, as the API defines it."""
-    messages = [] if system is None else [_message("system", _blocks(system))]
-    for role, group in groupby(turns, key=lambda turn: turn.role):
-        blocks = [block for turn in group for block in _blocks(turn.content)]
-        messages.extend(_user_messages(blocks) if role == "user" else [_message(role, blocks)])
+    messages = [] if system is None else [Message(role="system", content=content_of(_texts(system)))]
+    for role, group in groupby(turns, key=attrgetter("role")):
+        messages += _messages(role, [block for turn in group for block in _blocks(turn.content)])
     return messages
 
 
-def _user_messages(blocks: Iterable[_Block]) -> Iterator[Words]:
+def _messages(role: _Role, blocks: Iterable[_Block]) -> Iterator[Message]:
     """Each tool result is a message of its own; the order is kept."""
-    for is_result, group in groupby(blocks, key=lambda block: isinstance(block, ToolResultBlock)):
-        if is_result:
-            yield from (_tool_message(block) for block in group if isinstance(block, ToolResultBlock))
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    for block in blocks:
+        if isinstance(block, str):
+            texts.append(block)
+        elif block.type == "text":
+            texts.append(block.text)
+        elif block.type == "tool_use":
+            calls.append(function_call(block.id, block.name, to_json(block.input).decode()))
         else:
-            yield _message("user", list(group))
+            if texts:
+                yield Message(role=role, content=content_of(texts))
+                texts = []
+            yield _tool_message(block)
+    if texts or role != "user":
+        content = None if calls and not texts else content_of(texts)
+        yield Message(role=role, content=content, tool_calls=calls or None)
 
 
-def _message(role: str, blocks: Sequence[_Block]) -> Words:
-    calls = [
-        function_call(block.id, block.name, to_json(block.input).decode())
-        for block in blocks
-        if isinstance(block, ToolUseBlock)
-    ]
-    texts = [block.text for block in blocks if isinstance(block, TextBlock)]
-    if not calls:
-        return {"role": role, "content": chat_content(texts)}
-    return {"role": role, "content": chat_content(texts) if texts else None, "tool_calls": calls}
+def _tool_message(result: ToolResultBlock) -> Message:
+    texts = [*([FAILED_TOOL_PREFIX] if result.is_error else []), *_texts(result.content or "")]
+    return Message(role="tool", content=content_of(texts), tool_call_id=result.tool_use_id)
 
 
-def _tool_message(result: ToolResultBlock) -> Words:
-    texts = [block.text for block in _blocks(result.content or "") if isinstance(block, TextBlock)]
-    content = chat_content([FAILED_TOOL_PREFIX, *texts] if result.is_error else texts)
-    return {"role": "tool", "tool_call_id": result.tool_use_id, "content": content}
+def _texts(content: Text) -> list[str]:
+    return [content] if isinstance(content, str) else [block.text for block in content]
 
 
 def _blocks(content: str | Sequence[_Block]) -> Sequence[_Block]:
-    return [TextBlock(type="text", text=content)] if isinstance(content, str) else content
+    return [content] if isinstance(content, str) else content

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tool_calls import ToolCallDelta, ToolCallParser
-from frontend.api.requests import ChatRequest
 from frontend.generation.delta import Delta, Token
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import Tool
 from frontend.api.guide import Guide, requested_guide, schema_guide
-from frontend.api.requests import ChatRequest, JsonSchemaFormat
+from frontend.api.sampling import JsonSchemaFormat
 from frontend.errors import InvalidRequest
 
 Schema = dict[str, Any]

@@ -1,15 +1,30 @@
 """The messages of a chat, as a client sends them."""
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import from_json
 
+from frontend.api.body import MAX_WEIGHT, json_depth, json_weight
 from frontend.api.fields import Frozen, ListOf, Unsupported, field_error
+
+MAX_ARGUMENTS_DEPTH = 32
+# Of all calls: twice as much text as the 131,072 tokens of Llama 3.1's window hold.
+MAX_ARGUMENTS_CHARS = 2**20
 
 
 class TextPart(Frozen):
     type: Literal["text"]
     text: str
+
+
+Content = str | ListOf[TextPart]
+
+
+def content_of(texts: Sequence[str]) -> Content:
+    """The content of a message with these parts."""
+    return [TextPart(type="text", text=text) for text in texts] if len(texts) > 1 else "".join(texts)
 
 
 class FunctionCall(Frozen):
@@ -23,9 +38,13 @@ class ToolCall(Frozen):
     function: FunctionCall
 
 
+def function_call(call_id: str, name: str, arguments: str) -> ToolCall:
+    return ToolCall(id=call_id, type="function", function=FunctionCall(name=name, arguments=arguments))
+
+
 class Message(Frozen):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | ListOf[TextPart] | None = None
+    content: Content | None = None
     name: str | None = None
     tool_calls: ListOf[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -35,15 +54,44 @@ class Message(Frozen):
     function_call: Unsupported = None
 
     @model_validator(mode="after")
-    def _content_is_there(self) -> "Message":
+    def _fields_fit_the_role(self) -> "Message":
         if self.content is None and self.role not in ("assistant", "tool"):
             raise field_error("content", "must be a string or a list of text parts")
-        return self
-
-    @model_validator(mode="after")
-    def _tool_fields_fit_the_role(self) -> "Message":
         if self.role == "tool" and self.tool_call_id is None:
             raise field_error("tool_call_id", "is required with the role tool")
         if self.tool_calls and self.role != "assistant":
             raise field_error("tool_calls", "is only allowed with the role assistant")
         return self
+
+
+def check_arguments(messages: Sequence[Message]) -> None:
+    """Arguments of a call are the text of a JSON object; raises PydanticCustomError that names the call."""
+    num_chars = weight = 0
+    for param, text in _arguments(messages):
+        num_chars += len(text)
+        if num_chars > MAX_ARGUMENTS_CHARS:
+            raise field_error(param, f"must be of {MAX_ARGUMENTS_CHARS:,} characters at most, in all calls")
+        weight += json_weight(text.encode())
+        if weight > MAX_WEIGHT:
+            raise field_error(param, "must hold fewer values, in all calls")
+        if complaint := _complaint(text):
+            raise field_error(param, complaint)
+
+
+def _arguments(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
+    for index, message in enumerate(messages):
+        for number, call in enumerate(message.tool_calls or []):
+            yield f"messages[{index}].tool_calls[{number}].function.arguments", call.function.arguments
+
+
+def _complaint(text: str) -> str | None:
+    # Some clients write a call without arguments as an empty text.
+    try:
+        arguments = from_json(text or "{}", allow_inf_nan=False)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        return "must be the text of a JSON object"
+    if json_depth(arguments) > MAX_ARGUMENTS_DEPTH:
+        return f"must not be nested deeper than {MAX_ARGUMENTS_DEPTH} levels"
+    return None

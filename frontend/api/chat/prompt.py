@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from frontend.api.chat.messages import Message
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import Tool
-from frontend.api.requests import ChatRequest
 from frontend.triton.routing import MIN_CHARS
 from frontend.triton.tensors import TensorValue
 

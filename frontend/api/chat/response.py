@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from frontend.api.chat.delta import ChatDelta, ChatReader
-from frontend.api.chat.token_logprobs import token_logprob
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tool_calls import ToolCallDelta
-from frontend.api.requests import ChatRequest
+from frontend.api.logprobs import token_logprob
 from frontend.api.sse import DONE_EVENT, TextEvents, data_event
 from frontend.errors import ApiError, to_event
 from frontend.generation.delta import Delta, Token, usage

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from frontend.api.answer import Answers
 from frontend.api.body import read_body
+from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.response import ChatResponse
-from frontend.api.json_route import add_json_route
-from frontend.api.requests import ChatRequest
+from frontend.api.openapi import add_json_route
 
 
 def chat_routes(answers: Answers) -> APIRouter:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError, to_json
 
+from frontend.api.body import json_depth
 from frontend.api.fields import Frozen, ListOf, field_error
-from frontend.api.json_depth import json_depth
 
 MAX_TOOLS = 128
 MAX_PARAMETERS_BYTES = 32 * 1024
@@ -51,6 +51,10 @@ class FunctionName(Frozen):
 class NamedTool(Frozen):
     type: Literal["function"]
     function: FunctionName
+
+
+def named_tool(name: str) -> NamedTool:
+    return NamedTool(type="function", function=FunctionName(name=name))
 
 
 class AllowedTools(Frozen):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frontend.api.requests import CompletionRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.errors import InvalidRequest
 from frontend.generation.logprobs import spelled
 from frontend.triton.model import ServedModel

@@ -9,7 +9,7 @@ from typing import Any
 
 from frontend.api.completions.echo import Echo
 from frontend.api.completions.logprobs import CompletionLogprobs
-from frontend.api.requests import CompletionRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.sse import DONE_EVENT, TextEvents, data_event
 from frontend.errors import ApiError, to_event
 from frontend.generation.delta import Delta, usage

@@ -6,10 +6,10 @@ from frontend.api.admission import Admission
 from frontend.api.answer import Answers
 from frontend.api.body import read_body
 from frontend.api.completions.echo import echoed_prompts
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.completions.response import CompletionResponse
 from frontend.api.generation_request import from_completion
-from frontend.api.json_route import add_json_route
-from frontend.api.requests import CompletionRequest
+from frontend.api.openapi import add_json_route
 from frontend.triton.triton import Triton
 
 

@@ -1,10 +1,11 @@
 """Items of the Responses API's input -> chat messages."""
 
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from frontend.api.chat.translation import Words, chat_content, function_call
+from frontend.api.chat.messages import Message, ToolCall, content_of, function_call
 from frontend.api.fields import Frozen, ListOf, Unsupported, told_apart_by
 
 
@@ -70,29 +71,34 @@ InputItem = Annotated[
 Input = str | Annotated[ListOf[InputItem], Field(min_length=1, max_length=10_000)]
 
 
-def chat_messages(instructions: str | None, turns: Input) -> list[Words]:
-    messages: list[Words] = [] if instructions is None else [_message("system", instructions)]
-    for item in [InputMessage(role="user", content=turns)] if isinstance(turns, str) else turns:
-        if isinstance(item, InputMessage):
-            messages.append(_message(item.role, item.content))
-        elif isinstance(item, InputFunctionCall):
-            _add_call(messages, function_call(item.call_id, item.name, item.arguments))
-        else:
-            messages.append(_message("tool", item.output) | {"tool_call_id": item.call_id})
+def chat_messages(instructions: str | None, turns: Input) -> list[Message]:
+    messages = [] if instructions is None else [Message(role="system", content=instructions)]
+    items = [InputMessage(role="user", content=turns)] if isinstance(turns, str) else turns
+    for _, group in groupby(items, key=lambda item: item.type == "function_call"):
+        calls: list[ToolCall] = []
+        for item in group:
+            if item.type == "function_call":
+                calls.append(function_call(item.call_id, item.name, item.arguments))
+            else:
+                messages.append(_message(item))
+        if calls:
+            messages.append(_calling(messages, calls))
     return messages
 
 
-def _message(role: str, content: Content) -> Words:
-    texts = [content] if isinstance(content, str) else [_text(part) for part in content]
-    return {"role": role, "content": chat_content(texts)}
+def _message(item: InputMessage | InputFunctionCallOutput) -> Message:
+    if item.type == "function_call_output":
+        return Message(role="tool", content=content_of(_texts(item.output)), tool_call_id=item.call_id)
+    return Message(role=item.role, content=content_of(_texts(item.content)))
 
 
-def _text(part: TextPart | RefusalPart) -> str:
-    return part.refusal if isinstance(part, RefusalPart) else part.text
+def _texts(content: Content) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [part.refusal if part.type == "refusal" else part.text for part in content]
 
 
-def _add_call(messages: list[Words], call: Words) -> None:
-    """Calls belong to the turn in which the assistant made them, as in a chat's history."""
-    if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": None})
-    messages[-1].setdefault("tool_calls", []).append(call)
+def _calling(messages: list[Message], calls: list[ToolCall]) -> Message:
+    """Calls belong to the turn in which the assistant made them, as in a chat's history: it is taken out."""
+    said = messages.pop().content if messages and messages[-1].role == "assistant" else None
+    return Message(role="assistant", content=said, tool_calls=calls)

@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from frontend.api.chat.token_logprobs import token_logprob
 from frontend.api.chat.tool_calls import ToolCallDelta
+from frontend.api.logprobs import token_logprob
 from frontend.generation.delta import Token
 
 Event = dict[str, Any]

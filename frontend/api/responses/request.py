@@ -1,20 +1,22 @@
 """OpenAI's Responses API: what a client may send, and the chat request that it stands for."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
-from frontend.api.chat.tools import FunctionDefinition
-from frontend.api.chat.translation import Words, chat_request, function_choice, function_tool
+from frontend.api.chat.request import ChatRequest
+from frontend.api.chat.tools import FunctionDefinition, NamedTool, Tool, named_tool
+from frontend.api.chat.translation import chat_request
 from frontend.api.fields import Frozen, ListOf, Unsupported, few_members, told_apart_by
-from frontend.api.requests import (
+from frontend.api.responses.input import Input, chat_messages
+from frontend.api.sampling import (
     INT32_MAX,
-    ChatRequest,
     JsonObjectFormat,
     JsonSchema,
+    JsonSchemaFormat,
+    ResponseFormat,
     TextFormat,
 )
-from frontend.api.responses.input import Input, chat_messages
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {
@@ -144,10 +146,10 @@ def to_chat(request: ResponsesRequest) -> ChatRequest:
             "max_completion_tokens": request.max_output_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "tools": _tools(request.tools),
+            "tools": [Tool(type="function", function=tool) for tool in request.tools or []] or None,
             "tool_choice": _tool_choice(request.tool_choice),
             "parallel_tool_calls": request.parallel_tool_calls,
-            "response_format": None if request.text is None else _response_format(request.text),
+            "response_format": None if request.text is None else _response_format(request.text.format),
             "logprobs": request.wants_logprobs,
             "top_logprobs": request.top_logprobs if request.wants_logprobs else None,
             "stream": request.stream,
@@ -158,23 +160,17 @@ def to_chat(request: ResponsesRequest) -> ChatRequest:
     )
 
 
-def _tools(tools: list[ResponsesFunction] | None) -> list[Words] | None:
-    if not tools:
-        return None
-    return [function_tool(tool.name, tool.description, tool.parameters, tool.strict) for tool in tools]
-
-
-def _tool_choice(choice: ToolChoice | None) -> str | Words | None:
+def _tool_choice(choice: ToolChoice | None) -> str | NamedTool | dict[str, Any] | None:
     if isinstance(choice, NamedFunction):
-        return function_choice(choice.name)
+        return named_tool(choice.name)
     if isinstance(choice, AllowedFunctions):
-        tools = [function_choice(tool.name) for tool in choice.tools]
+        # Its bounds are the chat request's to check.
+        tools = [named_tool(tool.name) for tool in choice.tools]
         return {"type": choice.type, "allowed_tools": {"mode": choice.mode, "tools": tools}}
     return choice
 
 
-def _response_format(text: TextConfig) -> Words:
-    words = text.format.model_dump(by_alias=True, exclude_none=True)
-    if not isinstance(text.format, JsonSchemaText):
-        return words
-    return {"type": words.pop("type"), "json_schema": words}
+def _response_format(output: TextOutput) -> ResponseFormat:
+    if isinstance(output, JsonSchemaText):
+        return JsonSchemaFormat(type="json_schema", json_schema=output)
+    return output

@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Literal
 
 from frontend.api.chat.delta import ChatDelta, ChatReader
-from frontend.api.requests import ChatRequest
+from frontend.api.chat.request import ChatRequest
 from frontend.api.responses.items import Event, OutputItems
 from frontend.api.responses.request import ResponsesRequest, TextConfig
 from frontend.api.sse import named_event

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from frontend.api.json_size import ELEMENTS_PER_UNIT, MAX_WEIGHT
+from frontend.api.body import ELEMENTS_PER_UNIT, MAX_WEIGHT
 
 # What just passes the limits, with what surrounds it.
 _MEMBERS = MAX_WEIGHT * 7 // 8

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.generation_request import from_chat, from_completion
-from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.triton.routing import MIN_CHARS, MIN_IDS
 from tests.fakes.served_model import SERVED
 

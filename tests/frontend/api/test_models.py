@@ -4,9 +4,9 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from frontend.api.chat.request import ChatRequest
 from frontend.api.generation_request import from_chat
-from frontend.api.model_card import model_list
-from frontend.api.requests import ChatRequest
+from frontend.api.models import model_list
 from frontend.errors import EngineFailed
 from frontend.triton.model import LORA_INPUT, ServedModel, served_model
 from tests.fakes.triton_server import FakeTriton

@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from frontend.api.anthropic.request import AnthropicRequest
-from frontend.api.requests import ChatRequest, CompletionRequest, StreamOptions
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.responses.request import ResponsesRequest
+from frontend.api.sampling import StreamOptions
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.api.unknown_fields import unknown_fields
 from tests.frontend.api.vendor_schemas import errors

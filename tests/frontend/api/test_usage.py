@@ -8,8 +8,8 @@ import pytest
 from frontend.api.anthropic.request import AnthropicRequest
 from frontend.api.anthropic.request import to_chat as anthropic_to_chat
 from frontend.api.body import parse_body
+from frontend.api.chat.request import ChatRequest
 from frontend.api.generation_request import from_chat
-from frontend.api.requests import ChatRequest
 from frontend.api.responses.request import ResponsesRequest
 from frontend.api.responses.request import to_chat as responses_to_chat
 from frontend.triton.model import served_model

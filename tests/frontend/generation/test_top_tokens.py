@@ -6,8 +6,9 @@ import numpy as np
 import openai
 import pytest
 
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.generation_request import from_chat, from_completion
-from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.errors import EngineFailed, InvalidRequest
 from frontend.generation.delta import TopToken
 from frontend.generation.logprobs import read_top_tokens

@@ -10,12 +10,13 @@ from tritonclient.grpc import service_pb2
 
 from frontend.addresses import Name
 from frontend.errors import ApiError, EngineFailed, EngineOverloaded, EngineUnavailable, InvalidRequest
+from frontend.settings import Settings
 from frontend.triton.endpoint import PROBE_ID
 from frontend.triton.response import EngineResponse
 from frontend.triton.tensors import add_input
 from frontend.triton.triton import Triton
 from tests.fakes.pulled import pulled
-from tests.fakes.triton_server import FIRST_TOKEN_ID, FakeTriton, Script, tokens
+from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.fakes.triton_servers import connected, fake_servers
 
 HELLO = [tokens("a"), tokens("b")]
@@ -300,21 +301,41 @@ def test_one_late_probe_may_be_load_and_two_are_not() -> None:
     asyncio.run(run())
 
 
-def test_what_runs_is_spelled_while_nobody_is_in_service() -> None:
+def test_the_vocabulary_is_asked_for_once_and_again_after_an_absence() -> None:
     async def run() -> None:
         fake = FakeTriton()
-        async with fake_servers(fake) as servers, connected(servers) as triton:
-            spelled = await triton.spell([1, 2])
-            fake.is_late = True
-            while await triton.is_ready():
-                pass
-            assert await triton.spell([2, 1]) == spelled[::-1]
-            # Those that nobody has asked for before need somebody who answers.
-            with pytest.raises(EngineUnavailable):
-                await triton.spell([FIRST_TOKEN_ID])
-            fake.is_late = False
-            assert await triton.is_ready()
-            assert await triton.spell([1]) == spelled[:1]
+        async with fake_servers(fake) as servers:
+            triton = Triton(Settings(triton_grpc_addresses=[servers[0].address]))
+            first = await triton.served_model()
+            assert list(first.vocabulary) == list(Vocabulary())
+            assert await triton.served_model() is first
+            fake.is_ready = False
+            assert not await triton.is_ready()
+            fake.is_ready = True
+            again = await triton.served_model()
+            assert again is not first
+            assert list(again.vocabulary) == list(first.vocabulary)
+            await triton.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("num_missing", [1, -1])
+def test_a_server_that_spells_another_number_of_tokens_is_left_out(
+    num_missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spelled = FakeTriton.spelled
+    monkeypatch.setattr(
+        FakeTriton,
+        "spelled",
+        lambda fake, ids: (
+            spelled(fake, ids)[num_missing:] if num_missing > 0 else [*spelled(fake, ids), b"more"]
+        ),
+    )
+
+    async def run() -> None:
+        async with fake_servers(FakeTriton()) as servers, connected(servers) as triton:
+            assert not await triton.is_ready()
 
     asyncio.run(run())
 

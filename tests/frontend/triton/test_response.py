@@ -62,7 +62,7 @@ def plain(response: EngineResponse) -> object:
     """All that counts: the ids stand apart, for those in the surroundings are the first of their kind."""
     beside = response.surroundings
     outputs = {name: raw for name, raw in beside.outputs.items() if name != "output_ids"}
-    return response.ids, outputs, beside.tensors, beside.is_final, repr(beside.fault)
+    return response.ids, outputs, beside.datatypes, beside.is_final, repr(beside.fault)
 
 
 def test_what_repeats_shares_its_surroundings() -> None:

@@ -18,8 +18,9 @@ from build.checkpoint.tokenizer import TokenizerFacts
 from build.manifest import Limits
 from build.repository import CONFIG, read_config, render_tensorrt_llm_repository
 from build.tensorrt_llm.engine import read_tensorrt_llm_engine
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.generation_request import from_chat, from_completion
-from frontend.api.requests import ChatRequest, CompletionRequest
 from frontend.errors import InvalidRequest
 from frontend.triton.model import ServedModel, ensemble_steps, ids_ensemble, served_model
 from tests.build.compiled_engine import engine_config, write_compiled_engine

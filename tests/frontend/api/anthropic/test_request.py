@@ -6,6 +6,9 @@ import grpc
 import httpx2 as httpx
 import pytest
 
+from frontend.api.anthropic.request import AnthropicPrompt, AnthropicRequest, to_chat, to_chat_prompt
+from frontend.api.body import parse_body
+from frontend.errors import InvalidRequest
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
 
@@ -171,6 +174,56 @@ def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, conte
     assert error["type"] == "invalid_request_error"
     assert error["message"].startswith(f"{param}: ")
     assert fake.requests == []
+
+
+def called_with(*inputs: dict) -> dict:
+    calls = [{**CALL, "input": arguments} for arguments in inputs]
+    result = {"type": "tool_result", "tool_use_id": "t"}
+    return body(
+        messages=[*USER, {"role": "assistant", "content": calls}, {"role": "user", "content": [result]}]
+    )
+
+
+TOO_MANY = "List should have at most {0} items after validation, not {1}."
+# What fits each field, and is too much for the chat request as a whole.
+BAD_CHATS = [
+    (
+        turn("user", *[{"type": "tool_result", "tool_use_id": "t"}] * 10_001),
+        "messages",
+        TOO_MANY.format(10_000, 10_001),
+    ),
+    (called_with({"a": float("nan")}), "messages", "must be the text of a JSON object."),
+    (called_with(DEEP), "messages", "must not be nested deeper than 32 levels."),
+    (
+        called_with(*[{"a": "x" * 400_000}] * 3),
+        "messages",
+        "must be of 1,048,576 characters at most, in all calls.",
+    ),
+    (called_with(*[{"a": [[]] * 9000}] * 4), "messages", "must hold fewer values, in all calls."),
+    (body(tools=[ADD, ADD]), "tools", "the name add is used twice."),
+    (body(tools=[{**ADD, "name": f"f{i}"} for i in range(129)]), "tools", TOO_MANY.format(128, 129)),
+    (body(tool_choice={"type": "any"}), "tool_choice", "needs at least one tool."),
+    (
+        body(tools=[ADD], tool_choice={"type": "tool", "name": "x"}),
+        "tool_choice",
+        "there is no tool named x.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "param", "message"), BAD_CHATS, ids=range(len(BAD_CHATS)))
+def test_what_the_chat_request_refuses_has_the_name_of_the_field_here(
+    content: dict, param: str, message: str
+) -> None:
+    text = json.dumps(content).encode()
+    for chat_of in (
+        lambda: to_chat(parse_body(text, AnthropicRequest)),
+        lambda: to_chat_prompt(parse_body(text, AnthropicPrompt)),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            chat_of()
+        error = caught.value
+        assert (error.message, error.param, error.code) == (f"{param}: {message}", param, "invalid_value")
 
 
 def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:

@@ -8,8 +8,8 @@ from tritonclient.grpc import model_config_pb2
 
 from frontend.api.body import parse_body
 from frontend.api.chat.delta import ChatReader
+from frontend.api.chat.request import ChatRequest
 from frontend.api.generation_request import from_chat
-from frontend.api.requests import ChatRequest
 from frontend.errors import InvalidRequest
 from frontend.generation.delta import Delta
 from frontend.triton.model import ServedModel

@@ -4,8 +4,8 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from frontend.api.chat.request import ChatRequest
 from frontend.api.generation_request import from_chat
-from frontend.api.requests import ChatRequest
 from frontend.errors import InvalidRequest
 from frontend.triton.model import ServedModel, served_model
 from tests.fakes.triton_server import FakeTriton, Script, tokens

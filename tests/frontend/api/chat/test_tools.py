@@ -1,4 +1,4 @@
-"""Calls of tools in the answer to a chat, through OpenAI's SDK in front of the fake Triton."""
+"""Tools that a chat offers: how they are called in its answer, and which are refused, by the field's name."""
 
 import json
 from typing import Literal
@@ -238,3 +238,81 @@ def test_tool_that_says_nothing(client: openai.OpenAI, fake: FakeTriton) -> None
     result = {"role": "tool", "tool_call_id": "a", "content": None}
     client.chat.completions.create(model=MODEL, messages=[*USER, result])
     assert json.loads(fake.inputs()["messages"][0])[1] == {**result, "content": ""}
+
+
+def function(name: str, **fields: object) -> dict:
+    return {"type": "function", "function": {"name": name, **fields}}
+
+
+BARE = function("get_time")
+
+
+def nested(depth: int) -> dict:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+BAD = [
+    ({"tools": {}}, "tools"),
+    ({"tools": [BARE] * 129}, "tools"),
+    ({"tools": [BARE, BARE]}, "tools"),
+    ({"tools": ["get_time"]}, "tools[0]"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function"),
+    ({"tools": [{"type": "custom", "custom": {"name": "a"}}]}, "tools[0].type"),
+    ({"tools": [{"type": "web_search", "function": {"name": "a"}}]}, "tools[0].type"),
+    ({"tools": [BARE, {"type": "function", "function": {}}]}, "tools[1].function.name"),
+    ({"tools": [function("")]}, "tools[0].function.name"),
+    ({"tools": [function("a b")]}, "tools[0].function.name"),
+    ({"tools": [function("a\n")]}, "tools[0].function.name"),
+    ({"tools": [function("a" * 65)]}, "tools[0].function.name"),
+    ({"tools": [function("a", description=5)]}, "tools[0].function.description"),
+    ({"tools": [function("a", strict="yes")]}, "tools[0].function.strict"),
+    ({"tools": [function("a", parameters=[])]}, "tools[0].function.parameters"),
+    ({"tools": [function("a", parameters={"type": "string"})]}, "tools[0].function.parameters"),
+    ({"tools": [function("a", parameters=nested(29))]}, "tools[0].function.parameters"),
+    ({"tools": [function("a", parameters={"title": "x" * 32_768})]}, "tools[0].function.parameters"),
+    ({"tools": [BARE], "tool_choice": "any"}, "tool_choice"),
+    ({"tools": [BARE], "tool_choice": 5}, "tool_choice"),
+    ({"tools": [BARE], "tool_choice": {"type": "custom", "custom": {"name": "a"}}}, "tool_choice"),
+    ({"tools": [BARE], "tool_choice": {"type": "function"}}, "tool_choice.function"),
+    ({"tools": [BARE], "tool_choice": NAMED}, "tool_choice"),
+    (
+        {
+            "tools": [BARE],
+            "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}},
+        },
+        "tool_choice",
+    ),
+    (
+        {"tools": [BARE], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "all"}}},
+        "tool_choice.allowed_tools.mode",
+    ),
+    ({"tools": [], "tool_choice": "required"}, "tool_choice"),
+    ({"tools": [], "tool_choice": NAMED}, "tool_choice"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tool_choice": NAMED}, "tool_choice"),
+    ({"tools": [BARE], "tool_choice": "required", "guided_regex": "a"}, "guided_regex"),
+    (
+        {
+            "tools": [function(f"f{i}", parameters={"title": "x" * 30_000}) for i in range(3)],
+            "tool_choice": "required",
+        },
+        "tool_choice",
+    ),
+    ({"tools": [BARE], "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+    ({"functions": [{"name": "a"}]}, "functions"),
+    ({"function_call": "auto"}, "function_call"),
+]
+
+
+@pytest.mark.row(4)
+@pytest.mark.parametrize(("fields", "param"), BAD, ids=range(len(BAD)))
+def test_bad_tools(http: httpx.Client, fake: FakeTriton, fields: dict, param: str) -> None:
+    assert refused_param(http, fields) == param
+    assert fake.requests == []
+
+
+def refused_param(http: httpx.Client, fields: dict) -> str:
+    answer = http.post("/v1/chat/completions", json={"model": MODEL, "messages": USER, **fields})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    return answer.json()["error"]["param"]

@@ -3,8 +3,8 @@
 import openai
 import pytest
 
+from frontend.api.completions.request import CompletionRequest
 from frontend.api.generation_request import from_completion
-from frontend.api.requests import CompletionRequest
 from frontend.errors import InvalidRequest
 from frontend.triton.model import served_model
 from tests.fakes.triton_server import FakeTriton, Script, tokens

@@ -1,8 +1,13 @@
 """The Responses API's table of bad input: each row is refused in OpenAI's form and names the field."""
 
+import json
+
 import httpx2 as httpx
 import pytest
 
+from frontend.api.body import parse_body
+from frontend.api.responses.request import ResponsesRequest, to_chat
+from frontend.errors import InvalidRequest
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import MODEL
 
@@ -99,6 +104,64 @@ def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, conte
     assert set(error) == {"message", "type", "param", "code"}
     assert error["message"].startswith(f"{param}: ")
     assert fake.requests == []
+
+
+def called_with(*arguments: str) -> dict:
+    return body(
+        input=[
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": text} for text in arguments
+        ]
+    )
+
+
+def allowed(*names: str) -> dict:
+    tools = [{"type": "function", "name": name} for name in names]
+    return body(tools=[ADD], tool_choice={"type": "allowed_tools", "mode": "auto", "tools": tools})
+
+
+TOO_MANY = "List should have at most {0} items after validation, not {1}."
+# What fits each field, and is too much for the chat request as a whole.
+BAD_CHATS = [
+    (
+        body(instructions="x", input=[{"role": "user", "content": "hi"}] * 10_000),
+        "input",
+        TOO_MANY.format(10_000, 10_001),
+    ),
+    (called_with("{}", "[]"), "input", "must be the text of a JSON object."),
+    (called_with('{"a": NaN}'), "input", "must be the text of a JSON object."),
+    (called_with(json.dumps(DEEP)), "input", "must not be nested deeper than 32 levels."),
+    (
+        called_with(*[json.dumps({"a": "x" * 400_000})] * 3),
+        "input",
+        "must be of 1,048,576 characters at most, in all calls.",
+    ),
+    (
+        called_with('{"a": [' + "[], " * 33_000 + "1]}"),
+        "input",
+        "must hold fewer values, in all calls.",
+    ),
+    (body(tools=[ADD, ADD]), "tools", "the name add is used twice."),
+    (body(tools=[{**ADD, "name": f"f{i}"} for i in range(129)]), "tools", TOO_MANY.format(128, 129)),
+    (body(tool_choice="required"), "tool_choice", "needs at least one tool."),
+    (allowed("other"), "tool_choice", "there is no tool named other."),
+    (
+        allowed(),
+        "tool_choice.allowed_tools.tools",
+        "List should have at least 1 item after validation, not 0.",
+    ),
+    (allowed(*["add"] * 129), "tool_choice.allowed_tools.tools", TOO_MANY.format(128, 129)),
+]
+
+
+@pytest.mark.parametrize(("content", "param", "message"), BAD_CHATS, ids=range(len(BAD_CHATS)))
+def test_what_the_chat_request_refuses_has_the_name_of_the_field_here(
+    content: dict, param: str, message: str
+) -> None:
+    request = parse_body(json.dumps(content).encode(), ResponsesRequest)
+    with pytest.raises(InvalidRequest) as caught:
+        to_chat(request)
+    error = caught.value
+    assert (error.message, error.param, error.code) == (f"{param}: {message}", param, "invalid_value")
 
 
 def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:

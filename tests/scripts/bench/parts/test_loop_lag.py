@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from frontend.api.json_size import MAX_WEIGHT, json_weight
+from frontend.api.body import MAX_WEIGHT, json_weight
 from frontend.settings import Settings
 from scripts.bench.parts.heavy_bodies import HeavyBody, heavy_bodies
 from scripts.bench.parts.loop_lag import _lag

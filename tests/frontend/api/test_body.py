@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from frontend.api.body import parse_body
-from frontend.api.json_size import BYTES_PER_UNIT, ELEMENTS_PER_UNIT, MAX_WEIGHT, require_modest_size
-from frontend.api.requests import ChatRequest, CompletionRequest
+from frontend.api.body import BYTES_PER_UNIT, ELEMENTS_PER_UNIT, MAX_WEIGHT, parse_body, require_modest_size
+from frontend.api.chat.request import ChatRequest
+from frontend.api.completions.request import CompletionRequest
 from frontend.errors import ApiError, InvalidRequest
 
 # Members, with what surrounds them, and list elements that just pass.

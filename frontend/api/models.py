@@ -3,7 +3,12 @@
 import uuid
 from typing import Any
 
+from fastapi import APIRouter
+
+from frontend.api.openapi import add_json_route
+from frontend.errors import model_not_found
 from frontend.triton.model import ServedModel
+from frontend.triton.triton import Triton
 
 
 def model_card(model: ServedModel, name: str) -> dict[str, Any]:
@@ -39,3 +44,20 @@ def _permission(model: ServedModel) -> dict[str, Any]:
         "group": None,
         "is_blocking": False,
     }
+
+
+def model_routes(triton: Triton) -> APIRouter:
+    async def list_models() -> dict[str, Any]:
+        return model_list(await triton.served_model())
+
+    async def retrieve_model(model: str) -> dict[str, Any]:
+        served = await triton.served_model()
+        if model not in served.names:
+            raise model_not_found(model)
+        return model_card(served, model)
+
+    router = APIRouter(prefix="/v1")
+    add_json_route(router, "GET", "/models", list_models)
+    # Model names hold slashes, as on Hugging Face.
+    add_json_route(router, "GET", "/models/{model:path}", retrieve_model)
+    return router

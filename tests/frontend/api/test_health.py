@@ -3,7 +3,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from frontend.api.version import VERSION
+from frontend.api.health import VERSION
 from tests.frontend.conftest import Stack
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"

@@ -1,0 +1,147 @@
+"""The parameters that chats and completions share: OpenAI's fields and those that vLLM's users know."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, model_validator
+
+from frontend.api.fields import Frozen, ListOf, Unsupported, few_members, field_error
+
+INT32_MAX = 2**31 - 1
+MAX_LISTED_TOKENS = 1024
+MAX_STOP_STRING_CHARS = 256
+
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
+TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+
+
+class StreamOptions(Frozen):
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+    include_obfuscation: Unsupported = None
+
+
+class TextFormat(Frozen):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Frozen):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Frozen):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Frozen):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
+Choices = Annotated[ListOf[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
+
+
+class StructuredOutputs(Frozen):
+    """vLLM's extension: one of its fields says what the text must look like."""
+
+    json_: dict[str, Any] | str | None = Field(default=None, alias="json")
+    json_object: bool | None = None
+    regex: str | None = None
+    choice: Choices | None = None
+    grammar: str | None = None
+
+
+class GenerationParameters(Frozen):
+    """The part that chat and completions share."""
+
+    # Unknown fields are kept apart so that they can be logged by name.
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    max_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
+    min_tokens: int = Field(default=0, ge=0, le=INT32_MAX)
+    ignore_eos: bool = False
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1, le=INT32_MAX)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    stop: StopString | ListOf[StopString] | None = None
+    stop_token_ids: ListOf[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    bad_words: ListOf[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    logit_bias: Annotated[dict[TokenIdText, Bias], few_members(MAX_LISTED_TOKENS)] | None = Field(
+        default=None, max_length=MAX_LISTED_TOKENS
+    )
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
+    n: int | None = Field(default=None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    guided_choice: Choices | None = None
+    guided_grammar: str | None = None
+
+    @property
+    def num_choices(self) -> int:
+        return self.n or 1
+
+    @property
+    def num_candidates(self) -> int:
+        """Choices to generate for each prompt; more than are answered with when the best are picked."""
+        return self.num_choices
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def num_top_logprobs(self) -> int:
+        """Likeliest tokens to tell at each position."""
+        return 0
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the prompt's own tokens have log-probs."""
+        return False
+
+    @property
+    def kept_special(self) -> frozenset[bytes]:
+        """Names of special tokens that are told from text later on."""
+        return frozenset()
+
+    @property
+    def shows_usage(self) -> bool:
+        return not self.stream or self.wants_usage_chunk or self.wants_usage_in_chunks
+
+    @property
+    def wants_usage_chunk(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def wants_usage_in_chunks(self) -> bool:
+        return self.stream_options is not None and self.stream_options.continuous_usage_stats
+
+    @model_validator(mode="after")
+    def _stream_options_need_stream(self) -> "GenerationParameters":
+        if self.stream_options is not None and not self.stream:
+            raise field_error("stream_options", "is only allowed with stream")
+        return self
