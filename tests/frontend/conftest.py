@@ -12,13 +12,14 @@ import grpc
 import httpx2 as httpx
 import openai
 import pytest
-import uvicorn
 from tritonclient.grpc import service_pb2_grpc
 
 from frontend.app import create_app
+from frontend.limits.drain import Drain
 from frontend.limits.ledger import SharedLedger
 from frontend.server.server import create_server
 from frontend.settings import Settings
+from tests.fakes.asgi_servers import ASGI_SERVER, AsgiServer, plain_server
 from tests.fakes.live_vocabulary import LiveTriton
 from tests.fakes.triton_server import FakeTriton, Script
 
@@ -37,7 +38,7 @@ class Stack:
 def serving(ledger: SharedLedger | None = None, **settings: object) -> Iterator[Stack]:
     """A stack of its own, with these settings."""
     fake, ledger = FakeTriton(), ledger or SharedLedger()
-    servers: list[uvicorn.Server] = []
+    servers: list[AsgiServer] = []
     # Listening from the start: the first request waits in the backlog until the server is up.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(
@@ -85,7 +86,7 @@ async def _serve(
     fake: FakeTriton,
     ledger: SharedLedger,
     listener: socket.socket,
-    servers: list[uvicorn.Server],
+    servers: list[AsgiServer],
     overrides: dict[str, object],
 ) -> None:
     triton_server = grpc.aio.server()
@@ -94,9 +95,11 @@ async def _serve(
     await triton_server.start()
     fields = {"triton_grpc_addresses": (f"127.0.0.1:{grpc_port}",), "api_keys": (API_KEY,), **overrides}
     settings = Settings(**fields)
-    server = create_server(
-        settings, partial(create_app, settings, LiveTriton(settings), ledger=ledger), ledger
-    )
+    application = partial(create_app, settings, LiveTriton(settings), ledger=ledger)
+    if ASGI_SERVER:
+        server = plain_server(ASGI_SERVER, application(Drain()))
+    else:
+        server = create_server(settings, application, ledger)
     servers.append(server)
     await server.serve(sockets=[listener])
     await triton_server.stop(None)

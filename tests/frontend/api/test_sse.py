@@ -69,12 +69,14 @@ def run(producer: Producer, has_writer: bool = True, capacity: int = 1000, takes
     return sent
 
 
-def pushing(*pieces: bytes, error: Exception | None = None, after_s: float = 0) -> Producer:
+def pushing(
+    *pieces: bytes, error: Exception | None = None, after_s: float = 0, pause_s: float = 0
+) -> Producer:
     async def work(push: Push) -> None:
         await asyncio.sleep(after_s)
         for piece in pieces:
             push(piece)
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause_s)
         if error is not None:
             raise error
 
@@ -125,7 +127,7 @@ def test_later_failure_is_an_event(error: Exception) -> None:
 
 
 def test_a_client_that_does_not_read_pauses_its_producer_alone() -> None:
-    producer = pushing(*[b"x"] * 9)
+    producer = pushing(*[b"x"] * 9, pause_s=0.02)
     assert body_of(run(producer, capacity=4)) == b"x" * 9
     assert producer.notes[:2] == ["pause", "resume"]
 

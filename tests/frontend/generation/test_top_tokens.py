@@ -1,6 +1,4 @@
-import asyncio
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import openai
@@ -95,14 +93,6 @@ def test_zero_of_completions_is_an_empty_object_a_token(client: openai.OpenAI, f
     assert ENGINE_INPUT not in generation_request(fake)[0]
 
 
-def test_a_token_is_spelled_once(client: openai.OpenAI, fake: FakeTriton) -> None:
-    fake.reset(Script(ANSWER))
-    ask_chat(client, stream=True, top_logprobs=20)
-    fake.reset(Script(ANSWER))
-    ask_chat(client, stream=True, top_logprobs=20)
-    assert [request.model_name for request in fake.requests] == ["ensemble"]
-
-
 def test_engine_that_knows_no_alternatives_is_a_400_that_names_the_field() -> None:
     chat = ChatRequest.model_validate({"model": MODEL, "messages": USER, "logprobs": True, "top_logprobs": 1})
     completion = CompletionRequest.model_validate({"model": MODEL, "prompt": "x", "logprobs": 1})
@@ -128,20 +118,17 @@ def without_alternatives() -> ServedModel:
     return served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
 
 
-class NumberTriton:
-    async def spell(self, ids: Sequence[int]) -> list[bytes]:
-        return [b"%d" % token_id for token_id in ids]
+VOCABULARY = [b"%d" % token_id for token_id in range(20)]
 
 
 def read(
     num_tokens: int, ids: list[int], logprobs: list[float], num_top: int = 1
 ) -> list[tuple[TopToken, ...]]:
     outputs = {
-        "output_ids": np.zeros(num_tokens, "<i4").tobytes(),
         "top_log_prob_ids": np.array(ids, "<i4").tobytes(),
         "top_log_probs": np.array(logprobs, "<f4").tobytes(),
     }
-    return asyncio.run(read_top_tokens(NumberTriton(), outputs, num_top))
+    return read_top_tokens(outputs, VOCABULARY, num_tokens, num_top)
 
 
 def test_a_token_that_cannot_come_has_the_least_log_prob() -> None:
@@ -169,4 +156,4 @@ def test_rows_that_do_not_fit_are_refused(ids: list[int], logprobs: list[float])
 
 def test_missing_rows_are_refused() -> None:
     with pytest.raises(EngineFailed):
-        asyncio.run(read_top_tokens(NumberTriton(), {"output_ids": bytes(4)}, 1))
+        read_top_tokens({}, VOCABULARY, 1, 1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -203,10 +203,10 @@ class Receiver:
         self.first: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[GrpcStatus] = loop.create_future()
 
-    def on_message(self, _: bytes) -> None:
+    def on_messages(self, messages: Sequence[bytes]) -> None:
         if not self.num_messages:
             self.first.set_result(None)
-        self.num_messages += 1
+        self.num_messages += len(messages)
 
     def on_end(self, status: GrpcStatus) -> None:
         self.ended.set_result(status)
