@@ -31,7 +31,7 @@ from scripts.bench.peers.report import Summary
 from scripts.bench.peers.run import measure_peers
 from scripts.bench.process_cpu import STACK_KINDS
 from scripts.bench.recording import RecordingCost, measure_recording
-from serving.stop_request import Stopped
+from serving.supervisor import Stopped
 
 
 def main() -> int:
