@@ -23,6 +23,7 @@ class Stack:
     """A stack that answers."""
 
     port: int
+    grpc_address: str
     model: str
     processes: StackProcesses
 
@@ -39,7 +40,7 @@ def served(**variables: str) -> Iterator[Stack]:
         supervisor.add(process)
         supervisor.wait_until(lambda: frontend_answers(settings.url, "/health/ready"), "starting the stack")
         model = TritonHealth(settings.grpc_address).served_model_name()
-        yield Stack(settings.port, model, StackProcesses(process.pid))
+        yield Stack(settings.port, settings.grpc_address, model, StackProcesses(process.pid))
 
 
 def engine_folder() -> Path:
