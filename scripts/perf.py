@@ -13,7 +13,7 @@ from typing import Any
 from build import debian_packages
 from build.failure import Failure, run
 from build.locked_wheels import fetched
-from build.paths import CACHE, PERF_ANALYZER_LOCK
+from build.paths import CACHE
 from serving import ports
 from serving import settings as serve_settings
 from serving.health import ENSEMBLE, TritonHealth, frontend_answers
@@ -22,6 +22,7 @@ from serving.settings import ServeSettings, without_keys
 from serving.supervisor import Supervisor
 
 PROMPTS = Path(__file__).with_name("perf_prompts.json")
+LOCK = Path(__file__).with_name("perf_analyzer.txt")
 INPUTS = CACHE / "perf"
 MAX_TOKENS = 64
 # Each concurrent client sends about this many requests.
@@ -58,7 +59,7 @@ def analyzer_command() -> list[str]:
     """What starts perf_analyzer, which is fetched first if it is not there."""
     # The platform is named because pip would refuse the wheel on an older glibc.
     options = ["--platform", "manylinux_2_38_x86_64"]
-    folder = fetched("perf_analyzer", PERF_ANALYZER_LOCK, options, _add_libraries)
+    folder = fetched("perf_analyzer", LOCK, options, _add_libraries)
     libraries = folder / LIBRARIES
     if not libraries.exists():
         return [str(folder / BINARY)]
