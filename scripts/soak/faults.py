@@ -15,7 +15,8 @@ from scripts.bench.stack import children
 RECOVERY_S = 120
 LOOK_EVERY_S = 0.2
 NUM_READY = 25
-MODELS = ("preprocess", "tensorrt_llm", "postprocess")
+# What the command lines of the models' processes have; the engine's is engine_process's own.
+MODELS = ("/preprocess/", "engine_host.py", "/postprocess/")
 # Of its own: hypothesis, beside us, sets the state of the module's.
 DICE = random.Random()  # noqa: S311 - load, not secrets
 
@@ -55,7 +56,7 @@ async def kill_now_and_then(outages: Outages, http: httpx.AsyncClient, serve: in
 async def kill_once(outages: Outages, http: httpx.AsyncClient, serve: int) -> None:
     """Returns when requests are answered again; raises TimeoutError when they never are."""
     triton = children(serve, "tritonserver")[0]
-    victims = [[triton], *(children(triton, f"/{model}/1/") for model in MODELS)]
+    victims = [[triton], *(children(triton, model) for model in MODELS)]
     outages.begin()
     os.kill(DICE.choice(victims)[0], signal.SIGKILL)
     await asyncio.wait_for(_answered_again(http, serve, triton), RECOVERY_S)
