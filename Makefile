@@ -44,7 +44,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
+.PHONY: help setup serve build-engines plan test check format perf bench soak trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -100,6 +100,9 @@ keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/
 
 soak: setup ## Load with random faults for MINUTES (10) and a verdict on what was lost or leaked
 	@exec $(VENV_PYTHON) -m scripts.soak
+
+trace: setup ## List the files of frontend/ that a chat request crosses, and that a token crosses
+	@exec $(VENV_PYTHON) -m scripts.trace_request
 
 docs: setup ## Write the tables of docs/api.md from the code
 	@exec $(VENV_PYTHON) -m scripts.api_table

@@ -1,13 +1,38 @@
 """Installs a lock into a folder of its own, beside the virtual environment."""
 
+import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from build.failure import Failure
+from build.paths import CACHE
 
 _OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes")
+
+
+def fetched(
+    name: str, lock: Path, options: Sequence[str] = (), finish: Callable[[Path], None] = lambda _: None
+) -> Path:
+    """The folder in the cache with the lock's packages; filled first, and finished, if it is not there."""
+    folder = CACHE / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if not folder.exists():
+        print(f"fetching {name}", flush=True)
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
+            whole = Path(scratch) / "whole"
+            install(lock, whole, options)
+            finish(whole)
+            try:
+                os.rename(whole, folder)
+            except OSError:
+                # Another process was faster; a folder that is not empty is not replaced.
+                if not folder.exists():
+                    raise
+    return folder
 
 
 def install(lock: Path, into: Path, options: Sequence[str] = ()) -> None:

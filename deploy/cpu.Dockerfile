@@ -8,12 +8,12 @@ WORKDIR /opt/triton-llama
 COPY Makefile pyproject.toml ./
 COPY build build
 COPY scripts scripts
+COPY serving serving
 RUN make setup && rm -rf /root/.cache
 COPY model_repository model_repository
 RUN make build-engines
 COPY native native
 COPY frontend frontend
-COPY serving serving
 # tritonserver is put together out of its wheel here, and what is in C compiled: later the file system is read-only.
 RUN .venv/bin/python -c "from pathlib import Path; from serving import tritonserver as t; \
     t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \

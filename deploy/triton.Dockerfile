@@ -10,10 +10,10 @@ WORKDIR /opt/triton-llama
 COPY Makefile pyproject.toml ./
 COPY build build
 COPY scripts scripts
+COPY serving serving
 # The locked packages of build/, preprocess and postprocess, in a virtual environment: the image's own stay as they are.
 RUN make setup && rm -rf .cache /root/.cache && install -d -o 1000 -g 1000 .cache engines
 COPY native native
-COPY serving serving
 COPY model_repository model_repository
 # triton-server, the image's own user.
 USER 1000:1000

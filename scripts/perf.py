@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from build import debian_packages
 from build.failure import Failure, run
+from build.locked_wheels import fetched
 from build.paths import CACHE
-from scripts import perf_analyzer
 from serving import ports
 from serving import settings as serve_settings
 from serving.health import ENSEMBLE, TritonHealth, frontend_answers
@@ -21,11 +22,16 @@ from serving.settings import ServeSettings, without_keys
 from serving.supervisor import Supervisor
 
 PROMPTS = Path(__file__).with_name("perf_prompts.json")
+LOCK = Path(__file__).with_name("perf_analyzer.txt")
 INPUTS = CACHE / "perf"
 MAX_TOKENS = 64
 # Each concurrent client sends about this many requests.
 NUM_ROUNDS = 8
 ENDPOINT = "v1/chat/completions"
+# What perf_analyzer is linked to; it needs glibc 2.38 and GLIBCXX_3.4.32.
+PACKAGES = ("libc6", "libstdc++6", "libgcc-s1", "libssl3t64", "zlib1g")
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+BINARY = "perf_analyzer/bin/perf_analyzer"
 
 
 def main() -> int:
@@ -37,7 +43,7 @@ def main() -> int:
         raise Failure(
             f"no server answers at {settings.url} and {settings.grpc_address}; start it with: make serve"
         )
-    analyzer = perf_analyzer.command()
+    analyzer = analyzer_command()
     prompts = json.loads(PROMPTS.read_text())
     print(f"\nTriton at {settings.grpc_address}, gRPC streaming", flush=True)
     _run([*analyzer, *grpc_options(settings, _write("grpc.json", grpc_inputs(prompts))), *load])
@@ -47,6 +53,26 @@ def main() -> int:
         print(f"\nfrontend at {url}/{ENDPOINT}, streaming", flush=True)
         _run([*analyzer, *openai_options(url, model, inputs), *load])
     return 0
+
+
+def analyzer_command() -> list[str]:
+    """What starts perf_analyzer, which is fetched first if it is not there."""
+    # The platform is named because pip would refuse the wheel on an older glibc.
+    options = ["--platform", "manylinux_2_38_x86_64"]
+    folder = fetched("perf_analyzer", LOCK, options, _add_libraries)
+    libraries = folder / LIBRARIES
+    if not libraries.exists():
+        return [str(folder / BINARY)]
+    loader = str(libraries / "ld-linux-x86-64.so.2")
+    return [loader, "--library-path", str(libraries), str(folder / BINARY)]
+
+
+def _add_libraries(folder: Path) -> None:
+    """A newer C library beside it, where the machine's is too old for it."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    asked = [str(folder / BINARY), "--version"]
+    if subprocess.run(asked, capture_output=True, env=environment, check=False).returncode:
+        debian_packages.unpack(PACKAGES, folder, debian_packages.newer_release())
 
 
 @contextmanager

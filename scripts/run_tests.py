@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from build.failure import Failure, run
-from scripts import perf_analyzer
+from scripts.perf import analyzer_command
 from serving.process import Process
 
 INTEGRATION = "tests/integration"
@@ -37,7 +37,7 @@ class Outcome:
 
 def main() -> int:
     """Fetches what the tests need, runs both suites even if the first one fails, and sums up."""
-    perf_analyzer.command()
+    analyzer_command()
     if _python("build", ["-m", "build"]):
         raise Failure("the tests need the embedded model's engine; why it could not be built is above")
     with tempfile.TemporaryDirectory(prefix="reports-") as scratch:

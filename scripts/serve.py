@@ -15,13 +15,11 @@ from serving import engine, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
 from serving.gpu_engine import is_gpu_engine, require_servable, visible_gpus
-from serving.health import TritonHealth, frontend_answers
+from serving.health import Probe, TritonHealth, frontend_answers
 from serving.kept_server import Server
-from serving.node.probe import Probe
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
-from serving.stop_request import Stopped
-from serving.supervisor import Supervisor
+from serving.supervisor import Stopped, Supervisor
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30

@@ -1,57 +1,102 @@
-"""Whether the servers answer, and what they serve."""
+"""How the two servers are asked whether they live: `python -m serving.health` asks this machine's Triton."""
 
 import http.client
 import ssl
+import sys
+import threading
+import time
+import urllib.request
 import uuid
-from contextlib import closing
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
-import tritonclient.grpc as triton
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from frontend.triton.stop import stop_request
-from frontend.triton.tensors import add_input
-from serving.node.probe import Sick
-
-ENSEMBLE = "ensemble"
-PREPROCESS = "preprocess"
-POSTPROCESS = "postprocess"
+ENSEMBLE, PREPROCESS, ENGINE, POSTPROCESS = "ensemble", "preprocess", "tensorrt_llm", "postprocess"
 TIMEOUT_S = 2.0
 # A megabyte of text keeps preprocess busy for about a second.
 ANSWER_TIMEOUT_S = 10.0
 # Also for the requests before it, when the engine is full.
 GENERATION_TIMEOUT_S = 60.0
-READY = 200
+INTERVAL_S = 5.0
+# After a bad answer; two in a row are a complaint.
+RETRY_S = 1.0
+OK = 200
 _SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-_INT32 = model_config_pb2.DataType.TYPE_INT32
-_STRING = model_config_pb2.DataType.TYPE_STRING
 # gRPC's own first pause between two attempts to connect is a second.
-RECONNECT = [
+_RECONNECT = [
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
 ]
 
 
+class Sick(Exception):
+    """The server answered, and the answer shows a failure that does not pass by itself."""
+
+
+class Probe:
+    """Asks again and again in a thread of its own, since asking may hang.
+
+    Calls `check` until it is closed: True is well, False is no answer, Sick is raised for a bad one.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[], bool],
+        silence_s: float,
+        interval_s: float = INTERVAL_S,
+        silence: str = "no answer",
+    ) -> None:
+        """silence: what a complaint says there was none of."""
+        self._check = check
+        self._silence_s = silence_s
+        self._silence = silence
+        self._interval_s = interval_s
+        self._is_over = threading.Event()
+        self._bad_answers: list[str] = []
+        self._last_answer = time.monotonic()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def complaint(self) -> str | None:
+        """What is wrong, if it has been wrong for long enough."""
+        if len(self._bad_answers) > 1:
+            return self._bad_answers[-1]
+        silence_s = time.monotonic() - self._last_answer
+        return f"{self._silence} for {silence_s:.0f} s" if silence_s > self._silence_s else None
+
+    def close(self) -> None:
+        self._is_over.set()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(RETRY_S if self._bad_answers else self._interval_s):
+            self._ask()
+
+    def _ask(self) -> None:
+        try:
+            if self._check():
+                self._last_answer = time.monotonic()
+                self._bad_answers = []
+        except Sick as sick:
+            self._bad_answers = [*self._bad_answers, str(sick)]
+
+
 class TritonHealth:
     """Asks the tritonserver at `address` (host:port) over gRPC."""
 
     def __init__(self, address: str) -> None:
-        self._client = triton.InferenceServerClient(address, channel_args=RECONNECT)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(
-            grpc.insecure_channel(address, options=RECONNECT)
-        )
+        channel = grpc.insecure_channel(address, options=_RECONNECT)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
     def is_ready(self) -> bool:
         """Whether the server and the ensemble are ready."""
         try:
-            return bool(
-                self._client.is_server_ready(client_timeout=TIMEOUT_S)
-                and self._client.is_model_ready(ENSEMBLE, client_timeout=TIMEOUT_S)
-            )
-        except triton.InferenceServerException:
+            server = self._stub.ServerReady(service_pb2.ServerReadyRequest(), TIMEOUT_S)
+            ensemble = self._stub.ModelReady(service_pb2.ModelReadyRequest(name=ENSEMBLE), TIMEOUT_S)
+        except grpc.RpcError:
             return False
+        return bool(server.ready and ensemble.ready)
 
     def answers(self) -> bool:
         """Whether every model answers a question for which no generation has to end, however full the engine.
@@ -59,9 +104,9 @@ class TritonHealth:
         A model that fails is no news here: `generates` tells it with its reason.
         """
         try:
-            for request in (_shortest_tokenizing(), _shortest_spelling()):
-                self._stub.ModelInfer(request, ANSWER_TIMEOUT_S)
-            list(self._stub.ModelStreamInfer(iter([stop_request(_new_id())]), ANSWER_TIMEOUT_S))
+            self._stub.ModelInfer(_tokenizing(), ANSWER_TIMEOUT_S)
+            self._stub.ModelInfer(_spelling(), ANSWER_TIMEOUT_S)
+            list(self._stub.ModelStreamInfer(iter([_stop_of_none()]), ANSWER_TIMEOUT_S))
         except grpc.RpcError as error:
             return error.code() not in _SILENT
         return True
@@ -72,7 +117,7 @@ class TritonHealth:
         Triton 2.51 says that it is ready even when the process of one of its Python models has died.
         """
         try:
-            answers = list(self._stub.ModelStreamInfer(iter([_shortest_generation()]), GENERATION_TIMEOUT_S))
+            answers = list(self._stub.ModelStreamInfer(iter([_generation()]), GENERATION_TIMEOUT_S))
         except grpc.RpcError:
             return False
         for answer in answers:
@@ -82,52 +127,67 @@ class TritonHealth:
 
     def served_model_name(self) -> str:
         """The name that clients put into "model"."""
-        config = self._client.get_model_config(ENSEMBLE, as_json=True)["config"]
-        return str(config["parameters"]["served_model_name"]["string_value"])
+        answer = self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=ENSEMBLE), ANSWER_TIMEOUT_S)
+        return str(answer.config.parameters["served_model_name"].string_value)
 
 
 def frontend_answers(url: str, path: str) -> bool:
     """Whether the frontend at the URL, which is on this machine, answers the path of a probe with 200."""
-    with closing(_connection(urlsplit(url))) as connection:
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status == READY
-        except (OSError, http.client.HTTPException):
-            return False
+    try:
+        with _opener().open(url + path, timeout=TIMEOUT_S) as answer:
+            return bool(answer.status == OK)
+    except (OSError, http.client.HTTPException):
+        return False
 
 
-def _connection(url: SplitResult) -> http.client.HTTPConnection:
-    host = url.hostname or ""
-    if url.scheme == "http":
-        return http.client.HTTPConnection(host, url.port, timeout=TIMEOUT_S)
-    # The certificate is for the name that clients use, not for this machine's own address.
+def _opener() -> urllib.request.OpenerDirector:
+    """Without proxies; the certificate is for the name that clients use, not for this machine's address."""
     unchecked = ssl.create_default_context()
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, url.port, timeout=TIMEOUT_S, context=unchecked)
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unchecked)
+    )
 
 
-def _shortest_generation() -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name=ENSEMBLE, id=_new_id())
-    add_input(request, "text_input", "a", _STRING)
-    add_input(request, "max_tokens", 1, _INT32)
-    request.outputs.add(name="text_output")
-    return request
+def _generation() -> service_pb2.ModelInferRequest:
+    inputs = [_tensor("text_input", "BYTES", bytes_contents=[b"a"]), _number("max_tokens", 1)]
+    return _request(ENSEMBLE, inputs, "text_output")
 
 
-def _shortest_tokenizing() -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name=PREPROCESS, id=_new_id())
-    add_input(request, "text_input", "a", _STRING)
-    request.outputs.add(name="input_ids")
-    return request
+def _tokenizing() -> service_pb2.ModelInferRequest:
+    return _request(PREPROCESS, [_tensor("text_input", "BYTES", bytes_contents=[b"a"])], "input_ids")
 
 
-def _shortest_spelling() -> service_pb2.ModelInferRequest:
-    request = service_pb2.ModelInferRequest(model_name=POSTPROCESS, id=_new_id())
-    add_input(request, "output_ids", [0], _INT32, rank=3)
-    add_input(request, "sequence_length", 1, _INT32)
-    request.outputs.add(name="output_bytes")
-    return request
+def _spelling() -> service_pb2.ModelInferRequest:
+    ids = _tensor("output_ids", "INT32", shape=[1, 1, 1], int_contents=[0])
+    return _request(POSTPROCESS, [ids, _number("sequence_length", 1)], "output_bytes")
 
 
-def _new_id() -> str:
-    return f"health-{uuid.uuid4().hex}"
+def _stop_of_none() -> service_pb2.ModelInferRequest:
+    """TensorRT-LLM's stop request, for an id that the engine does not know: it answers this one too."""
+    stop = _tensor("stop", "BOOL", bool_contents=[True])
+    return _request(ENGINE, [_number("input_lengths", 1), _number("request_output_len", 1), stop])
+
+
+def _request(model: str, inputs: Sequence[Any], *outputs: str) -> service_pb2.ModelInferRequest:
+    wanted = [service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs]
+    request_id = f"health-{uuid.uuid4().hex}"
+    return service_pb2.ModelInferRequest(model_name=model, id=request_id, inputs=inputs, outputs=wanted)
+
+
+def _number(name: str, value: int) -> Any:
+    return _tensor(name, "INT32", int_contents=[value])
+
+
+def _tensor(name: str, datatype: str, shape: Sequence[int] = (1, 1), **contents: Sequence[Any]) -> Any:
+    """`contents`: the field of the datatype (InferTensorContents in KServe's protocol)."""
+    return service_pb2.ModelInferRequest.InferInputTensor(
+        name=name,
+        datatype=datatype,
+        shape=shape,
+        contents=service_pb2.InferTensorContents(**contents),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(not TritonHealth("127.0.0.1:8001").is_ready())

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from serving.node.probe import Probe
+from serving.health import Probe
 from serving.process import Process
 
 FIRST_PAUSE_S = 1.0

@@ -1,16 +1,25 @@
 """A child process that is stopped in order and never left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from serving import log_file
+from typing import IO
 
 LAUNCHER = Path(__file__).with_name("die_with_parent.py")
+# Of a log: files that are kept, one a start, and lines that are shown.
+NUM_KEPT = 5
+NUM_SHOWN = 5
+LONGEST_SHOWN = 400
+# tritonserver's severity letter and date, its fatal errors, or Python's.
+ERROR = re.compile(r"(?:E\d{4} |error: |\w*Error: )")
+# Said at every start on a machine without a GPU.
+NOISE = re.compile("CudaDriverHelper|CUDA driver version")
+TABLE = re.compile(r"[+|]")
 
 
 class Process:
@@ -78,10 +87,10 @@ class Process:
         ended = f"{self.name} ended with {_describe(self._popen.wait())}"
         if self._log is None:
             return f"{ended}; the reason is above"
-        return f"{ended}; from its log {self._log}:\n{log_file.last_errors(self._log)}"
+        return f"{ended}; from its log {self._log}:\n{last_errors(self._log)}"
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        output = None if self._log is None else log_file.open_new(self._log)
+        output = None if self._log is None else open_new(self._log)
         try:
             return subprocess.Popen(
                 command,
@@ -98,3 +107,25 @@ class Process:
 
 def _describe(exit_code: int) -> str:
     return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
+
+
+def open_new(path: Path) -> IO[bytes]:
+    """Opens an empty log; the one of the last start becomes path.1, that path.2, and so on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(NUM_KEPT - 1, 0, -1):
+        older = path if number == 1 else _numbered(path, number - 1)
+        if older.exists():
+            older.replace(_numbered(path, number))
+    return path.open("wb")
+
+
+def last_errors(path: Path) -> str:
+    """The last lines of the log that tell of errors, or else just its last lines."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if ERROR.match(line) and not NOISE.search(line)]
+    shown = errors or [line for line in lines if line.strip() and not TABLE.match(line)]
+    return "\n".join(f"  {line[:LONGEST_SHOWN]}" for line in shown[-NUM_SHOWN:])
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")

@@ -1,23 +1,36 @@
 """Starts processes, waits for them, keeps servers running, and stops all in reverse order."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from build.failure import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
-from serving.stop_request import StopRequest
 
 REPORT_EVERY_S = 2.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PAUSE_S = 0.1
+
+
+class Stopped(Exception):
+    """The user asked to stop."""
 
 
 class Supervisor:
-    """The processes of one run; leaving the context stops them all."""
+    """The processes of one run; leaving the context stops them all.
+
+    Ctrl-C, SIGTERM and SIGHUP are honoured at the next pause; a second one kills at once.
+    """
 
     def __init__(self) -> None:
         self._processes: list[Process | KeptServer] = []
-        self._stop_request = StopRequest(on_second=self._give_up)
+        self._is_stop_requested = threading.Event()
+        for number in SIGNALS:
+            signal.signal(number, self._receive)
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -42,7 +55,7 @@ class Supervisor:
         """Waits for a process that is to end by itself, with success."""
         self.add(process)
         while process.exit_code is None:
-            self._stop_request.pause()
+            self._pause()
         self._processes.remove(process)
         process.kill()
         if process.exit_code:
@@ -54,7 +67,7 @@ class Supervisor:
         print(what, flush=True)
         while not is_ready():
             self._require_all_alive()
-            self._stop_request.pause()
+            self._pause()
             now = time.monotonic()
             if now - last_report >= REPORT_EVERY_S:
                 last_report = now
@@ -68,17 +81,24 @@ class Supervisor:
                     process.tend()
                 elif process.exit_code is not None:
                     raise Failure(process.epitaph())
-            self._stop_request.pause()
+            self._pause()
 
     def _require_all_alive(self) -> None:
         for process in self._processes:
             if process.exit_code is not None:
                 raise Failure(process.epitaph())
 
-    def _give_up(self) -> None:
-        for process in self._processes:
-            process.kill()
-        os._exit(INTERRUPTED)
+    def _pause(self) -> None:
+        """Sleeps for a moment; raises Stopped if a signal has come."""
+        if self._is_stop_requested.wait(PAUSE_S):
+            raise Stopped
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_stop_requested.is_set():
+            for process in self._processes:
+                process.kill()
+            os._exit(INTERRUPTED)
+        self._is_stop_requested.set()
 
 
 def _say(text: str) -> None:

@@ -1,1 +1,1 @@
-"""Measurements of the stack, each a part of `make bench`."""
+"""`make bench`: measures what the stack costs and what it gives."""

@@ -1,20 +1,13 @@
 """PNG plots; matplotlib is fetched apart from the product, by its lock, when one is drawn."""
 
-import hashlib
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from build.failure import Failure
-from build.locked_wheels import install
-from build.paths import CACHE, ROOT
+from build.locked_wheels import fetched
 
 _LOCK = Path(__file__).with_name("matplotlib.txt")
-_FOLDER = CACHE / f"matplotlib-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -39,18 +32,20 @@ class Plot:
 
 def draw(plot: Plot, path: Path) -> None:
     """Writes the PNG file; raises Failure when matplotlib can't be had."""
-    if not _FOLDER.exists():
-        print("fetching matplotlib", flush=True)
-        install(_LOCK, _FOLDER)
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.bench.draw", str(path)],
-        input=json.dumps(asdict(plot)),
-        text=True,
-        capture_output=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(_FOLDER)},
-        check=False,
-    )
-    if done.returncode:
-        raise Failure(f"matplotlib could not draw {path}: {done.stderr.strip().splitlines()[-1]}")
+    # Behind the product's own packages.
+    sys.path.append(str(fetched("matplotlib", _LOCK)))
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for line in plot.lines:
+        (drawn,) = axes.plot(line.x, line.y, marker="o", label=line.name)
+        if line.spread:
+            least, most = zip(*line.spread, strict=True)
+            axes.vlines(line.x, least, most, color=drawn.get_color(), alpha=0.4, linewidth=4)
+    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label, xscale="log")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
     print(f"written to {path}", flush=True)

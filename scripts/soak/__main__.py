@@ -4,36 +4,32 @@ import asyncio
 import math
 import os
 import secrets
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import httpx2 as httpx
 
 from build.failure import Failure, run
 from build.paths import LOGS
+from scripts.bench.stack import HOST, Stack, children, engine_folder, served
 from scripts.replay.check import words_of
 from scripts.replay.sequence_count import read_count
-from scripts.soak.counters import SEQUENCES, Counts, FrontendCounters
-from scripts.soak.fuzzing import fuzz
-from scripts.soak.killer import kill_now_and_then
-from scripts.soak.process_tree import children
-from scripts.soak.properties import check_properties
-from scripts.soak.run import NUM_CLIENTS, Outcome
-from scripts.soak.run import run as soak_for
-from scripts.soak.scenarios import SCENARIOS, Soak
-from serving import engine, ports
-from serving import settings as serve_settings
-from serving.health import TritonHealth, frontend_answers
-from serving.process import Process
-from serving.supervisor import Supervisor
+from scripts.soak.companions import check_properties, fuzz
+from scripts.soak.counters import IN_FLIGHT, SEQUENCES, Counts, FrontendCounters, leaks, settled
+from scripts.soak.faults import kill_now_and_then
+from scripts.soak.scenarios import SCENARIOS, Soak, client
 
-LOG = LOGS / "soak.log"
+LOG = "soak.log"
 COUNT_FILE = LOGS / "soak-sequences"
 DEFAULT_WORKERS = "2"
 MAX_TOKENS = 100
 KILL_EVERY_S = 45.0
-STOP_S = 60
+NUM_CLIENTS = 24
+SETTLE_S = 60
+# Of the time; caches and pools reach their size in it.
+WARM_UP = 0.2
 STACK = {
     "ENGINE": "replay",
     "TOKENS_PER_SECOND": "200",
@@ -43,72 +39,90 @@ STACK = {
     "SEQUENCE_COUNT_FILE": str(COUNT_FILE),
 }
 
+Companion: TypeAlias = Callable[[Soak, float], Awaitable[None]]
+"""What runs until a time of the event loop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    before: Counts
+    after: Counts
+    complaints: list[str]
+
 
 def main() -> int:
     """0 when every promise was kept."""
     minutes = _minutes(os.environ.get("MINUTES") or "10")
-    port, grpc_port, key = ports.free(), ports.free(), secrets.token_hex()
     workers = os.environ.get("WORKERS") or DEFAULT_WORKERS
-    variables = {
-        "WORKERS": workers,
-        "PORT": str(port),
-        "TRITON_GRPC_PORT": str(grpc_port),
-        "API_KEYS": key,
-        "HOST": "127.0.0.1",
-    }
-    # A bad value is told before anything is started.
-    serve_settings.read({**os.environ, **STACK, **variables})
-    with Supervisor() as supervisor:
-        serve = Process(
-            "serve",
-            [sys.executable, "-m", "scripts.serve"],
-            {**os.environ, **STACK, **variables},
-            LOG,
-            STOP_S,
-        )
-        supervisor.add(serve)
-        url = f"http://127.0.0.1:{port}"
-        supervisor.wait_until(lambda: frontend_answers(url, "/health/ready"), "starting a stack")
+    key = secrets.token_hex()
+    with served(log=LOG, **STACK, WORKERS=workers, API_KEYS=key) as stack:
         print(f"soaking it for {minutes:g} minutes: {NUM_CLIENTS} clients, WORKERS={workers}", flush=True)
-        print(f"its log is {LOG}", flush=True)
-        outcome, soak = asyncio.run(_soak(url, grpc_port, key, serve.pid, int(workers), 60 * minutes))
+        print(f"its log is {LOGS / LOG}", flush=True)
+        outcome, soak = asyncio.run(_soak(stack, key, int(workers), 60 * minutes))
     return _report(outcome, soak)
 
 
-async def _soak(
-    url: str, grpc_port: int, key: str, serve: int, num_workers: int, duration_s: float
-) -> tuple[Outcome, Soak]:
-    address = f"127.0.0.1:{grpc_port}"
-    frontend = FrontendCounters(lambda: children(serve, "frontend")[0], num_workers, LOG)
+async def _soak(stack: Stack, key: str, num_workers: int, duration_s: float) -> tuple[Outcome, Soak]:
+    frontend = FrontendCounters(lambda: children(stack.pid, "frontend")[0], num_workers, LOGS / LOG)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     headers = {"Authorization": f"Bearer {key}"}
 
     def read() -> Counts:
         return {**frontend.read(), SEQUENCES: read_count(COUNT_FILE)}
 
+    url, address = f"http://{HOST}:{stack.port}", (HOST, stack.port)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, limits=limits) as http:
-        host, port = url.removeprefix("http://").split(":")
-        soak = Soak(
-            http,
-            (host, int(port)),
-            key,
-            TritonHealth(address).served_model_name(),
-            words_of(_engine_folder(os.environ)),
-            MAX_TOKENS,
-            SCENARIOS,
-        )
+        words = words_of(engine_folder())
+        soak = Soak(http, address, key, stack.model, words, MAX_TOKENS, SCENARIOS)
         outcome = await soak_for(
             soak,
             read,
             duration_s,
-            lambda: kill_now_and_then(soak.outages, http, serve, KILL_EVERY_S),
+            lambda: kill_now_and_then(soak.outages, http, stack.pid, KILL_EVERY_S),
             companions=(fuzz, check_properties),
         )
     return outcome, soak
 
 
-def _engine_folder(variables: Mapping[str, str]) -> Path:
-    return engine.choose(variables).folder
+async def soak_for(
+    soak: Soak,
+    read: Callable[[], Counts],
+    duration_s: float,
+    disturb: Callable[[], Awaitable[None]] | None = None,
+    settle_s: float = SETTLE_S,
+    companions: Sequence[Companion] = (),
+) -> Outcome:
+    """`companions` are a part of the load; `disturb` runs beside it after the warm-up, until its end."""
+    await _load(soak, companions, WARM_UP * duration_s)
+    before = await asyncio.to_thread(_quiet, read, settle_s)
+    disturbing = asyncio.ensure_future(disturb()) if disturb is not None else None
+    await _load(soak, companions, (1 - WARM_UP) * duration_s)
+    await _end(soak, disturbing)
+    after = await asyncio.to_thread(settled, read, before, settle_s)
+    return Outcome(before, after, [*leaks(before, after), *soak.broken])
+
+
+async def _load(soak: Soak, companions: Sequence[Companion], duration_s: float) -> None:
+    until = asyncio.get_running_loop().time() + duration_s
+    clients = [client(soak, until) for _ in range(NUM_CLIENTS)]
+    await asyncio.gather(*clients, *(companion(soak, until) for companion in companions))
+
+
+def _quiet(read: Callable[[], Counts], settle_s: float) -> Counts:
+    """The counts once nothing runs any more."""
+    idle = {name: 0 if name in IN_FLIGHT else count for name, count in read().items()}
+    return settled(read, idle, settle_s)
+
+
+async def _end(soak: Soak, disturbing: "asyncio.Future[None] | None") -> None:
+    if disturbing is None:
+        return
+    over = asyncio.ensure_future(soak.outages.wait_until_over())
+    await asyncio.wait({disturbing, over}, return_when=asyncio.FIRST_COMPLETED)
+    over.cancel()
+    disturbing.cancel()
+    with suppress(asyncio.CancelledError):
+        await disturbing
 
 
 def _minutes(text: str) -> float:

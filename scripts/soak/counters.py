@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from build.failure import Failure
-from scripts.soak.process_tree import children
+from scripts.bench.stack import children, memory_bytes
 
 Counts: TypeAlias = Mapping[str, int]
 
@@ -45,7 +45,7 @@ class FrontendCounters:
             ENDED: len(self._first_pids - pids),
             **{name: sum(report[name] for report in reports) for name in reports[0]},
             "descriptors": sum(map(_num_descriptors, pids)),
-            MEMORY: sum(map(_rss_mib, pids)),
+            MEMORY: sum(memory_bytes(pid) // 2**20 for pid in pids),
         }
 
     def _reported(self, pid: int, timeout_s: float) -> list[Counts]:
@@ -91,8 +91,3 @@ def settled(read: Callable[[], Counts], before: Counts, within_s: float) -> Coun
 
 def _num_descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def _rss_mib(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import httpx2 as httpx
 
-from scripts.soak.outages import Outages
+from scripts.soak.faults import DICE, Outages
 
 COMPLETIONS = "/v1/completions"
 DONE = "[DONE]"
@@ -19,8 +18,6 @@ STALL_BUFFER_BYTES = 4096
 STALLED_CHOICES = 8
 STALL_TIMEOUT_S = 60
 OK_LINE = b"HTTP/1.1 200"
-# Of its own: hypothesis, beside us, sets the state of the module's.
-DICE = random.Random()  # noqa: S311 - load, not secrets
 # Of no request that is answered at all; the answers that a client has to reckon with are listed.
 REFUSALS = {429, 503}
 

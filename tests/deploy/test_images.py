@@ -70,7 +70,7 @@ STARTS = [
     ("frontend.Dockerfile", ["-m", "frontend.keys.command", "--help"]),
     ("triton.Dockerfile", ["-m", "serving.node.triton_node", "--help"]),
     ("triton.Dockerfile", ["-m", "build", "--help"]),
-    ("triton.Dockerfile", ["-c", "import serving.node.node_health, scripts.setup"]),
+    ("triton.Dockerfile", ["-c", "import serving.health, scripts.setup"]),
     ("cpu.Dockerfile", ["-m", "serving.node.triton_node", "--help"]),
 ]
 

@@ -15,8 +15,7 @@ from scripts.serve import start_frontend, start_tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import embedded_launch
 from serving.settings import without_keys
-from serving.stop_request import Stopped
-from serving.supervisor import Supervisor
+from serving.supervisor import Stopped, Supervisor
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL
 
 NAME = "meta-llama/Llama-3.1-8B-Instruct"

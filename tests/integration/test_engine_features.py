@@ -8,7 +8,7 @@ import openai
 import pytest
 from decoder.choice import LIBRARY, cpu_flags, suits
 
-from scripts.soak.process_tree import children
+from scripts.bench.stack import children
 from tests.integration.live_stack import API_KEY, LiveStack
 
 pytestmark = pytest.mark.engines("cpu", "double")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench.peers.environments import TORCH
+from scripts.bench.peers.servers import TORCH
 
 ROOT = Path(__file__).parents[2]
 LOCKED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)

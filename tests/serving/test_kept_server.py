@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.health import Probe
 from serving.kept_server import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, KeptServer, Server
-from serving.node.probe import Probe
 from serving.process import Process
 
 

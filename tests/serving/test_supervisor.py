@@ -8,8 +8,7 @@ import pytest
 
 from build.failure import Failure
 from serving.process import Process
-from serving.stop_request import SIGNALS, Stopped
-from serving.supervisor import Supervisor
+from serving.supervisor import SIGNALS, Stopped, Supervisor
 
 
 @pytest.fixture(autouse=True)

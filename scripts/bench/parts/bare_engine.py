@@ -1,19 +1,43 @@
-"""Load on the engine alone, in this process: what the stack is measured against."""
+"""Output tokens per second through the whole stack against the engine alone, in one run."""
 
+import asyncio
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvloop
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from scripts.bench.load import STREAMED, random_ids, stream
+from scripts.bench.plots import Line, Plot
+from scripts.bench.stack import Stack, engine_folder, served
 from serving.backends import decoder_library
 
 if TYPE_CHECKING:
     from batching.paged_pipeline import PagedPipeline
     from batching.paged_sequence import DecodingRequest
+
+CONCURRENCIES = (1, 8, 16, 32)
+NUM_ROUNDS = 7
+NUM_PROMPT_TOKENS = 64
+NUM_NEW_TOKENS = 192
+
+HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over the rounds; `ratio` is the median of each round's own ratio."""
+
+    concurrency: int
+    stack_tokens_per_s: float
+    engine_tokens_per_s: float
+    ratio: float
 
 
 def use_modules(repository: Path) -> None:
@@ -68,3 +92,54 @@ def write_all(pipeline: "PagedPipeline", requests: Sequence["DecodingRequest"], 
             if counts[choice.sequence] == num_tokens:
                 pipeline.stop(choice.sequence)
                 del counts[choice.sequence]
+
+
+def compare_with_engine() -> Iterator[Comparison]:
+    """Interleaves the two, so that both see the same machine."""
+    with served() as stack:
+        engine = BareEngine(engine_folder() / "model_repository")
+        for concurrency in CONCURRENCIES:
+            yield _compare(stack, engine, concurrency)
+
+
+def _compare(stack: Stack, engine: BareEngine, concurrency: int) -> Comparison:
+    rounds = []
+    for number in range(NUM_ROUNDS + 1):
+        # Different ids for each request and round: no prefix is found in the cache.
+        first = 1000 * concurrency + 100 * number
+        prompts = [random_ids(NUM_PROMPT_TOKENS, first + index) for index in range(concurrency)]
+        through_stack = uvloop.run(_tokens_per_second(stack, prompts))
+        rounds.append((through_stack, engine.tokens_per_second(prompts, NUM_NEW_TOKENS)))
+    # The first round warms both up.
+    counted = rounds[1:]
+    return Comparison(
+        concurrency,
+        statistics.median(stack for stack, _ in counted),
+        statistics.median(engine_alone for _, engine_alone in counted),
+        statistics.median(stack / engine_alone for stack, engine_alone in counted),
+    )
+
+
+async def _tokens_per_second(stack: Stack, prompts: list[list[int]]) -> float:
+    """Of one streamed completion per prompt, all at once."""
+    start = time.perf_counter()
+    limits = {"max_tokens": NUM_NEW_TOKENS, "ignore_eos": True, "temperature": 0}
+    bodies = [{"model": stack.model, "prompt": prompt, **limits, **STREAMED} for prompt in prompts]
+    streams = await asyncio.gather(*(stream(stack.port, body) for body in bodies))
+    return sum(int(each.usage["completion_tokens"]) for each in streams) / (time.perf_counter() - start)
+
+
+def line(row: Comparison) -> str:
+    rates = f"{row.stack_tokens_per_s:11.0f}   {row.engine_tokens_per_s:12.0f}"
+    return f"{row.concurrency:10}   {rates}   {row.ratio:5.2f}"
+
+
+def plots(rows: Sequence[Comparison]) -> dict[str, Plot]:
+    """Tokens per second against concurrency, of the stack and of its engine alone."""
+    at_once = [row.concurrency for row in rows]
+    lines = [
+        Line("engine alone", at_once, [row.engine_tokens_per_s for row in rows]),
+        Line("through HTTP", at_once, [row.stack_tokens_per_s for row in rows]),
+    ]
+    title = "SmolLM2-135M-Instruct, int8, 2 cores"
+    return {"engine": Plot(title, "requests at once", "output tokens/s", lines)}

@@ -1,7 +1,6 @@
 """How long the engine goes on for clients that have left, by the replay engine's own count."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from build.failure import Failure
 from build.paths import LOGS
+from scripts.bench.load import post
 from scripts.bench.stack import HOST, Stack, served
 from scripts.replay.sequence_count import read_count
 
@@ -24,6 +24,11 @@ MAX_TOKENS = 4000
 LEAVING_S = 2.0
 LOOK_EVERY_S = 0.001
 PATIENCE_S = 30.0
+
+HEADING = (
+    "Milliseconds from a client's leaving until its sequence has left the engine\n"
+    "leaving     streams      p50      p99      max"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def _rounds(stack: Stack, num_rounds: int, leaving_s: float) -> list[float]:
 
 
 async def _round(stack: Stack, leaving_s: float) -> list[float]:
-    request = _request(stack.model)
+    request = post({"model": stack.model, "prompt": "Going on", "max_tokens": MAX_TOKENS, "stream": True})
     writers = []
     for _ in range(NUM_STREAMS):
         reader, writer = await asyncio.open_connection(HOST, stack.port)
@@ -97,8 +102,5 @@ def outlived(leaves: Sequence[float], ends: Sequence[float]) -> list[float]:
     return [end - left for left, end in zip(sorted(leaves), ends, strict=True)]
 
 
-def _request(model: str) -> bytes:
-    fields = {"model": model, "prompt": "Going on", "max_tokens": MAX_TOKENS, "stream": True}
-    body = json.dumps(fields).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+def line(row: Cancellation) -> str:
+    return f"{row.leaving:11}{row.num_left:8}{row.gone_p50:9.0f}{row.gone_p99:9.0f}{row.gone_max:9.0f}"

@@ -37,6 +37,15 @@ _EXACTLY = {
 
 Floats = NDArray[np.float32]
 
+STEPS_HEADING = (
+    "Milliseconds of a step: texts, ids before and new ids of each\n"
+    "texts   before   new   cpu_decoder   OpenVINO   ratio"
+)
+QUALITY_HEADING = (
+    "Greedy choices and log-probs against the same weights with nothing rounded\n"
+    "decoder          perplexity   divergence  same choice"
+)
+
 
 @dataclass(frozen=True)
 class StepTime:
@@ -192,3 +201,13 @@ def _compile(path: Path, properties: Mapping[str, str]) -> Any:
 
     model: openvino.Model = read_model(path)
     return compile_for_cpu(model, properties)
+
+
+def step_line(row: StepTime) -> str:
+    own = "-" if row.cpu_decoder_ms is None else f"{row.cpu_decoder_ms:.1f}"
+    ratio = "-" if row.cpu_decoder_ms is None else f"{row.openvino_ms / row.cpu_decoder_ms:.2f}"
+    return f"{row.texts:5}{row.before:9}{row.new:6}{own:>14}{row.openvino_ms:11.1f}{ratio:>8}"
+
+
+def quality_line(row: Quality) -> str:
+    return f"{row.decoder:17}{row.perplexity:10.2f}{row.divergence:13.4f}{row.same_choice:13.1%}"

@@ -2,23 +2,25 @@
 
 import random
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-import uvloop
-
 from build.paths import ROOT
-from scripts.bench import raw_stream, stack
-from scripts.bench.parts.token_cost import NATIVE
+from scripts.bench.load import first_text, random_ids
+from scripts.bench.stack import served
 
 LENGTHS = (128, 1024, 4096, 8000)
 NUM_ROUNDS = 25
 # English and Markdown, which texts are made of, in which a token has more than three characters.
 SOURCE = ROOT / "docs" / "architecture.md"
 _CHARACTERS_PER_TOKEN = 3
+
+HEADING = (
+    "Milliseconds to the first token, in front of an engine that computes nothing (native-replay)\n"
+    "prompt  prompt tokens   median   least    most"
+)
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,18 @@ Ask: TypeAlias = Callable[[Mapping[str, Any]], tuple[float, int]]
 
 def measure_first_tokens() -> Iterator[FirstToken]:
     """Of a stack of its own."""
-    with stack.served(ENGINE=NATIVE, TOKENS_PER_SECOND="0") as served:
+    with served(ENGINE="native-replay", TOKENS_PER_SECOND="0") as stack:
 
         def ask(body: Mapping[str, Any]) -> tuple[float, int]:
-            return uvloop.run(_ask(served.port, {"model": served.model, **body}))
+            seconds, usage = first_text(stack.port, {"model": stack.model, "max_tokens": 4, **body})
+            return seconds, int(usage["prompt_tokens"])
 
         yield from measure_kinds(ask, SOURCE.read_text())
 
 
 def measure_kinds(ask: Ask, source: str) -> Iterator[FirstToken]:
     """All kinds in turn, so that they see the same machine; the first of each is not counted."""
-    makers: Mapping[str, Callable[[int, int], Any]] = {"ids": _ids, "text": partial(_text, source)}
+    makers: Mapping[str, Callable[[int, int], Any]] = {"ids": random_ids, "text": partial(_text, source)}
     kinds = [(name, length) for length in LENGTHS for name in makers]
     rounds = [
         {(name, length): ask({"prompt": makers[name](length, seed)}) for name, length in kinds}
@@ -66,11 +69,6 @@ def _summary(prompt: str, measured: list[tuple[float, int]]) -> FirstToken:
     return FirstToken(prompt, num_tokens, statistics.median(times), min(times), max(times))
 
 
-def _ids(length: int, seed: int) -> list[int]:
-    numbers = random.Random(length * 1000 + seed)  # noqa: S311 - not a secret
-    return [numbers.randrange(300, 30_000) for _ in range(length)]
-
-
 def _text(source: str, length: int, seed: int) -> str:
     """Lines of the source in an order of their own."""
     lines = source.splitlines(keepends=True)
@@ -82,8 +80,5 @@ def _text(source: str, length: int, seed: int) -> str:
     return text[:size]
 
 
-async def _ask(port: int, body: Mapping[str, Any]) -> tuple[float, int]:
-    start = time.monotonic()
-    options = {"max_tokens": 4, "stream": True, "stream_options": {"include_usage": True}}
-    received = await raw_stream.stream(stack.HOST, port, {**body, **options})
-    return received.arrivals[0] - start, int(received.usage["prompt_tokens"])
+def line(row: FirstToken) -> str:
+    return f"{row.prompt:6}{row.prompt_tokens:15}{row.median_ms:9.1f}{row.least_ms:8.1f}{row.most_ms:8.1f}"

@@ -1,7 +1,6 @@
 """More requests than the line takes: how soon they are refused, and what accepted streams feel of it."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from build.failure import Failure
-from scripts.bench.raw_stream import RawStream
-from scripts.bench.replay_load import ReplayLoad
+from scripts.bench.load import RawStream, ReplayLoad, post
 from scripts.bench.stack import HOST, Stack, served
 
 NUM_STREAMS = 32
@@ -25,6 +23,11 @@ START_S = 1.5
 FILL_S = 0.5
 # Of the 15 s that the streams take, so that they run from the first refusal to the last.
 FLOOD_S = 8.0
+
+HEADING = (
+    "Requests beyond the line: milliseconds to refuse them, and between the tokens of accepted streams\n"
+    "refused/s      p50      p99  gap p50     then  gap p99     then"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def overload_of(
 
 async def _flood(stack: Stack, streams: "Future[list[RawStream]]") -> list[float]:
     """Seconds that each refusal took, from when the line is full; the streams run until after the last."""
-    request = _request(stack.model)
+    body = {"model": stack.model, "prompt": "One too many", "max_tokens": NUM_TOKENS}
+    request = post(body, "Connection: close")
     await asyncio.sleep(START_S)
     waiting = [await _sent(stack.port, request) for _ in range(NUM_WAITING)]
     await asyncio.sleep(FILL_S)
@@ -110,7 +114,6 @@ async def _sent(port: int, request: bytes) -> tuple[asyncio.StreamReader, asynci
     return reader, writer
 
 
-def _request(model: str) -> bytes:
-    body = json.dumps({"model": model, "prompt": "One too many", "max_tokens": NUM_TOKENS}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-    return head.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+def line(row: Overload) -> str:
+    gaps = "".join(f"{alone:9.0f}{flooded:9.0f}" for alone, flooded in (row.gap_p50, row.gap_p99))
+    return f"{row.refused_per_s:9.0f}{row.refusal_p50:9.1f}{row.refusal_p99:9.1f}{gaps}"

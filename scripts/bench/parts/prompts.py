@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import httpx2 as httpx
-import uvloop
 
-from scripts.bench import raw_stream, stack
+from scripts.bench.load import STREAMED, first_text, random_ids
 from scripts.bench.parts.bare_engine import BareEngine
+from scripts.bench.stack import HOST, engine_folder, served
 
 # Prompt tokens: how often each is measured.
 LENGTHS = {128: 15, 1024: 9, 4096: 3, 8000: 3}
@@ -24,6 +24,11 @@ NUM_COMPLETION_TOKENS = 4
 TIMEOUT_S = 300.0
 # Of a conversation's first question; each is about four tokens.
 NUM_FIRST_NUMBERS = 300
+
+HEADING = (
+    "Time to the first token, through HTTP and of the engine alone\n"
+    "turn   prompt tokens   cached   TTFT ms   engine's ms   added   new tok/s"
+)
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,12 @@ Ask: TypeAlias = Callable[[dict[str, Any]], tuple[float, dict[str, Any]]]
 def measure_prompts() -> Iterator[PromptCost]:
     """Of a stack of its own: prompts by length, then both turns of a conversation."""
     with (
-        stack.served() as served,
-        httpx.Client(base_url=f"http://{stack.HOST}:{served.port}", timeout=TIMEOUT_S) as client,
+        served() as stack,
+        httpx.Client(base_url=f"http://{HOST}:{stack.port}", timeout=TIMEOUT_S) as client,
     ):
-        engine = BareEngine(stack.engine_folder() / "model_repository")
-        yield from measure_lengths(partial(_first_text, served.port), served.model, engine)
-        conversations = [_conversation(client, served.model, number) for number in range(NUM_CONVERSATIONS)]
+        engine = BareEngine(engine_folder() / "model_repository")
+        yield from measure_lengths(partial(first_text, stack.port), stack.model, engine)
+        conversations = [_conversation(client, stack.model, number) for number in range(NUM_CONVERSATIONS)]
         yield from _medians(conversations)
 
 
@@ -88,16 +93,6 @@ def _by_length(ask: Ask, model: str, engine: Engine, length: int, seed: int) -> 
     return _cost(0, usage, seconds, 1e3 * engine.first_token_seconds(body["prompt"]))
 
 
-def _first_text(port: int, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    return uvloop.run(_streamed(port, body))
-
-
-async def _streamed(port: int, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    start = time.monotonic()
-    received = await raw_stream.stream(stack.HOST, port, _with_usage(body))
-    return received.arrivals[0] - start, received.usage
-
-
 def _medians(rounds: Sequence[Sequence[PromptCost]]) -> list[PromptCost]:
     """Of each place in the rounds."""
     same = zip(*rounds, strict=True)
@@ -117,10 +112,8 @@ def _cost(turn: int, usage: dict[str, Any], seconds: float, engine_ms: float | N
 
 
 def _completion(model: str, length: int, seed: int) -> dict[str, Any]:
-    """Ids that no request before had, so that the cache knows none of them."""
-    numbers = random.Random(length * 1000 + seed)  # noqa: S311 - not a secret
-    prompt = [numbers.randrange(300, 30_000) for _ in range(length)]
-    return {"model": model, "prompt": prompt, "max_tokens": NUM_COMPLETION_TOKENS, "temperature": 0}
+    limits = {"max_tokens": NUM_COMPLETION_TOKENS, "temperature": 0, "ignore_eos": True}
+    return {"model": model, "prompt": random_ids(length, seed), **limits}
 
 
 def _conversation(client: httpx.Client, model: str, seed: int) -> list[PromptCost]:
@@ -130,15 +123,12 @@ def _conversation(client: httpx.Client, model: str, seed: int) -> list[PromptCos
     turns: list[PromptCost] = []
     for question in (f"Which of these is the largest? {words}", "And which one is the smallest?"):
         messages.append({"role": "user", "content": question})
-        body = {"model": model, "messages": messages, "max_tokens": NUM_ANSWER_TOKENS, "temperature": 0}
+        limits = {"max_tokens": NUM_ANSWER_TOKENS, "temperature": 0, "ignore_eos": True}
+        body = {"model": model, "messages": messages, **limits, **STREAMED}
         seconds, answer, usage = _first_answer(client, body)
         turns.append(_cost(len(turns) + 1, usage, seconds))
         messages.append({"role": "assistant", "content": answer})
     return turns
-
-
-def _with_usage(body: dict[str, Any]) -> dict[str, Any]:
-    return {**body, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
 
 
 def _first_answer(client: httpx.Client, body: dict[str, Any]) -> tuple[float, str, dict[str, Any]]:
@@ -146,7 +136,7 @@ def _first_answer(client: httpx.Client, body: dict[str, Any]) -> tuple[float, st
     start = time.perf_counter()
     usage: dict[str, Any] = {}
     first, text = 0.0, ""
-    with client.stream("POST", "/v1/chat/completions", json=_with_usage(body)) as answer:
+    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
         answer.raise_for_status()
         for line in answer.iter_lines():
             if not line.startswith("data: {"):
@@ -159,3 +149,11 @@ def _first_answer(client: httpx.Client, body: dict[str, Any]) -> tuple[float, st
                     first = first or time.perf_counter() - start
                 text += piece
     return first, text, usage
+
+
+def line(row: PromptCost) -> str:
+    turn = row.turn or "-"
+    alone = "-" if row.engine_ms is None else f"{row.engine_ms:.0f}"
+    added = "-" if row.added_ms is None else f"{row.added_ms:.0f}"
+    times = f"{row.ttft_ms:10.0f}{alone:>14}{added:>8}{row.tokens_per_s:13.0f}"
+    return f"{turn:>4}{row.prompt_tokens:16}{row.cached_tokens:9}{times}"

@@ -3,15 +3,13 @@
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.bench.parts.core_share import core_share, find_cgroups
-from scripts.bench.process_cpu import STACK_KINDS
-from scripts.bench.replay_load import ReplayLoad
-from scripts.bench.stack import Stack, served
+from scripts.bench.load import ReplayLoad
+from scripts.bench.stack import STACK_KINDS, Stack, served
 
 NUM_WORKERS = (1, 2, 4)
 # Of a core for each worker, so that a machine with few cores shows what more of them give.
@@ -20,6 +18,17 @@ NUM_SHARING_WORKERS = (1, 2, 4, 8)
 NUM_ROUNDS = 3
 NUM_STREAMS = 64
 NUM_TOKENS = 500
+# Of cgroups, version 2 and version 1 (cgroup-v2.rst, scheduler/sched-bwc.rst in the kernel's documentation).
+_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu"))
+# Short: a process that has used its part up stands still until the next period.
+_PERIOD_US = 10_000
+
+Confine = Callable[[int], None]
+
+HEADING = (
+    "Frontend processes, flat out, and with a part of a core each; CPU microseconds per token\n"
+    "workers  cores   each  tokens/s (least - most)     gain  frontend  tritonserver  engine  client"
+)
 
 
 @dataclass(frozen=True)
@@ -123,3 +132,50 @@ def _flat_out(stack: Stack, load: ReplayLoad) -> Sample:
         engine=spent["engine"],
         client=client * 1e6 / num_tokens,
     )
+
+
+def find_cgroups(mounts: Sequence[Path] = _MOUNTS) -> Path | None:
+    """The folder whose groups limit CPU time; None where there is none, or this user may not write to it."""
+    for mount in mounts:
+        if os.access(mount, os.W_OK) and (_is_version_1(mount) or _is_version_2(mount)):
+            return mount
+    return None
+
+
+@contextmanager
+def core_share(cgroups: Path, share: float) -> Iterator[Confine]:
+    """Confines processes, by their pids, to so much of a core each; they must have ended when it is left."""
+    groups: list[Path] = []
+    quota_us = round(_PERIOD_US * share)
+
+    def confine(pid: int) -> None:
+        group = cgroups / f"bench-{pid}"
+        group.mkdir()
+        groups.append(group)
+        if _is_version_1(cgroups):
+            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+            (group / "cpu.cfs_quota_us").write_text(str(quota_us))
+        else:
+            (group / "cpu.max").write_text(f"{quota_us} {_PERIOD_US}")
+        (group / "cgroup.procs").write_text(str(pid))
+
+    try:
+        yield confine
+    finally:
+        for group in groups:
+            group.rmdir()
+
+
+def _is_version_1(mount: Path) -> bool:
+    return (mount / "cpu.cfs_quota_us").exists()
+
+
+def _is_version_2(mount: Path) -> bool:
+    controllers = mount / "cgroup.subtree_control"
+    return controllers.exists() and "cpu" in controllers.read_text().split()
+
+
+def line(row: WorkersRow) -> str:
+    rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
+    costs = f"{row.frontend:10.0f}{row.tritonserver:14.0f}{row.engine:8.0f}{row.client:8.0f}"
+    return f"{row.num_workers:7}{row.num_cores:7}{row.share:7.1f}  {rates:27}{row.gain:5.2f}{costs}"

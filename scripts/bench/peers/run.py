@@ -2,16 +2,16 @@
 
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx2 as httpx
 
 from build.failure import Failure
-from build.paths import LOGS, RESULTS
-from scripts.bench.peers.chats import question
-from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive
-from scripts.bench.peers.report import Figure, Summary, draw_all, summarize
+from build.paths import LOGS
+from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive, question
 from scripts.bench.peers.servers import SERVERS, Server
+from scripts.bench.plots import Line, Plot
 from serving import ports
 from serving.health import frontend_answers
 from serving.process import Process
@@ -20,6 +20,36 @@ from serving.supervisor import Supervisor
 CONCURRENCIES = {"short": (1, 4, 8, 16, 32), "long": (1, 4, 16)}
 LEAST_REQUESTS = 4
 STOP_S = 30
+
+HEADING = (
+    "The same load on other servers, medians of the rounds\n"
+    "prompts  at once  server         tokens/s (least - most)   TTFT ms"
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Of one round: tokens of output per second, and milliseconds as the median over its requests."""
+
+    server: str
+    prompts: str
+    concurrency: int
+    round: int
+    tokens_per_s: float
+    ttft_ms: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians over the rounds, with the least and the most of the rate."""
+
+    server: str
+    prompts: str
+    concurrency: int
+    tokens_per_s: float
+    least: float
+    most: float
+    ttft_ms: float
 
 
 def measure_peers() -> Iterator[Summary]:
@@ -31,10 +61,7 @@ def measure_peers() -> Iterator[Summary]:
         # Every other round backwards: none always comes after the same one.
         for name in names if number % 2 == 0 else reversed(names):
             figures += _measure(name, number)
-    summaries = summarize(figures)
-    RESULTS.mkdir(exist_ok=True)
-    draw_all(summaries, RESULTS)
-    yield from summaries
+    yield from summarize(figures)
 
 
 def rounds_of(text: str) -> int:
@@ -93,3 +120,54 @@ def _first_model(url: str) -> str:
 def _figure(name: str, prompts: str, concurrency: int, number: int, load: Load) -> Figure:
     ttft = statistics.median(answer.first_text_s for answer in load.answers)
     return Figure(name, prompts, concurrency, number, load.tokens_per_s, 1e3 * ttft)
+
+
+def summarize(figures: Sequence[Figure]) -> list[Summary]:
+    """Ordered by prompts, concurrency and server."""
+    loads = sorted({(it.prompts, it.concurrency, it.server) for it in figures})
+    return [
+        _summary([it for it in figures if (it.prompts, it.concurrency, it.server) == load]) for load in loads
+    ]
+
+
+def _summary(same: Sequence[Figure]) -> Summary:
+    rates = [it.tokens_per_s for it in same]
+    return Summary(
+        same[0].server,
+        same[0].prompts,
+        same[0].concurrency,
+        statistics.median(rates),
+        min(rates),
+        max(rates),
+        statistics.median(it.ttft_ms for it in same),
+    )
+
+
+def plots(summaries: Sequence[Summary]) -> dict[str, Plot]:
+    """Tokens/s against concurrency and against latency, for short and for long prompts."""
+    drawn: dict[str, Plot] = {}
+    for prompts in sorted({it.prompts for it in summaries}):
+        drawn |= _plots(prompts, [it for it in summaries if it.prompts == prompts])
+    return drawn
+
+
+def _plots(prompts: str, summaries: Sequence[Summary]) -> Mapping[str, Plot]:
+    rates, latencies = [], []
+    for server in sorted({it.server for it in summaries}):
+        own = [it for it in summaries if it.server == server]
+        spread = [(it.least, it.most) for it in own]
+        tokens_per_s = [it.tokens_per_s for it in own]
+        rates.append(Line(server, [it.concurrency for it in own], tokens_per_s, spread))
+        latencies.append(Line(server, [it.ttft_ms for it in own], tokens_per_s))
+    title = f"SmolLM2-135M-Instruct, {prompts} prompts, 128 new tokens"
+    return {
+        f"peers-{prompts}-concurrency": Plot(title, "requests at once", "output tokens/s", rates),
+        f"peers-{prompts}-latency": Plot(
+            title, "time to first token, median, ms", "output tokens/s", latencies
+        ),
+    }
+
+
+def line(row: Summary) -> str:
+    rates = f"{row.tokens_per_s:9.0f} ({row.least:.0f} - {row.most:.0f})"
+    return f"{row.prompts:7}  {row.concurrency:7}  {row.server:13}{rates:26}{row.ttft_ms:8.0f}"

@@ -7,10 +7,9 @@ import httpx2 as httpx
 import pytest
 
 from build.failure import Failure
+from scripts.soak.__main__ import Outcome, soak_for
+from scripts.soak.companions import Fuzzer, failed
 from scripts.soak.counters import MAX_GROWTH_MIB, MEMORY, WORKERS, FrontendCounters, leaks
-from scripts.soak.fuzzing import Fuzzer
-from scripts.soak.properties import failed
-from scripts.soak.run import Outcome, run
 from scripts.soak.scenarios import Soak, leave, stream, whole
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import API_KEY, Frontend, frontend_process
@@ -42,7 +41,7 @@ async def soak_it(frontend: Frontend, settle_s: float) -> Outcome:
         soak = Soak(
             http, frontend.address, API_KEY, MODEL, CountingWords(), 1, {stream: 4, whole: 1, leave: 1}
         )
-        return await run(soak, counters.read, DURATION_S, settle_s=settle_s)
+        return await soak_for(soak, counters.read, DURATION_S, settle_s=settle_s)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 
 from frontend.api.body import MAX_WEIGHT, json_weight
 from frontend.settings import Settings
-from scripts.bench.parts.heavy_bodies import HeavyBody, heavy_bodies
-from scripts.bench.parts.loop_lag import _lag
+from scripts.bench.parts.loop_lag import HeavyBody, _lag, heavy_bodies
 
 HELD_UP_S = 0.3
 

@@ -1,7 +1,7 @@
 import pytest
 
+from scripts.bench.load import RawStream
 from scripts.bench.parts.overload import overload_of
-from scripts.bench.raw_stream import RawStream
 
 
 def received(*arrivals: float) -> RawStream:

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from scripts.bench.process_cpu import StackProcesses
+from scripts.bench.stack import StackProcesses
 
 # Burns CPU time until it is told to stop, and does not know that it is called a frontend.
 WORK = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nsys.stdin.read()"

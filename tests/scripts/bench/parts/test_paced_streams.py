@@ -1,7 +1,7 @@
 import pytest
 
-from scripts.bench.paced_streams import _steadiness
-from scripts.bench.raw_stream import RawStream
+from scripts.bench.load import RawStream
+from scripts.bench.parts.paced_streams import _steadiness
 
 PACE = 10.0
 

@@ -1,16 +1,23 @@
-"""Requests that nobody would write, beside the load: none is a 5xx, and none breaks the connection."""
+"""What runs beside the clients: requests that nobody would write, and the properties of texts.
+
+None of the requests is a 5xx, and none breaks the connection.
+"""
 
 import asyncio
 import itertools
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import h11
 import httpx2 as httpx
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from build.paths import LOGS
 from scripts.fuzz.corpus_request import CorpusRequest, read_corpus
 from scripts.fuzz.generated_request import (
     ENDPOINTS,
@@ -21,7 +28,9 @@ from scripts.fuzz.generated_request import (
     described_requests,
 )
 from scripts.fuzz.raw_exchange import exchange
-from scripts.soak.scenarios import DICE, REFUSALS, Soak
+from scripts.soak.faults import DICE
+from scripts.soak.scenarios import REFUSALS, Soak
+from serving.process import Process
 
 # Of each generator in turn.
 NUM_EXAMPLES = 20
@@ -31,6 +40,14 @@ START_S = 60.0
 # What an answer that has begun to stream says when it ends otherwise than it should.
 ERROR_EVENTS = (b'data: {"error"', b"event: error", b"event: response.failed")
 SHOWN_BYTES = 600
+PROPERTIES_LOG = LOGS / "soak-properties.log"
+TESTS = (
+    "tests/frontend/generation/test_generation.py",
+    "tests/frontend/generation/test_stop_strings.py",
+    "tests/model_repository/postprocess/test_chunk_decoder.py",
+)
+# The profile that tests/conftest.py registers.
+PYTEST = ("-m", "pytest", "--hypothesis-profile=soak", "-p", "no:cacheprovider", "--maxfail=1")
 
 
 async def fuzz(soak: Soak, until: float) -> None:
@@ -126,3 +143,24 @@ class Fuzzer:
 
     def _complain(self, request: Any, answer: str) -> None:
         self._soak.broken.append(f"fuzz: {request} was answered with {answer}")
+
+
+async def check_properties(soak: Soak, until: float) -> None:
+    """Passes of new examples, until the time of the event loop; one that has begun is finished."""
+    loop = asyncio.get_running_loop()
+    while loop.time() < until:
+        soak.seen["pass of the text properties"] += 1
+        if await failed(PROPERTIES_LOG, TESTS):
+            soak.broken.append(f"properties: a test failed; its example is in {PROPERTIES_LOG}")
+            return
+
+
+async def failed(log: Path, tests: tuple[str, ...]) -> bool:
+    """Whether one of the tests fails, or there are none; what pytest says is in the log."""
+    passing = Process("properties", [sys.executable, *PYTEST, *tests], os.environ, log)
+    try:
+        while passing.exit_code is None:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.2)
+    finally:
+        passing.stop()
+    return passing.exit_code != 0

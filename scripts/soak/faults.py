@@ -1,19 +1,49 @@
-"""Kills Triton, or one of its models' processes, again and again."""
+"""Triton, or one of its models' processes, is killed again and again.
+
+Requests that overlap with an outage may fail, in the ways that are promised.
+"""
 
 import asyncio
 import os
+import random
 import signal
 
 import httpx2 as httpx
 
-from scripts.soak.outages import Outages
-from scripts.soak.process_tree import children
-from scripts.soak.scenarios import DICE
+from scripts.bench.stack import children
 
 RECOVERY_S = 120
 LOOK_EVERY_S = 0.2
 NUM_READY = 25
-MODELS = ("preprocess", "tensorrt_llm", "postprocess")
+# What the command lines of the models' processes have; the engine's is engine_process's own.
+MODELS = ("/preprocess/", "engine_host.py", "/postprocess/")
+# Of its own: hypothesis, beside us, sets the state of the module's.
+DICE = random.Random()  # noqa: S311 - load, not secrets
+
+
+class Outages:
+    def __init__(self) -> None:
+        self._num = 0
+        self._is_over = asyncio.Event()
+        self._is_over.set()
+
+    def begin(self) -> None:
+        self._num += 1
+        self._is_over.clear()
+
+    def end(self) -> None:
+        self._is_over.set()
+
+    async def wait_until_over(self) -> None:
+        await self._is_over.wait()
+
+    @property
+    def num(self) -> int:
+        return self._num
+
+    def since(self, num: int) -> bool:
+        """Whether there was an outage at any time after `num` was read."""
+        return not self._is_over.is_set() or self._num > num
 
 
 async def kill_now_and_then(outages: Outages, http: httpx.AsyncClient, serve: int, every_s: float) -> None:
@@ -26,7 +56,7 @@ async def kill_now_and_then(outages: Outages, http: httpx.AsyncClient, serve: in
 async def kill_once(outages: Outages, http: httpx.AsyncClient, serve: int) -> None:
     """Returns when requests are answered again; raises TimeoutError when they never are."""
     triton = children(serve, "tritonserver")[0]
-    victims = [[triton], *(children(triton, f"/{model}/1/") for model in MODELS)]
+    victims = [[triton], *(children(triton, model) for model in MODELS)]
     outages.begin()
     os.kill(DICE.choice(victims)[0], signal.SIGKILL)
     await asyncio.wait_for(_answered_again(http, serve, triton), RECOVERY_S)

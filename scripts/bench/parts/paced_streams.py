@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.bench.h200 import H200_STREAMS, h200_pace
-from scripts.bench.process_cpu import STACK_KINDS
-from scripts.bench.raw_stream import RawStream
-from scripts.bench.replay_load import ReplayLoad
-from scripts.bench.stack import served
+from scripts.bench.load import H200_STREAMS, H200_TOKENS_PER_S, RawStream, ReplayLoad, h200_pace
+from scripts.bench.stack import STACK_KINDS, served
 
 # Streams, tokens of each, tokens per second of each. The second is half of what two cores carry with an event
 # for each token.
@@ -20,6 +17,14 @@ PARTIAL_LOADS = ((100, 750, 25.0), (100, 1800, 60.0))
 FULL_LOADS = ((1000, 3000, 10.0, 1), (1000, 300, 10.0, 10))
 H200_S = 20
 MEMORY_INTERVAL_S = 10
+
+_PACED_COLUMNS = (
+    "delay behind the engine's schedule and gaps in ms, memory in MiB at the start and after each quarter\n"
+    "streams  tokens  tokens/s delay p50      p99  gap p99      max events/token  us/token   memory"
+)
+DELAY_HEADING = f"A quarter and half of the load: {_PACED_COLUMNS}"
+STREAMS_HEADING = f"Streams of 10 tokens/s for five minutes: {_PACED_COLUMNS}"
+RATE_HEADING = f"{H200_TOKENS_PER_S:,} tokens/s, as of an H200: {_PACED_COLUMNS}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ def measure_gpu_rate() -> Iterator[Steadiness]:
     for num_streams in H200_STREAMS:
         pace = h200_pace(num_streams)
         yield measure_steadiness(num_streams, round(pace * H200_S), pace)
+
+
+def measure_partial_loads() -> Iterator[Steadiness]:
+    for load in PARTIAL_LOADS:
+        yield measure_steadiness(*load)
+
+
+def measure_full_loads() -> Iterator[Steadiness]:
+    for load in FULL_LOADS:
+        yield measure_steadiness(*load)
 
 
 def measure_steadiness(num_streams: int, num_tokens: int, pace: float, num_answers: int = 1) -> Steadiness:
@@ -125,3 +140,11 @@ def _delays(answer: RawStream, pace: float) -> NDArray[np.float64]:
     lateness = np.asarray(answer.arrivals) - np.asarray(answer.num_words_by) / pace
     behind: NDArray[np.float64] = lateness - lateness.min()
     return behind
+
+
+def line(row: Steadiness) -> str:
+    delays = f"{row.delay_p50:9.1f}{row.delay_p99:9.1f}{row.gap_p99:9.1f}{row.gap_max:9.1f}"
+    last = len(row.memory) - 1
+    memory = ", ".join(f"{row.memory[last * quarter // 4]:.0f}" for quarter in range(5))
+    rates = f"{row.num_streams:7}{row.num_tokens:8}{row.tokens_per_s:10.0f}"
+    return f"{rates}{delays}{row.events_per_token:13.2f}{row.cost:9.0f}   {memory}"

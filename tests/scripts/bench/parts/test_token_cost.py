@@ -1,4 +1,4 @@
-from scripts.bench.recording import measure_recording
+from scripts.bench.parts.token_cost import measure_recording
 
 
 def test_one_row_with_its_spread() -> None:

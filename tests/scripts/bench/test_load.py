@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from scripts.bench.raw_stream import BrokenStream, RawStream, stream, whole
+from scripts.bench.load import BrokenStream, RawStream, _lengths, stream, whole
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 USAGE = b'data: {"choices":[],"usage":{"completion_tokens":3}}\n\n'
@@ -35,7 +35,7 @@ async def served(pieces: list[bytes]) -> RawStream:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         try:
-            return await stream("127.0.0.1", server.sockets[0].getsockname()[1], {})
+            return await stream(server.sockets[0].getsockname()[1], {})
         finally:
             await is_over.wait()
 
@@ -73,6 +73,21 @@ def test_whole_answer() -> None:
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with server:
-            return await whole("127.0.0.1", server.sockets[0].getsockname()[1], {})
+            return await whole(server.sockets[0].getsockname()[1], {})
 
     assert asyncio.run(run()) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("share", "num_answers", "lengths"),
+    [
+        (0.5, 1, [300]),
+        (0, 3, [300, 300, 300]),
+        (0.25, 3, [225, 300, 300, 75]),
+        (0.999, 3, [300, 300, 300]),
+    ],
+)
+def test_streams_have_as_many_tokens_and_begin_answers_at_different_times(
+    share: float, num_answers: int, lengths: list[int]
+) -> None:
+    assert _lengths(share, 300, num_answers) == lengths

@@ -1,17 +1,10 @@
-"""The load on other servers, and what is made of it."""
-
 import http.server
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from build.failure import Failure
-from scripts.bench.peers.chats import question
-from scripts.bench.peers.load import Broken, count_tokens, drive
-from scripts.bench.peers.report import Figure, summarize
-from scripts.bench.peers.run import chosen, rounds_of
-from scripts.bench.peers.servers import SERVERS
+from scripts.bench.peers.load import Broken, count_tokens, drive, question
 
 ROLE = b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}\n\n'
 TEXT = b'data: {"choices": [{"delta": {"content": "word"}}]}\n\n'
@@ -75,29 +68,3 @@ def test_questions_are_the_same_each_time_and_all_different() -> None:
     questions = [question(kind, number) for kind in ("short", "long") for number in range(100)]
     assert questions == [question(kind, number) for kind in ("short", "long") for number in range(100)]
     assert len({text[:16] for text in questions}) > 190
-
-
-def test_summaries_are_medians_with_their_spread() -> None:
-    figures = [
-        Figure("a", "short", 4, number, rate, 10 * rate) for number, rate in enumerate((3.0, 1.0, 9.0))
-    ]
-    (summary,) = summarize(figures)
-    assert (summary.tokens_per_s, summary.least, summary.most, summary.ttft_ms) == (3, 1, 9, 30)
-
-
-def test_ours_is_always_measured_too() -> None:
-    assert chosen("vllm") == ["ours", "vllm"]
-    assert chosen("1") == list(SERVERS)
-
-
-@pytest.mark.parametrize("text", ["nobody", "vllm,", "ours,VLLM"])
-def test_unknown_servers_are_named(text: str) -> None:
-    with pytest.raises(Failure, match="there is no"):
-        chosen(text)
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
-def test_rounds_are_counted(text: str) -> None:
-    assert rounds_of("3") == 3
-    with pytest.raises(Failure, match="ROUNDS"):
-        rounds_of(text)
