@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
-#include "triton_error.h"
-
 typedef struct {
     const void *data;
     uint64_t num_bytes;

@@ -1,7 +1,7 @@
 // What a request asks for, as TensorRT-LLM's C++ backend reads it (replay_request.py).
 #pragma once
 
-#include "triton_backend.h"
+#include "triton.h"
 #include "words.h"
 
 typedef struct {

@@ -11,7 +11,7 @@ from build.repository import CONFIG, ENGINE_MODEL, read_config
 from scripts.replay.check import words_of
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import copy_repository, write_config
-from serving.backends import SOURCES as SHARED
+from serving.backends import TRITON
 
 BACKEND = "replay"
 SOURCES = ROOT / "native" / "replay"
@@ -51,12 +51,7 @@ def render_native_replay(repository: Path, engine: Path, target: Path, options: 
 
 def native_replay_library() -> Path:
     """Compiled once; raises Failure when it can't be."""
-    sources = [
-        *sorted(SOURCES.glob("*.c")),
-        *(SHARED / f"{name}.c" for name in ("statistics", "triton_error")),
-    ]
-    headers = [*sorted(SOURCES.glob("*.h")), *sorted(SHARED.glob("*.h"))]
-    return compiled_library(f"triton_{BACKEND}", sources, headers)
+    return compiled_library(f"triton_{BACKEND}", [SOURCES, TRITON])
 
 
 def _require_known(options: ReplayOptions) -> None:

@@ -1,4 +1,4 @@
-// The part of Triton's backend API that is used here and by the native replay engine; names and values are those of
+// The part of Triton's backend API that is used here; names and values are those of
 // include/triton/core/tritonbackend.h and tritonserver.h in github.com/triton-inference-server/core.
 #pragma once
 
