@@ -1,4 +1,4 @@
-"""Libraries in C, compiled once: by the machine's own compiler, or by one that is fetched where there is none."""
+"""Libraries in C, compiled once: by the machine's own compiler, or where it has none by one that is fetched."""
 
 import fcntl
 import hashlib
