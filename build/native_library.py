@@ -1,4 +1,4 @@
-"""Libraries in C, compiled once: by the machine's own compiler, or where it has none by one that is fetched."""
+"""Libraries in C, compiled once: by the machine's own compiler, or where it has none by a fetched one."""
 
 import fcntl
 import hashlib

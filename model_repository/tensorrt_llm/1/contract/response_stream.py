@@ -6,9 +6,13 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from contract.errors import InvalidInput, ResponseLost
+from contract.tensors import InvalidInput
 
 _log = logging.getLogger("tensorrt_llm")
+
+
+class ResponseLost(Exception):
+    """Triton could not take a response."""
 
 
 class Sender(Protocol):

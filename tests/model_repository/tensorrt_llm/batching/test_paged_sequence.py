@@ -1,5 +1,5 @@
 import pytest
-from batching.prompt_lookup import PromptLookup
+from batching.paged_sequence import PromptLookup
 
 
 @pytest.mark.parametrize(

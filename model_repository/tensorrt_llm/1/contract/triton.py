@@ -1,12 +1,15 @@
-"""Triton's side of a request, as a ResponseStream uses it."""
+"""Triton's side of an engine: where its responses and gauges go."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from contract.errors import InvalidInput, ResponseLost
+from contract.metrics import Family, OpenFamily
+from contract.response_stream import ResponseLost
+from contract.tensors import InvalidInput
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -41,3 +44,27 @@ class TritonSender:
             self._response_sender.send(*response, flags=flags)
         except pb_utils.TritonModelException as error:
             raise ResponseLost(str(error)) from error
+
+
+class TritonGauge:
+    """Keeps its family: one that Python forgets takes its gauges with it."""
+
+    def __init__(self, family: Any, labels: Mapping[str, str]) -> None:
+        # In this order they are forgotten, and a family must outlive its gauges.
+        self._metric = family.Metric(labels=labels)
+        self._family = family
+
+    def set(self, value: float) -> None:
+        self._metric.set(value)
+
+
+def open_gauges(args: Mapping[str, str]) -> OpenFamily:
+    """Takes what Triton tells a model of itself."""
+    return partial(_open_family, {"model": args["model_name"], "version": args["model_version"]})
+
+
+def _open_family(labels: Mapping[str, str], family: Family) -> Mapping[str, TritonGauge]:
+    opened = pb_utils.MetricFamily(
+        name=family.name, description=family.text, kind=pb_utils.MetricFamily.GAUGE
+    )
+    return {value: TritonGauge(opened, {**labels, family.label: value}) for value in family.values}

@@ -1,5 +1,5 @@
 import pytest
-from guides.ebnf_grammar import ebnf_to_lark
+from guides.lark_grammars import ebnf_to_lark
 from llguidance import LLMatcher, LLTokenizer
 
 from tests.model_repository.preprocess.tiny_tokenizer import write_tiny_engine

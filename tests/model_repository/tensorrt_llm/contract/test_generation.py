@@ -2,32 +2,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batching.generation import Generation
-from batching.paged_sequence import DecodingRequest, PagedSequence
+from contract.generation import Generation, TokenScore
 from contract.response_stream import ResponseStream
-from contract.sampling import Sampling
-from sampling.token_chooser import Choice
-from sampling.token_scores import TokenScore
 
 from tests.model_repository.tensorrt_llm.asking import request, words
 from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 
 PROMPT = [1, 2, 3]
 VOCAB_SIZE = 100
-SEQUENCE = PagedSequence(DecodingRequest(PROMPT, Sampling()))
-SEQUENCE.prompt_scores = [
+SCORES = [
     TokenScore(2, -1.5, ((4, -0.25), (2, -1.5))),
     TokenScore(3, -0.5, ((3, -0.5), (9, -2.0))),
 ]
-SEQUENCE.num_reused = 64
 
 
 def run(ids: list[int], **values: Any) -> FakeSender:
     """One step an id, until the generation is complete or the ids are at their end."""
     sender = FakeSender()
     generation = Generation(request(**values), ResponseStream("a", sender))
+    generation.prompt_scores = SCORES
+    generation.num_reused_blocks = 2
     for token_id in ids:
-        generation.add(Choice(SEQUENCE, token_id, -0.5, np.full(VOCAB_SIZE, token_id, np.float32)))
+        generation.add(token_id, -0.5, np.full(VOCAB_SIZE, token_id, np.float32))
         if generation.is_complete:
             break
         generation.send_progress()
@@ -90,7 +86,7 @@ def test_the_length_completes_a_text() -> None:
 
 def test_a_text_that_nothing_may_follow_is_complete() -> None:
     generation = Generation(request(), ResponseStream("a", FakeSender()))
-    generation.add(Choice(SEQUENCE, None))
+    generation.add(None)
     assert generation.is_complete
 
 

@@ -1,14 +1,14 @@
-"""The real pipeline on a decoder that has no model: given ids follow a prompt."""
+"""The real batch on a decoder that has no model: given ids follow a prompt."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
 from batching.kv_blocks import num_blocks_for
-from batching.paged_pipeline import PagedPipeline
+from batching.running_batch import RunningBatch
 from batching.step_scheduler import Chunk, StepScheduler
+from contract.tensors import Logits
 from sampling.token_chooser import TokenChooser
-from sampling.token_scores import Logits
 
 Writer = Callable[[Sequence[int]], Iterator[int]]
 
@@ -43,16 +43,17 @@ class FakeDecoder:
             yield row
 
 
-class FakePipeline(PagedPipeline):
+class FakeBatch(RunningBatch):
     def __init__(
         self,
         writer: Writer,
+        max_num_seqs: int = 8,
         before_step: Callable[[], object] = lambda: None,
         max_kv_tokens: int = 1024,
     ) -> None:
         self.decoder = FakeDecoder(writer, before_step)
         scheduler = StepScheduler(num_blocks_for(max_kv_tokens), max_num_tokens=512, max_draft_len=5)
-        super().__init__(self.decoder, scheduler, _chooser())
+        super().__init__(self.decoder, scheduler, _chooser(), max_num_seqs)
 
 
 @cache

@@ -1,15 +1,13 @@
 """What a request's tensors change in the logits: penalties, biases, bad words, a least length, a guide."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 import numpy as np
-from contract.errors import InvalidInput
-from contract.sampling import Sampling
+from contract.request import GenerationRequest
 from contract.stop_word_ids import read_words
-from contract.tensors import Tensors
+from contract.tensors import InvalidInput, Tensors
 from guides.answer_guide import Guide, read_guide
-
 from sampling.logit_edits import BadWords, Bias, LogitEdit, MinLength, Penalties
 
 
@@ -19,13 +17,25 @@ class Guides(Protocol):
     def compile(self, guide: Guide, end_ids: Collection[int]) -> LogitEdit: ...
 
 
-def penalty_edits(sampling: Sampling, prompt_ids: Sequence[int], vocab_size: int) -> Iterator[LogitEdit]:
+def read_edits(
+    tensors: Tensors, request: GenerationRequest, vocab_size: int, guides: Guides
+) -> tuple[LogitEdit, ...]:
+    """The guide last: it has to know of nothing that may change a choice after it. Raises InvalidInput."""
+    return (
+        *_penalty_edits(request, vocab_size),
+        *_word_edits(tensors, vocab_size),
+        *_end_edits(tensors, request, guides),
+    )
+
+
+def _penalty_edits(request: GenerationRequest, vocab_size: int) -> Iterator[LogitEdit]:
+    sampling = request.sampling
     penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
     if penalties != (1.0, 0.0, 0.0):
-        yield Penalties(prompt_ids, vocab_size, *penalties)
+        yield Penalties(request.prompt_ids, vocab_size, *penalties)
 
 
-def word_edits(tensors: Tensors, vocab_size: int) -> Iterator[LogitEdit]:
+def _word_edits(tensors: Tensors, vocab_size: int) -> Iterator[LogitEdit]:
     bias = tensors.get("embedding_bias")
     if bias is not None and bias.size:
         if bias.size != vocab_size or not np.isfinite(bias).all():
@@ -36,11 +46,9 @@ def word_edits(tensors: Tensors, vocab_size: int) -> Iterator[LogitEdit]:
         yield BadWords(words)
 
 
-def end_edits(
-    tensors: Tensors, end_ids: Collection[int], min_new_tokens: int, guides: Guides
-) -> Iterator[LogitEdit]:
-    """The guide last: it has to know of nothing that may change a choice after it."""
-    if min_new_tokens and end_ids:
-        yield MinLength(end_ids, min_new_tokens)
+def _end_edits(tensors: Tensors, request: GenerationRequest, guides: Guides) -> Iterator[LogitEdit]:
+    end_ids = request.end_ids
+    if request.min_new_tokens and end_ids:
+        yield MinLength(end_ids, request.min_new_tokens)
     if guide := read_guide(tensors):
         yield guides.compile(guide, end_ids)

@@ -1,6 +1,8 @@
-"""EBNF as users write it, in xgrammar's and llama.cpp's manner, as the Lark grammar that llguidance takes."""
+"""Guides that llguidance does not know, as the Lark grammars that it takes."""
 
+import json
 import re
+from typing import Any
 
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
@@ -24,8 +26,20 @@ _ESCAPE = re.compile(
 _CONTROL_ESCAPES = {"b": "\b", "f": "\f"}
 
 
+# Text must not be read as a call: it begins with neither JSON nor a tag, and holds no start of a call.
+_FREE_OR_JSON = r"""
+start: TEXT | objects
+objects: object (SEPARATOR object)*
+object: %json {schema}
+SEPARATOR: /[ \t\r\n]*[;,]?[ \t\r\n]*/
+TEXT: FREE & ~CALLING
+FREE: /([ \t\r\n]*[^{\[< \t\r\n](.|\n)*)?/
+CALLING: /(.|\n)*(\{[ \t\r\n]*"(name|type|parameters|arguments)"|<function=)(.|\n)*/
+"""
+
+
 def ebnf_to_lark(text: str) -> str:
-    """Raises ValueError."""
+    """Takes EBNF as users write it, in xgrammar's and llama.cpp's manner; raises ValueError."""
     if text.count("::=") > _MAX_RULES:
         raise ValueError(f"it has more than {_MAX_RULES} rules")
     plain = _PIECE.sub(_plain_piece, text)
@@ -59,3 +73,12 @@ def _plain_escape(escape: re.Match[str]) -> str:
 
 def _spelled(character: str) -> str:
     return f"\\x{ord(character):02x}" if character.isascii() else character
+
+
+def free_or_json(schema: str, blank: str) -> str:
+    """Takes a JSON schema and the pattern of what stands between the parts of JSON; raises ValueError."""
+    parsed: Any = json.loads(schema)
+    if not isinstance(parsed, dict):
+        raise ValueError("the schema must be an object")
+    options = {"x-guidance": {"whitespace_pattern": blank}}
+    return _FREE_OR_JSON.replace("{schema}", json.dumps(parsed | options))
