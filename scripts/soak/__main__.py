@@ -12,8 +12,7 @@ import httpx2 as httpx
 
 from build.failure import Failure, run
 from build.paths import LOGS
-from scripts.replay.check import words_of
-from scripts.replay.sequence_count import read_count
+from scripts.replay.check import read_count, words_of
 from scripts.soak.counters import SEQUENCES, Counts, FrontendCounters
 from scripts.soak.fuzzing import fuzz
 from scripts.soak.killer import kill_now_and_then

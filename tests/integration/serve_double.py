@@ -8,9 +8,8 @@ from build.checkpoint.tokenizer import from_tiktoken
 from build.failure import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
-from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import ReplayOptions
-from scripts.replay.repository import render_replay
+from scripts.replay.repository import render_native_replay, render_replay
 from scripts.serve import start_frontend, start_tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import embedded_launch

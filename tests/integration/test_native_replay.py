@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from scripts.replay.check import words_of
-from scripts.replay.native_repository import native_replay_library
+from scripts.replay.repository import native_replay_library
 from tests.integration.engine_client import EngineClient, Response
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 from tests.integration.serve_double import NATIVE_OPTIONS
