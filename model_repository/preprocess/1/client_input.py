@@ -1,12 +1,23 @@
-"""Reads JSON that a client wrote, and refuses what no later step could handle."""
+"""Reads text and JSON that a client wrote, and refuses what no later step could handle."""
 
 import json
 from math import isfinite
 
-from client_error import ClientError
-
 # Tool schemas of real clients stay below 20; Triton's own HTTP frontend allows 100.
 MAX_DEPTH = 64
+
+
+class ClientError(Exception):
+    """What a client can cause, in one sentence; `param` is the path of the field, as in OpenAI's errors."""
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+    def as_json(self) -> str:
+        return json.dumps({"message": self.message, "param": self.param, "code": self.code})
 
 
 def decode_text(data: bytes, param: str) -> str:

@@ -1,7 +1,7 @@
 import pytest
-from client_error import ClientError
+from client_input import ClientError
+from messages_as_text import tell_names, tell_of_tools
 from preprocessor import Preprocessor
-from tools_as_text import tell_of_tools
 
 from tests.model_repository.preprocess.asking import prompt_ids
 
@@ -42,3 +42,18 @@ def test_a_template_without_tools_still_tells_of_them(tiny: Preprocessor) -> Non
     assert prompt_ids(tiny, messages=[USER], tools=[]) == plain
     with pytest.raises(ClientError, match="maximum context length"):
         prompt_ids(tiny, messages=[USER], tools=[NOW])
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"role": "user", "content": "Hi", "name": "ann"}, "ann: Hi"),
+        ({"role": "system", "content": "Be kind.", "name": "host"}, "host: Be kind."),
+        ({"role": "assistant", "content": "", "name": "bot", "tool_calls": [{}]}, ""),
+        ({"role": "tool", "content": "7", "name": "add"}, "7"),
+        ({"role": "user", "content": "Hi"}, "Hi"),
+    ],
+)
+def test_a_name_goes_before_what_is_said(message: dict, content: str) -> None:
+    [told] = tell_names([message])
+    assert told["content"] == content

@@ -1,4 +1,4 @@
-"""Tools for models whose chat template has no place for them: told of in the system message."""
+"""Tools and names for models whose chat template has no place for them: told of in the messages' text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _PREAMBLE = (
 
 
 def tell_of_tools(messages: Sequence[Message], tools: Sequence[Tool] | None) -> list[Message]:
-    """The same conversation in text alone: earlier calls as the model would have written them."""
+    """The conversation in text alone: tools in the system message, calls as the model would have written them."""
     told = [_calls_as_content(message) for message in messages]
     if not tools:
         return told
@@ -24,6 +24,11 @@ def tell_of_tools(messages: Sequence[Message], tools: Sequence[Tool] | None) -> 
         first = {**told[0], "content": f"{told[0]['content']}\n\n{text}"}
         return [first, *told[1:]]
     return [{"role": "system", "content": text}, *told]
+
+
+def tell_names(messages: Sequence[Message]) -> list[Message]:
+    """A name goes before what is said, as in a play; a tool's name is told by the call that it answers."""
+    return [_with_name(message) for message in messages]
 
 
 def _calls_as_content(message: Message) -> Message:
@@ -42,3 +47,9 @@ def _call(function: Mapping[str, Any]) -> str:
 
 def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _with_name(message: Message) -> Message:
+    if "name" not in message or message["role"] == "tool" or not message["content"]:
+        return message
+    return {**message, "content": f"{message['name']}: {message['content']}"}
