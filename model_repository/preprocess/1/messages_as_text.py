@@ -14,7 +14,7 @@ _PREAMBLE = (
 
 
 def tell_of_tools(messages: Sequence[Message], tools: Sequence[Tool] | None) -> list[Message]:
-    """The conversation in text alone: tools in the system message, calls as the model would have written them."""
+    """Tools in the system message, and earlier calls as the model would have written them."""
     told = [_calls_as_content(message) for message in messages]
     if not tools:
         return told
