@@ -34,7 +34,11 @@ static const char *read_config(const char *config, Engine *engine) {
         !read_parameter(config, "cancellation_check_period_ms", &check_ms))
         return "a parameter of config.pbtxt is missing or is no number";
     if (per_response < 1 || per_block < 1 || most < 1) return "a parameter of config.pbtxt is too small";
-    engine->limits = (Limits){.max_model_len = (int64_t)window, .answer_length = (int64_t)length};
+    engine->limits = (Limits){
+        .max_model_len = (int64_t)window,
+        .answer_length = (int64_t)length,
+        .excludes_input = strstr(config, "\"exclude_input_in_output\":{\"string_value\":\"true\"") != NULL,
+    };
     Pace all = {pace, jitter, (int64_t)per_response, (int64_t)per_block};
     engine->scheduler = scheduler_start(&all, &engine->words, (size_t)most, check_ms / 1000);
     return NULL;

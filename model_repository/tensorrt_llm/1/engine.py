@@ -1,7 +1,6 @@
 """The engine as Triton sees it: tensors and a way to answer go in."""
 
 import gc
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,8 +21,6 @@ from engine_settings import UNSUPPORTED_INPUTS, read_settings
 from guides.answer_guide import GuideCompiler, has_guide
 from requested_edits import Guides, read_edits
 from sampling.logit_ranking import NUM_RANKED
-
-_log = logging.getLogger("tensorrt_llm")
 
 
 class Engine:
@@ -49,19 +46,13 @@ class Engine:
 
     def _accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         responses = ResponseStream(request_id, sender)
-        try:
+        with responses.telling_failures():
             if read_flag(tensors, "stop"):
                 self._stop(request_id, responses)
             else:
                 request = read_request(tensors, self._limits, UNSUPPORTED_INPUTS)
                 edits = read_edits(tensors, request, self._limits.vocab_size, self._guides)
                 self._batching.submit(PagedSequence(Generation(request, responses), edits))
-        except InvalidInput as reason:
-            responses.refuse(reason)
-        except Exception:
-            # The outermost boundary of this request: others go on.
-            _log.exception("request %r: failed", request_id)
-            responses.fail("The engine could not take this request.")
 
     def load(self) -> EngineLoad:
         """What runs and waits right now, for metrics."""

@@ -62,18 +62,12 @@ class LlmApiEngine:
     def accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         """Returns at once, done with the tensors; the answer or the refusal goes to the sender."""
         responses = ResponseStream(request_id, sender)
-        try:
+        with responses.telling_failures():
             if read_flag(tensors, "stop"):
                 self._accept_stop(request_id, responses)
             else:
                 request = read_request(tensors, self._limits, self._task_ids, self._runtime.try_out)
                 self._call(self._start, request, Generation(request.wanted, responses))
-        except InvalidInput as reason:
-            responses.refuse(reason)
-        except Exception:
-            # Triton's thread ends here: the batch's other requests go on.
-            _log.exception("request %r: failed", request_id)
-            responses.fail("The engine could not take this request.")
 
     def close(self) -> None:
         """Ends what runs with an error, and frees the GPUs."""

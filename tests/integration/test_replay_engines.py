@@ -1,4 +1,4 @@
-"""The replay engine within tritonserver, against the same contract and words as the other one."""
+"""What the two replay engines do alike on a real tritonserver, and what only the native one does."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,28 +10,34 @@ import openai
 import pytest
 
 from scripts.replay.check import words_of
+from scripts.replay.options import LACKING_INPUTS
 from scripts.replay.repository import native_replay_library
 from tests.integration.engine_client import EngineClient, Response
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
-from tests.integration.serve_double import NATIVE_OPTIONS
+from tests.integration.serve_double import SHARED_OPTIONS
 from tests.scripts.replay.asking import word_list
 
 if TYPE_CHECKING:
     from replay_words import ReplayWords
 
 PROMPT = [5, 6, 7]
-ANSWER_LENGTH = int(NATIVE_OPTIONS.answer_length)
-MAX_NUM_SEQS = int(NATIVE_OPTIONS.max_num_seqs)
+ANSWER_LENGTH = int(SHARED_OPTIONS.answer_length)
+MAX_NUM_SEQS = int(SHARED_OPTIONS.max_num_seqs)
 END_ID = 128009
 WINDOW = 8192
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    folder = tmp_path_factory.mktemp("native")
+native_alone = pytest.mark.parametrize("stack", ["native-replay"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", params=["native-replay", "replay"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    folder = tmp_path_factory.mktemp(request.param)
     # Not within the time that a server may take to start: it may have to fetch the compiler.
     native_replay_library()
-    with served_stack(folder / "serve.log", "tests.integration.serve_double", str(folder), "native") as stack:
+    with served_stack(
+        folder / "serve.log", "tests.integration.serve_double", str(folder), request.param
+    ) as stack:
         yield stack
 
 
@@ -61,17 +67,26 @@ def expected(words: "ReplayWords", count: int, seed: int | None = None) -> list[
     return [int(token_id) for token_id in words.take(start, count)]
 
 
-def test_a_stream_has_a_response_for_each_token(engine: EngineClient, words: "ReplayWords") -> None:
+def test_a_stream_is_the_words_in_their_order(engine: EngineClient, words: "ReplayWords") -> None:
+    responses = ask(engine, streaming=True)
+    assert ids_of(responses) == expected(words, 8)
+    assert [response.is_final for response in responses] == [False] * (len(responses) - 1) + [True]
+
+
+@native_alone
+def test_each_token_is_a_response_however_late(engine: EngineClient) -> None:
+    """The other engine sends all that is due at once."""
     responses = ask(engine, streaming=True)
     assert [len(response.ids) for response in responses] == [1] * 8
-    assert ids_of(responses) == expected(words, 8)
-    assert [response.is_final for response in responses] == [False] * 7 + [True]
     assert {response.outputs["sequence_length"].item() for response in responses} == {1}
+    ended = ask(engine, streaming=True, request_output_len=100, end_id=END_ID)
+    assert [len(response.ids) for response in ended] == [1] * ANSWER_LENGTH + [0]
 
 
+@native_alone
 def test_all_sequences_step_together(engine: EngineClient) -> None:
     """Whenever they come: responses jitter over the first half of a step, none is due in its last quarter."""
-    step_ns = 10**9 // int(NATIVE_OPTIONS.tokens_per_second)
+    step_ns = 10**9 // int(SHARED_OPTIONS.tokens_per_second)
     streams = [
         ask(engine, streaming=True, request_output_len=20, return_perf_metrics=True) for _ in range(16)
     ]
@@ -80,13 +95,15 @@ def test_all_sequences_step_together(engine: EngineClient) -> None:
     assert (np.array(sent_at) % step_ns > 0.75 * step_ns).mean() < 0.12
 
 
-def test_a_whole_answer_repeats_the_prompt(engine: EngineClient, words: "ReplayWords") -> None:
-    (response,) = ask(engine)
+def test_a_whole_answer_repeats_the_prompt_if_asked_to(engine: EngineClient, words: "ReplayWords") -> None:
+    (response,) = ask(engine, exclude_input_in_output=False)
     assert response.is_final
     assert response.ids == PROMPT + expected(words, 8)
     assert response.outputs["output_ids"].shape == (1, 1, 11)
-    (response,) = ask(engine, exclude_input_in_output=True)
-    assert response.ids == expected(words, 8)
+    # As config.pbtxt says.
+    for excludes in (None, True):
+        (response,) = ask(engine, exclude_input_in_output=excludes)
+        assert response.ids == expected(words, 8)
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**63 + 5, 2**64 - 1])
@@ -107,7 +124,7 @@ def test_a_greedy_text_has_no_seed(
 def test_the_end_id_is_not_returned(engine: EngineClient, words: "ReplayWords") -> None:
     long = {"request_output_len": 100, "end_id": END_ID}
     responses = ask(engine, streaming=True, **long)
-    assert [len(response.ids) for response in responses] == [1] * ANSWER_LENGTH + [0]
+    assert ids_of(responses) == expected(words, ANSWER_LENGTH)
     assert responses[-1].is_final
     (whole,) = ask(engine, exclude_input_in_output=True, **long)
     assert whole.ids == expected(words, ANSWER_LENGTH)
@@ -139,7 +156,7 @@ def test_counts_and_all_ten_metrics(engine: EngineClient) -> None:
         engine, return_num_input_tokens=True, return_num_output_tokens=True, return_perf_metrics=True
     )
     counts = {name: value.item() for name, value in response.outputs.items() if value.size == 1}
-    assert (counts["num_input_tokens"], counts["num_output_tokens"]) == (3, 11)
+    assert (counts["num_input_tokens"], counts["num_output_tokens"]) == (3, 8)
     assert (counts["kv_cache_reused_blocks"], counts["kv_cache_alloc_total_blocks"]) == (0, 1)
     assert 0 < counts["arrival_time_ns"] < counts["first_token_time_ns"] <= counts["last_token_time_ns"]
     assert len(counts) == 1 + 2 + 10
@@ -151,17 +168,29 @@ def test_counts_and_all_ten_metrics(engine: EngineClient) -> None:
         ({"request_output_len": 0}, "mMaxNewTokens > 0"),
         ({"input_ids": None}, "input_ids|inputTokens"),
         ({"input_ids": [5] * WINDOW, "input_lengths": WINDOW}, "exceeds maximum input length"),
-        ({"return_log_probs": True}, "has no log-probs"),
-        ({"embedding_bias": np.ones((1, 128256), np.float32)}, "has no log-probs, logits, biases"),
-        ({"bad_words_list": word_list([9])}, "has no log-probs, logits, biases"),
-        ({"guided_decoding_guide_type": "json", "guided_decoding_guide": "{}"}, "guides"),
-        ({"beam_width": 2}, "has no"),
     ],
 )
-def test_what_it_can_not_do_is_an_error(engine: EngineClient, asked: dict[str, Any], text: str) -> None:
+def test_what_makes_no_sense_is_an_error(engine: EngineClient, asked: dict[str, Any], text: str) -> None:
     (response,) = ask(engine, **asked)
     assert response.is_final
     assert any(part in response.error for part in text.split("|")), response.error
+
+
+LACKING = {
+    "embedding_bias": np.ones((1, 128256), np.float32),
+    "bad_words_list": word_list([9]),
+    "guided_decoding_guide_type": "json_schema",
+    "guided_decoding_guide": '{"type": "object"}',
+    "return_log_probs": True,
+}
+
+
+@native_alone
+@pytest.mark.parametrize("name", [*LACKING_INPUTS, "beam_width"])
+def test_what_only_the_other_engine_can_is_an_error(engine: EngineClient, name: str) -> None:
+    (response,) = ask(engine, **{name: {**LACKING, "beam_width": 2}[name]})
+    assert response.is_final
+    assert "has no log-probs, logits, biases, guides or adapters" in response.error
 
 
 def test_a_stop_request_ends_the_text_of_its_id(engine: EngineClient) -> None:
@@ -232,6 +261,7 @@ class TestThroughTheFrontend:
         # The end id is counted.
         assert last.usage.completion_tokens == ANSWER_LENGTH + 1
 
+    @native_alone
     @pytest.mark.parametrize(
         ("param", "value"),
         [("logprobs", 1), ("logit_bias", {"5": 1}), ("response_format", {"type": "json_object"})],
@@ -244,6 +274,7 @@ class TestThroughTheFrontend:
         assert caught.value.param == param
 
 
+@native_alone
 def test_its_log_is_quiet(stack: LiveStack) -> None:
     """After all of the above: errors of Triton's are logged by it."""
     log = (Path(stack.log.parent) / "tritonserver.log").read_text()
