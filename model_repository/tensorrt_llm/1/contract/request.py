@@ -22,7 +22,7 @@ _NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """max_model_len counts prompt and generated ids, max_prompt_top the alternatives to each of a prompt's."""
+    """max_model_len counts prompt and generated ids, max_prompt_top the alternatives told of a prompt id."""
 
     vocab_size: int
     max_model_len: int
