@@ -83,7 +83,7 @@ check: setup ## Check format, lint and types
 	@# Each in its own folder: its modules import each other by bare name.
 	@for folder in $(MODEL_FOLDERS); do echo "mypy $$folder"; \
 	    (cd "$$folder" && "$(CURDIR)/$(VENV_PYTHON)" -m mypy --config-file "$(CURDIR)/pyproject.toml" \
-	        --cache-dir "$(CURDIR)/.mypy_cache" *.py) || exit 1; done
+	        --cache-dir "$(CURDIR)/.mypy_cache" .) || exit 1; done
 
 format: setup ## Format the code and apply the linter's fixes
 	$(VENV_PYTHON) -m ruff format .

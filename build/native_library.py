@@ -1,11 +1,13 @@
-"""Libraries in C, compiled once by a compiler that is fetched by its lock."""
+"""Libraries in C, compiled once: by the machine's own compiler, or where it has none by a fetched one."""
 
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from build.failure import Failure
@@ -13,15 +15,52 @@ from build.locked_wheels import install
 from build.paths import CACHE
 
 _LOCK = Path(__file__).with_name("ziglang.txt")
-# By default zig compiles for the machine it runs on, but an image that was built here runs anywhere.
+# Never the machine's own: what an image is built with runs anywhere.
 ANY_CPU = "x86_64"
-_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden")
+# Without contraction, which is each compiler's own choice: the same numbers whoever compiles.
+_FLAGS = (
+    *("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra"),
+    *("-fPIC", "-shared", "-fvisibility=hidden"),
+)
+# GCC unrolls less than clang. In AVX-512's many registers these halve what cpu_decoder takes for a prompt; in
+# AVX2's few they would cost half as much again (GCC 12, one core).
+_GCC_FLAGS_AVX512 = (
+    "-O3",
+    "--param=max-completely-peeled-insns=2000",
+    "--param=max-completely-peel-times=64",
+)
+_LIBRARIES = ("-lpthread", "-lm")
+_ZIG_CACHES = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(CACHE / "zig"))
+# An old compiler may not know the CPU, and a bare one has no C library to include.
+_PROBE = "#include <math.h>\n#include <pthread.h>\nint probe(void) { return 0; }\n"
 
 
-def compiled_library(name: str, sources: Sequence[Path], headers: Sequence[Path], cpu: str = ANY_CPU) -> Path:
-    """libNAME.so of these files, for a CPU as zig names it; raises Failure when they can't be compiled."""
+@dataclass(frozen=True)
+class Compiler:
+    """A command that takes a C compiler's arguments, and what distinguishes its results from another's."""
+
+    command: tuple[str, ...]
+    identity: str
+    own_flags: tuple[str, ...] = ()
+    is_zig: bool = False
+
+    def run(self, *arguments: str, source: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.command, *_FLAGS, *self.own_flags, *arguments, *_LIBRARIES],
+            input=source,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **_ZIG_CACHES},
+            check=False,
+        )
+
+
+def compiled_library(name: str, folders: Sequence[Path], cpu: str = ANY_CPU) -> Path:
+    """libNAME.so of the folders' C files, for a CPU as zig names it, x86_64_v4+avx512vnni; raises Failure."""
+    compiler = find_compiler(cpu)
+    files = sorted(path for folder in folders for path in folder.glob("*.[ch]"))
     # This file has the compiler's options.
-    folder = CACHE / f"{name}-{digest(*sources, *headers, cpu, _LOCK, Path(__file__))}"
+    folder = CACHE / f"{name}-{digest(*files, cpu, compiler.identity, Path(__file__))}"
     library = folder / f"lib{name}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +68,7 @@ def compiled_library(name: str, sources: Sequence[Path], headers: Sequence[Path]
             # One at a time: who comes second finds it there.
             fcntl.flock(turn, fcntl.LOCK_EX)
             if not library.exists():
-                _compile_beside(sources, headers, cpu, library)
+                _compile(compiler, files, library)
     return library
 
 
@@ -39,35 +78,55 @@ def digest(*parts: Path | str) -> str:
     return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 
 
-def _compile_beside(sources: Sequence[Path], headers: Sequence[Path], cpu: str, library: Path) -> None:
-    """So that a library is whole as soon as it is there."""
-    print(f"compiling {library.name}", flush=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        _compile(sources, headers, cpu, Path(scratch) / library.name)
-        (Path(scratch) / library.name).rename(library)
+def find_compiler(cpu: str) -> Compiler:
+    """The machine's, where it has one that compiles for this CPU; else zig."""
+    for name in ("cc", "gcc", "clang"):
+        path = shutil.which(name)
+        if path is not None and (compiler := _own_compiler(path, cpu)) is not None:
+            return compiler
+    return _zig(cpu)
 
 
-def _compile(sources: Sequence[Path], headers: Sequence[Path], cpu: str, library: Path) -> None:
-    folders = sorted({f"-I{header.parent}" for header in headers})
-    cache = str(CACHE / "zig")
-    files = ["-o", str(library), *map(str, sources), "-lpthread", "-lm"]
-    done = subprocess.run(
-        [str(_compiler()), "cc", f"-mcpu={cpu}", *_FLAGS, *folders, *files],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
-        check=False,
-    )
-    if done.returncode:
-        raise Failure(f"{library.name} does not compile:\n{done.stderr}")
+def _own_compiler(path: str, cpu: str) -> Compiler | None:
+    """None where it does not compile."""
+    family, *extensions = cpu.split("+")
+    target = (f"-march={family.replace('_', '-')}", *(f"-m{extension}" for extension in extensions))
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    is_gcc = "Free Software Foundation" in version
+    own_flags = _GCC_FLAGS_AVX512 if is_gcc and family == "x86_64_v4" else ()
+    compiler = Compiler((path, *target), version, own_flags)
+    probe = compiler.run("-fsyntax-only", "-x", "c", "-", source=_PROBE)
+    return None if probe.returncode else compiler
 
 
-def _compiler() -> Path:
-    """zig, which is a C compiler with its own libraries and the same everywhere."""
-    folder = CACHE / f"ziglang-{digest(_LOCK)}"
-    if not folder.exists():
+def _zig(cpu: str) -> Compiler:
+    """A compiler with its own C library, the same everywhere; fetched when it has something to compile."""
+    command = (str(_zig_folder() / "ziglang" / "zig"), "cc", f"-mcpu={cpu}")
+    return Compiler(command, _LOCK.read_text(encoding="utf-8"), is_zig=True)
+
+
+def _zig_folder() -> Path:
+    return CACHE / f"ziglang-{digest(_LOCK)}"
+
+
+def _fetch_zig() -> None:
+    if not _zig_folder().exists():
         print("fetching a C compiler (ziglang, 100 MB)", flush=True)
-        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
+        with tempfile.TemporaryDirectory(prefix="ziglang.", dir=CACHE) as scratch:
             install(_LOCK, Path(scratch) / "whole")
-            (Path(scratch) / "whole").rename(folder)
-    return folder / "ziglang" / "zig"
+            (Path(scratch) / "whole").rename(_zig_folder())
+
+
+def _compile(compiler: Compiler, files: Sequence[Path], library: Path) -> None:
+    """Beside its place: a library is whole as soon as it is there."""
+    if compiler.is_zig:
+        _fetch_zig()
+    print(f"compiling {library.name}", flush=True)
+    includes = sorted({f"-I{path.parent}" for path in files})
+    sources = [str(path) for path in files if path.suffix == ".c"]
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        partial = Path(scratch) / library.name
+        done = compiler.run(*includes, "-o", str(partial), *sources)
+        if done.returncode:
+            raise Failure(f"{library.name} does not compile:\n{done.stderr}")
+        partial.rename(library)

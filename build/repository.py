@@ -15,11 +15,17 @@ from build.tensorrt_llm.engine import TensorRtLlmEngine
 COMMITTED = Path(__file__).parent.parent / "model_repository"
 CONFIG = "config.pbtxt"
 ENGINE_MODEL = "tensorrt_llm"
+# native/engine_process, which runs the same model.py as Triton's Python backend.
+ENGINE_PROCESS = "engine_process"
 
 
 def render_repository(manifest: Manifest, target: Path, committed: Path = COMMITTED) -> None:
     """Copies the models and sets the parameters of this engine, each wherever a model declares it."""
     copy_models(parameters(manifest), tree_files(committed), target, committed)
+    path = target / ENGINE_MODEL / CONFIG
+    config = read_config(path)
+    config.backend = ENGINE_PROCESS
+    write_config(config, path)
 
 
 def render_tensorrt_llm_repository(
@@ -85,6 +91,10 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
         raise BuildError(f"{path} is not a model configuration: {error}.") from error
 
 
+def write_config(config: model_config_pb2.ModelConfig, path: Path) -> None:
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
 def copy_models(values: dict[str, str], files: Iterable[Path], target: Path, committed: Path) -> None:
     """Copies files of models and sets each parameter wherever one of them declares it; raises BuildError."""
     missing = set(values)
@@ -103,5 +113,5 @@ def _set_parameters(path: Path, values: dict[str, str]) -> set[str]:
     declared = set(values) & set(config.parameters)
     for name in declared:
         config.parameters[name].string_value = values[name]
-    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+    write_config(config, path)
     return declared

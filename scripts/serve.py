@@ -10,7 +10,7 @@ from pathlib import Path
 
 from build.failure import run
 from build.paths import LOGS
-from scripts.replay.choice import chosen_repository
+from scripts.replay.repository import chosen_repository
 from serving import engine, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch

@@ -13,7 +13,10 @@ from build.native_library import compiled_library, digest
 from build.paths import CACHE, ROOT
 
 ENGINE_PROCESS = "engine_process"
-SOURCES = ROOT / "native" / ENGINE_PROCESS
+_NATIVE = ROOT / "native"
+_SOURCES = _NATIVE / ENGINE_PROCESS
+# What the backends in C have in common.
+TRITON = _NATIVE / "triton"
 _DECODER = "cpu_decoder"
 # What its instructions need; the engine asks the CPU whether it has them (decoder_choice.py).
 _DECODER_CPU = "x86_64_v4+avx512vnni"
@@ -29,7 +32,8 @@ def backends_of(repository: Path, own: Path) -> Path:
     config = repository / "tensorrt_llm" / "config.pbtxt"
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
-    files = [_backend_library(), decoder_library(), *sorted(SOURCES.glob("*.py"))]
+    library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
+    files = [library, decoder_library(), *sorted(_SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
@@ -46,13 +50,6 @@ def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:
         (folder / backend.name).symlink_to(backend)
 
 
-def _backend_library() -> Path:
-    return compiled_library(
-        f"triton_{ENGINE_PROCESS}", sorted(SOURCES.glob("*.c")), sorted(SOURCES.glob("*.h"))
-    )
-
-
 def decoder_library() -> Path:
     """cpu_decoder/ compiled; raises Failure when it can't be."""
-    folder = ROOT / "native" / _DECODER
-    return compiled_library(_DECODER, sorted(folder.glob("*.c")), sorted(folder.glob("*.h")), _DECODER_CPU)
+    return compiled_library(_DECODER, [_NATIVE / _DECODER], _DECODER_CPU)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from build.checkpoint.template import serving_module
 from build.errors import BuildError
 
 # Split rule of Llama 3, as in llama-models' llama3/tokenizer.py (pat_str).
@@ -79,10 +80,9 @@ def _halves(token: bytes, ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, b
 
 
 def byte_spelling() -> list[str]:
-    """The character that spells each byte: itself where printable, else U+0100 and on."""
-    printable = set(pre_tokenizers.ByteLevel.alphabet())
-    moved = iter(range(256, 512))
-    return [chr(byte) if chr(byte) in printable else chr(next(moved)) for byte in range(256)]
+    """The character that spells each byte, as the server reads it."""
+    spelling: list[str] = serving_module("postprocess", "token_bytes").byte_spelling()
+    return spelling
 
 
 def check_byte_level(tokenizer: Tokenizer, source: object) -> None:

@@ -13,7 +13,6 @@ from build.errors import BuildError
 from build.paths import ROOT
 
 _LLAMA_3_1 = Path(__file__).parent / "chat_templates" / "llama3_1.jinja"
-_SERVING = ROOT / "model_repository" / "preprocess" / "1" / "chat_template.py"
 
 # Control tokens of Llama 3.1 to 3.3; 3.0 has neither the last nor the date in its system block.
 _LLAMA_3_1_TOKENS = {"<|start_header_id|>": 128006, "<|eot_id|>": 128009, "<|python_tag|>": 128010}
@@ -44,7 +43,7 @@ def _with_token_names(template: str, token_names: Mapping[str, str]) -> str:
 
 
 def _check(template: str) -> None:
-    serving = _serving_module()
+    serving = serving_module("preprocess", "chat_template")
     messages = [{"role": "user", "content": "Hello"}]
     try:
         serving.ChatTemplate(template, datetime.now).render(messages, None, add_generation_prompt=True)
@@ -52,11 +51,12 @@ def _check(template: str) -> None:
         raise BuildError(f"The checkpoint's chat template is not usable: {error}") from error
 
 
-def _serving_module() -> ModuleType:
-    """The module that renders in the server; a model folder is no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("serving_chat_template", _SERVING)
+def serving_module(model: str, name: str) -> ModuleType:
+    """A module as the server has it; a model's folder is no package, so it is loaded by its path."""
+    path = ROOT / "model_repository" / model / "1" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"serving_{name}", path)
     if spec is None or spec.loader is None:
-        raise BuildError(f"{_SERVING} is missing.")
+        raise BuildError(f"{path} is missing.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

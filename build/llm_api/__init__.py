@@ -1,0 +1,1 @@
+"""Engines of TensorRT-LLM's LLM API: the engine folder, its repository, and the model in it."""

@@ -1,31 +1,30 @@
 """The model repository of TensorRT-LLM's LLM API: a Python model in place of the CPU engine's.
 
-It keeps the committed tensors; its code is build/llm_api_model, and what it shares with the CPU engine.
+It keeps the committed tensors; its code is build/llm_api/model, and what it shares with the CPU engine.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from build.engine_folder import copy_file
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
-from build.repository import COMMITTED, CONFIG, ENGINE_MODEL, copy_models, parameters, read_config
+from build.repository import (
+    COMMITTED,
+    CONFIG,
+    ENGINE_MODEL,
+    copy_models,
+    parameters,
+    read_config,
+    write_config,
+)
 
 MODEL = Path(__file__).with_name("model")
-# Modules of the CPU engine that know nothing of it.
-SHARED = (
-    "contract/__init__.py",
-    "contract/errors.py",
-    "contract/response_stream.py",
-    "contract/sampling.py",
-    "contract/sender.py",
-    "contract/stop_word_ids.py",
-    "contract/tensors.py",
-)
+# What engines in Python have in common, a folder of the CPU engine's that knows nothing of it.
+SHARED = "contract"
 ADAPTERS = "lora"
 
 # What one may change with CONFIG, and what it is otherwise.
@@ -38,7 +37,7 @@ OVERRIDABLE: Mapping[str, str] = {
     "max_num_tokens": "8192",
     "tokens_per_block": "32",
 }
-# Must equal what build/llm_api_model/1/llm_api_capabilities.py says, which the model checks when it loads.
+# Must equal what build/llm_api/model/1/llm_api_settings.py says, which the model checks when it loads.
 _UNSUPPORTED = (
     "beam_width",
     "num_return_sequences",
@@ -93,13 +92,13 @@ def render_llm_api_repository(
     version.mkdir(parents=True)
     for path in (MODEL / "1").glob("*.py"):
         copy_file(path, version / path.name)
-    (version / "contract").mkdir()
-    for name in SHARED:
-        copy_file(own / "1" / name, version / name)
+    (version / SHARED).mkdir()
+    for path in (own / "1" / SHARED).glob("*.py"):
+        copy_file(path, version / SHARED / path.name)
     config = _config(
         read_config(own / CONFIG), _parameters(manifest, serving, bool(adapters)) | dict(overrides)
     )
-    (target / ENGINE_MODEL / CONFIG).write_text(text_format.MessageToString(config), encoding="utf-8")
+    write_config(config, target / ENGINE_MODEL / CONFIG)
 
 
 def read_llm_api(folder: Path) -> LlmApiServing | None:

@@ -5,10 +5,6 @@
 #include <stdio.h>
 
 #include "engine.h"
-#include "statistics.h"
-#include "triton_error.h"
-
-#define EXPORTED __attribute__((visibility("default")))
 
 // Where this library and the Python files beside it lie.
 static TRITONSERVER_Error *find_script(TRITONBACKEND_Model *model, char *path) {
@@ -60,14 +56,8 @@ EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model *
     return TRITONBACKEND_ModelSetState(model, engine);
 }
 
-static Engine *engine_of(TRITONBACKEND_Model *model) {
-    void *engine = NULL;
-    succeeded(TRITONBACKEND_ModelState(model, &engine));
-    return engine;
-}
-
 EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model *model) {
-    Engine *engine = engine_of(model);
+    Engine *engine = triton_state(model);
     if (engine != NULL) engine_close(engine);
     return NULL;
 }
@@ -78,7 +68,7 @@ EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(
     TRITONSERVER_Error *error = TRITONBACKEND_ModelInstanceModel(instance, &model);
     if (error != NULL) return error;
     uint64_t start_ns = nanoseconds_now();
-    for (uint32_t i = 0; i < count; i++) engine_take(engine_of(model), requests[i]);
+    for (uint32_t i = 0; i < count; i++) engine_take(triton_state(model), requests[i]);
     count_and_release(instance, requests, count, start_ns);
     return NULL;
 }

@@ -2,19 +2,17 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "gauge.h"
-#include "open_requests.h"
-#include "process.h"
-#include "request.h"
-#include "response.h"
-#include "triton_error.h"
+#include "requests.h"
 
 // As TensorRT-LLM's cancellation_check_period_ms.
 enum { CANCELLATION_CHECK_PERIOD_NS = 100000000, SECOND_NS = 1000000000 };
@@ -23,6 +21,11 @@ enum { CLOSING_TIME_S = 9 };
 enum { FIRST_CAPACITY = 1 << 16 };
 
 typedef enum { ENGINE_STARTS, ENGINE_SERVES, ENGINE_HAS_ENDED } EngineState;
+
+typedef struct {
+    pid_t pid;
+    int socket;
+} Process;
 
 struct Engine {
     Process process;
@@ -37,6 +40,56 @@ struct Engine {
     bool is_closing;
     char end[512];
 };
+
+extern char **environ;
+
+// The models run without it: under any allocator but the C library's OpenVINO 2026.4 frees wrongly and ends.
+static const char PRELOADED[] = "LD_PRELOAD=";
+
+static char **environment_of_models(void) {
+    size_t count = 0, kept = 0;
+    while (environ[count] != NULL) count++;
+    char **variables = calloc(count + 1, sizeof *variables);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(environ[i], PRELOADED, sizeof PRELOADED - 1) != 0) variables[kept++] = environ[i];
+    return variables;
+}
+
+static int spawn(pid_t *pid, const char *script, const char *name, int socket) {
+    char *const arguments[] = {"python3", (char *)script, (char *)name, NULL};
+    char **variables = environment_of_models();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
+    int code = posix_spawnp(pid, arguments[0], &actions, NULL, arguments, variables);
+    posix_spawn_file_actions_destroy(&actions);
+    free(variables);
+    return code;
+}
+
+// Runs `python3 script name` with a socket to it as its standard input; false, with errno, if it can't be started.
+static bool start_process(Process *process, const char *script, const char *name) {
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return false;
+    int code = spawn(&process->pid, script, name, sockets[1]);
+    close(sockets[1]);
+    if (code != 0) {
+        close(sockets[0]);
+        errno = code;
+    }
+    process->socket = sockets[0];
+    return code == 0;
+}
+
+// Waits until it is gone, and writes how it ended.
+static void wait_for_process(Process *process, char *text, size_t size) {
+    int status = 0;
+    while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFSIGNALED(status))
+        snprintf(text, size, "the engine's process was ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(text, size, "the engine's process ended with status %d", WEXITSTATUS(status));
+}
 
 static void set_state(Engine *engine, EngineState state) {
     pthread_mutex_lock(&engine->state_lock);
@@ -104,7 +157,7 @@ static bool receive(Engine *engine, Inbox *inbox) {
 static void end(Engine *engine) {
     char text[sizeof engine->end];
     shutdown(engine->process.socket, SHUT_RDWR);
-    process_wait(&engine->process, text, sizeof text);
+    wait_for_process(&engine->process, text, sizeof text);
     if (*engine->end == '\0') memcpy(engine->end, text, sizeof text);
     set_state(engine, ENGINE_HAS_ENDED);
     for (uint64_t key; (key = open_requests_any(&engine->requests)) != 0;)
@@ -178,7 +231,7 @@ static void engine_free(Engine *engine) {
 
 Engine *engine_start(const char *script, const char *name, FrameWriter *model, char *reason, size_t size) {
     Engine *engine = engine_new();
-    if (!process_start(&engine->process, script, name)) {
+    if (!start_process(&engine->process, script, name)) {
         snprintf(reason, size, "%s can't be started: %s", script, strerror(errno));
         engine_free(engine);
         return NULL;

@@ -1,4 +1,4 @@
-"""Frames between tritonserver and this process, over one socket (frame.h, request.c, response.c, gauge.c)."""
+"""Frames between tritonserver and this process, over one socket (frame.h, requests.c, gauge.c)."""
 
 import socket
 import struct

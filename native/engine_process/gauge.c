@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "triton_error.h"
-
 enum { MAX_LABELS = 8 };
 
 // FRAME_FAMILY: name, text. What Triton does not take, for which there is a line in its log, is counted all the same:

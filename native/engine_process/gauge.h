@@ -2,7 +2,7 @@
 #pragma once
 
 #include "frame.h"
-#include "triton_backend.h"
+#include "triton.h"
 
 typedef struct {
     TRITONSERVER_MetricFamily **families;

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "triton_error.h"
-
 enum { FIRST_SLOTS = 64 };
 
 void open_requests_init(OpenRequests *requests) {
@@ -77,9 +75,7 @@ uint64_t open_requests_any(OpenRequests *requests) {
 }
 
 static bool has_just_left(const OpenRequest *request) {
-    bool has_left = false;
-    return request->key != 0 && !request->is_cancelled &&
-           succeeded(TRITONBACKEND_ResponseFactoryIsCancelled(request->factory, &has_left)) && has_left;
+    return request->key != 0 && !request->is_cancelled && triton_is_cancelled(request->factory);
 }
 
 uint64_t open_requests_next_cancelled(OpenRequests *requests) {

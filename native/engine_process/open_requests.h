@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "triton_backend.h"
+#include "triton.h"
 
 typedef struct {
     uint64_t key;  // 0: free

@@ -5,12 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
 #include "scheduler.h"
-#include "statistics.h"
-#include "triton_error.h"
-
-#define EXPORTED __attribute__((visibility("default")))
 
 typedef struct {
     Words words;
@@ -39,7 +34,11 @@ static const char *read_config(const char *config, Engine *engine) {
         !read_parameter(config, "cancellation_check_period_ms", &check_ms))
         return "a parameter of config.pbtxt is missing or is no number";
     if (per_response < 1 || per_block < 1 || most < 1) return "a parameter of config.pbtxt is too small";
-    engine->limits = (Limits){.max_model_len = (int64_t)window, .answer_length = (int64_t)length};
+    engine->limits = (Limits){
+        .max_model_len = (int64_t)window,
+        .answer_length = (int64_t)length,
+        .excludes_input = strstr(config, "\"exclude_input_in_output\":{\"string_value\":\"true\"") != NULL,
+    };
     Pace all = {pace, jitter, (int64_t)per_response, (int64_t)per_block};
     engine->scheduler = scheduler_start(&all, &engine->words, (size_t)most, check_ms / 1000);
     return NULL;
@@ -76,14 +75,8 @@ EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model *
     return error == NULL ? TRITONBACKEND_ModelSetState(model, engine) : error;
 }
 
-static Engine *engine_of(TRITONBACKEND_Model *model) {
-    void *engine = NULL;
-    succeeded(TRITONBACKEND_ModelState(model, &engine));
-    return engine;
-}
-
 EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model *model) {
-    Engine *engine = engine_of(model);
+    Engine *engine = triton_state(model);
     if (engine == NULL) return NULL;
     scheduler_close(engine->scheduler);
     free(engine->words.ids);
@@ -102,7 +95,7 @@ static void accept(Engine *engine, TRITONBACKEND_Request *asked) {
     if (sequence->request.is_stop && *sequence->request_id == '\0')
         reason = "Trying to stop a request but request ID is not provided";
     if (reason == NULL) return scheduler_take(engine->scheduler, sequence);
-    answer_fail(sequence->factory, reason);
+    triton_fail(sequence->factory, TRITONSERVER_ERROR_INTERNAL, reason);
     sequence_free(sequence);
 }
 
@@ -112,7 +105,7 @@ EXPORTED TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(
     TRITONSERVER_Error *error = TRITONBACKEND_ModelInstanceModel(instance, &model);
     if (error != NULL) return error;
     uint64_t start_ns = nanoseconds_now();
-    for (uint32_t i = 0; i < count; i++) accept(engine_of(model), requests[i]);
+    for (uint32_t i = 0; i < count; i++) accept(triton_state(model), requests[i]);
     count_and_release(instance, requests, count, start_ns);
     return NULL;
 }

@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
-#include "triton_error.h"
-
 typedef struct {
     const void *data;
     uint64_t num_bytes;
@@ -62,10 +59,12 @@ static double number(TRITONBACKEND_Request *asked, const char *name, double othe
     return (double)value;
 }
 
-static bool flag(TRITONBACKEND_Request *asked, const char *name) {
+static bool flag_or(TRITONBACKEND_Request *asked, const char *name, bool otherwise) {
     Bytes bytes = find(asked, name);
-    return bytes.num_bytes > 0 && *(const uint8_t *)bytes.data;
+    return bytes.num_bytes > 0 ? *(const uint8_t *)bytes.data : otherwise;
 }
+
+static bool flag(TRITONBACKEND_Request *asked, const char *name) { return flag_or(asked, name, false); }
 
 static bool wants_output(TRITONBACKEND_Request *asked, const char *name) {
     uint32_t count = 0;
@@ -158,7 +157,8 @@ const char *request_read(
     request->first_word =
         words_start(words, request->prompt, (size_t)request->num_prompt_ids, seed_of(asked, &seed));
     request->is_streaming = flag(asked, "streaming");
-    request->repeats_prompt = !request->is_streaming && !flag(asked, "exclude_input_in_output");
+    request->repeats_prompt =
+        !request->is_streaming && !flag_or(asked, "exclude_input_in_output", limits->excludes_input);
     request->returns_num_input_tokens = flag(asked, "return_num_input_tokens");
     request->returns_num_output_tokens = flag(asked, "return_num_output_tokens");
     request->returns_perf_metrics = flag(asked, "return_perf_metrics");

@@ -1,7 +1,7 @@
 // What a request asks for, as TensorRT-LLM's C++ backend reads it (replay_request.py).
 #pragma once
 
-#include "triton_backend.h"
+#include "triton.h"
 #include "words.h"
 
 typedef struct {
@@ -22,6 +22,7 @@ typedef struct {
 typedef struct {
     int64_t max_model_len;
     int64_t answer_length;
+    bool excludes_input;  // unless a request says otherwise
 } Limits;
 
 // NULL, or why the request can't be served: what an engine says of it, or that this one lacks what it asks for.

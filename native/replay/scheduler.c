@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
-
 // First in, first out.
 typedef struct {
     Sequence *first, *last;
@@ -99,14 +97,14 @@ static void stop(Scheduler *scheduler, Sequence *order) {
         if (strcmp(scheduler->running[place]->request_id, order->request_id) == 0) stop_at(scheduler, place);
         else place++;
     }
-    answer_close(order->factory);
+    succeeded(TRITONBACKEND_ResponseFactorySendFlags(order->factory, TRITONSERVER_RESPONSE_COMPLETE_FINAL));
     sequence_free(order);
 }
 
 static void end_abandoned(Scheduler *scheduler) {
     scheduler->next_check = seconds_now() + scheduler->check_period_s;
     for (size_t place = 0; place < scheduler->num_running;) {
-        if (answer_is_abandoned(scheduler->running[place]->factory)) stop_at(scheduler, place);
+        if (triton_is_cancelled(scheduler->running[place]->factory)) stop_at(scheduler, place);
         else place++;
     }
 }
@@ -155,7 +153,7 @@ static void fail_all(Scheduler *scheduler) {
     for (size_t place = 0; place < scheduler->num_running; place++)
         enqueue(&scheduler->waiting, scheduler->running[place]);
     for (Sequence *sequence; (sequence = dequeue(&scheduler->waiting)) != NULL;) {
-        answer_fail(sequence->factory, reason);
+        triton_fail(sequence->factory, TRITONSERVER_ERROR_INTERNAL, reason);
         sequence_free(sequence);
     }
 }

@@ -4,9 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "answer.h"
-#include "triton_error.h"
-
 double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -40,6 +37,22 @@ void sequence_begin(Sequence *sequence, const Pace *pace) {
 }
 
 static int64_t nanoseconds(double seconds) { return (int64_t)(seconds * 1e9); }
+
+// One output of a response, of `num_values` elements in the shape [1, 1, n] or, with n 1, [1, 1].
+typedef struct {
+    const char *name;
+    TRITONSERVER_DataType type;
+    const void *values;
+    int64_t num_values;
+    bool is_list;
+} Tensor;
+
+static void add(TRITONBACKEND_Response *response, const Tensor *tensor) {
+    int64_t shape[] = {1, 1, tensor->num_values};
+    uint64_t size = tensor->num_values * (tensor->type == TRITONSERVER_TYPE_INT64 ? 8 : 4);
+    void *buffer = triton_output(response, tensor->name, tensor->type, shape, tensor->is_list ? 3 : 2, size);
+    if (buffer != NULL) memcpy(buffer, tensor->values, size);
+}
 
 typedef struct {
     int32_t num_blocks;
@@ -91,7 +104,10 @@ static void send_ids(
         tensors[count++] = (Tensor){"num_output_tokens", TRITONSERVER_TYPE_INT32, &length, 1, false};
     const PerfMetrics metrics = perf_metrics(sequence, pace);
     if (request->returns_perf_metrics) count = add_perf_metrics(tensors, count, &metrics);
-    answer_send(sequence->factory, tensors, count, is_final);
+    TRITONBACKEND_Response *response = triton_response(sequence->factory);
+    if (response == NULL) return;
+    for (int i = 0; i < count; i++) add(response, &tensors[i]);
+    succeeded(TRITONBACKEND_ResponseSend(response, is_final ? TRITONSERVER_RESPONSE_COMPLETE_FINAL : 0, NULL));
 }
 
 // Takes so many steps, of which the one of the end id writes nothing.

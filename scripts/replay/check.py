@@ -1,13 +1,13 @@
-"""What a client needs to know to check the replay engine's texts."""
+"""What a client needs to know to check the replay engine: its texts, and how many it writes."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.replay.repository import MODEL
-
 if TYPE_CHECKING:
     from replay_words import ReplayWords
+
+MODEL = Path(__file__).parent / "tensorrt_llm" / "1"
 
 
 def words_of(engine: Path) -> "ReplayWords":
@@ -18,3 +18,8 @@ def words_of(engine: Path) -> "ReplayWords":
 
     words, _ = read_words(engine / "tokenizer" / "tokenizer.json")
     return words
+
+
+def read_count(file: Path) -> int:
+    """How many sequences run or wait, of the file that SEQUENCE_COUNT_FILE names."""
+    return int.from_bytes(file.read_bytes(), "little")

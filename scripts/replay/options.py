@@ -1,10 +1,28 @@
-"""What `make serve ENGINE=replay` is told by its variables, checked before anything is started."""
+"""The contract of the two replay engines: their options, and what only the one in Python can do."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from build.failure import Failure
+
+# The options of both engines.
+_NATIVE_OPTIONS = (
+    "tokens_per_second",
+    "jitter",
+    "tokens_per_response",
+    "answer_length",
+    "max_num_seqs",
+    "tokens_per_block",
+)
+# Inputs that the engine in Python honours and the native one refuses (native/replay/request.c).
+LACKING_INPUTS = (
+    "embedding_bias",
+    "bad_words_list",
+    "guided_decoding_guide_type",
+    "guided_decoding_guide",
+    "return_log_probs",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,13 @@ def read_options(variables: Mapping[str, str]) -> ReplayOptions:
         answer_length=_whole_number(variables, "ANSWER_LENGTH", "0", least=0),
         sequence_count_file=variables.get("SEQUENCE_COUNT_FILE", ""),
     )
+
+
+def require_native(options: ReplayOptions) -> None:
+    """Raises Failure for an option that the native engine has not."""
+    for field in fields(options):
+        if field.name not in _NATIVE_OPTIONS and getattr(options, field.name) != field.default:
+            raise Failure(f"{field.name.upper()} is of ENGINE=replay alone")
 
 
 def _number(variables: Mapping[str, str], name: str, default: str, most: float) -> str:

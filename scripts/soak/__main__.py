@@ -14,8 +14,7 @@ import httpx2 as httpx
 from build.failure import Failure, run
 from build.paths import LOGS
 from scripts.bench.stack import HOST, Stack, children, engine_folder, served
-from scripts.replay.check import words_of
-from scripts.replay.sequence_count import read_count
+from scripts.replay.check import read_count, words_of
 from scripts.soak.companions import check_properties, fuzz
 from scripts.soak.counters import IN_FLIGHT, SEQUENCES, Counts, FrontendCounters, leaks, settled
 from scripts.soak.faults import kill_now_and_then

@@ -38,11 +38,14 @@ def default_manifest(tmp_path: Path) -> Manifest:
 
 
 def test_default_engine_gives_the_committed_configs(tmp_path: Path) -> None:
-    """The committed parameters are the default engine's; only the way to its folder differs."""
+    """The committed parameters are the default engine's; the way to its folder differs, and what runs it."""
     render_repository(default_manifest(tmp_path), tmp_path / "models")
     for model in MODELS:
         committed = read_config(COMMITTED / model / CONFIG)
         rendered = read_config(tmp_path / "models" / model / CONFIG)
+        if model == "tensorrt_llm":
+            assert (committed.backend, rendered.backend) == ("python", "engine_process")
+            committed.backend = rendered.backend
         if "engine_dir" in committed.parameters:
             assert rendered.parameters["engine_dir"].string_value == ".."
             assert committed.parameters["engine_dir"].string_value == f"../engines/{find_source(None).name}"

@@ -8,9 +8,8 @@ from build.checkpoint.tokenizer import from_tiktoken
 from build.failure import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
-from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import ReplayOptions
-from scripts.replay.repository import render_replay
+from scripts.replay.repository import render_native_replay, render_replay
 from scripts.serve import start_frontend, start_tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import embedded_launch
@@ -29,14 +28,14 @@ OPTIONS = ReplayOptions(
     lora_adapters=f"{ADAPTER}=7",
     takes_directives="true",
 )
-# Few enough at once for one to wait.
-NATIVE_OPTIONS = ReplayOptions(tokens_per_second="100", jitter="0.5", answer_length="24", max_num_seqs="3")
+# Those that both replay engines have; few enough at once for one to wait.
+SHARED_OPTIONS = ReplayOptions(tokens_per_second="100", jitter="0.5", answer_length="24", max_num_seqs="3")
 
 
 def main() -> int:
-    """Takes the folder in which everything is made, and `native` for the engine within tritonserver."""
-    folder, is_native = Path(sys.argv[1]), "native" in sys.argv[2:]
-    render(folder, is_native=is_native)
+    """Takes the folder in which all is made; and replay or native-replay, for what both of them can."""
+    folder = Path(sys.argv[1])
+    render(folder, *sys.argv[2:])
     settings = serve_settings.read(os.environ)
     settings.require_free_ports()
     try:
@@ -54,7 +53,7 @@ def main() -> int:
         return 0
 
 
-def render(folder: Path, *, is_native: bool) -> None:
+def render(folder: Path, shared: str = "") -> None:
     """An engine folder whose engine nobody needs."""
     manifest = Manifest(
         origin=str(TOKENIZER_MODEL),
@@ -66,7 +65,8 @@ def render(folder: Path, *, is_native: bool) -> None:
         repository_sha256="",
     )
     render_repository(manifest, folder / "rendered")
-    replay, options = (render_native_replay, NATIVE_OPTIONS) if is_native else (render_replay, OPTIONS)
+    replay = render_native_replay if shared == "native-replay" else render_replay
+    options = SHARED_OPTIONS if shared else OPTIONS
     replay(folder / "rendered", folder, folder / "model_repository", options)
 
 

@@ -58,9 +58,10 @@ class Answer:
 class TriedServer:
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, metrics_port: int, log: Path) -> None:
         self.process = process
+        self.address = f"127.0.0.1:{port}"
         self.log = log
         self._metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(self.address))
 
     def call(self, order: str, request_id: str = "", outputs: Sequence[str] = (), **tensors: Any) -> Any:
         """The gRPC call; an input is texts, or an array with its batch dimension. No outputs are all."""
@@ -92,7 +93,13 @@ class TriedServer:
 @contextmanager
 def tried_server(folder: Path, backend: str, start: str = "") -> Iterator[TriedServer]:
     """start: what the model does when it is loaded; see there."""
-    server = start_server(folder, backend, start)
+    with ready(start_server(folder, backend, start)) as server:
+        yield server
+
+
+@contextmanager
+def ready(server: TriedServer) -> Iterator[TriedServer]:
+    """Once it is; it ends with the context."""
     try:
         deadline = time.monotonic() + START_S
         while not server.is_ready():
@@ -111,8 +118,12 @@ def start_server(folder: Path, backend: str, start: str = "") -> TriedServer:
     version.mkdir(parents=True)
     shutil.copy2(Path(__file__).with_name("tried_model.py"), version / "model.py")
     (version.parent / "config.pbtxt").write_text(CONFIG % (backend, start))
-    port, metrics_port, log = ports.free(), ports.free(), folder / "tritonserver.log"
-    command = tritonserver.command(folder / "models", port, metrics_port=metrics_port)
+    return start_tritonserver(folder / "models", folder / "tritonserver.log")
+
+
+def start_tritonserver(repository: Path, log: Path) -> TriedServer:
+    port, metrics_port = ports.free(), ports.free()
+    command = tritonserver.command(repository, port, metrics_port=metrics_port)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=tritonserver.environment({}), stdout=output, stderr=subprocess.STDOUT

@@ -16,6 +16,15 @@ FORBIDDEN = {
     "serving": {"scripts", "tests"},
     "scripts": {"tests"},
 }
+# The same for the packages and modules of the engines in Python, which import each other by bare name.
+ENGINE = {"engine", "engine_settings", "model", "requested_edits"}
+ROOMS = {
+    "contract": ENGINE | {"batching", "decoder", "guides", "sampling"},
+    "sampling": ENGINE | {"guides"},
+    "guides": ENGINE | {"batching", "decoder"},
+    "decoder": ENGINE | {"guides"},
+    "batching": ENGINE | {"guides"},
+}
 # Folders of models, which load without the rest of the project.
 MODELS = ("model_repository/", "scripts/replay/tensorrt_llm/", "build/llm_api/model/")
 
@@ -39,6 +48,13 @@ def imported(path: Path) -> set[str]:
 def test_no_forbidden_import(name: str) -> None:
     package = "model_repository" if name.startswith(MODELS) else name.split("/")[0]
     assert imported(ROOT / name).isdisjoint(FORBIDDEN[package])
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_the_engine_do_not_know_who_uses_them(room: str) -> None:
+    folder = ROOT / "model_repository" / "tensorrt_llm" / "1" / room
+    known = {path.name: imported(path) & ROOMS[room] for path in folder.glob("*.py")}
+    assert {name: names for name, names in known.items() if names} == {}
 
 
 def test_modules_of_the_models_have_names_of_their_own() -> None:

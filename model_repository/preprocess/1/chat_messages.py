@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from client_error import ClientError
-from client_json import check_text, check_value, parse_json
+from client_input import ClientError, check_text, check_value, parse_json
 
 Message: TypeAlias = dict[str, Any]
 Tool: TypeAlias = dict[str, Any]

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from chat_messages import Message, read_messages, read_tools
 from chat_template import ChatTemplate, TemplateRefused
-from client_error import ClientError
-from client_json import parse_json
+from client_input import ClientError, parse_json
 from control_tokens import END_OF_CONTENT, ControlTokens
-from speaker_names import tell_names
-from tools_as_text import tell_of_tools
+from messages_as_text import tell_names, tell_of_tools
 
 
 @dataclass(frozen=True)

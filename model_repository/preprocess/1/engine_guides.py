@@ -10,11 +10,24 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from client_error import ClientError
-from text_or_calls import text_or_calls
+from client_input import ClientError
 
 # The engine's input, which the frontend translates to the client's field.
 _PARAM = "guided_decoding_guide"
+
+# Text must not be read as a call: it begins with neither JSON nor a tag, and holds neither the start of
+# an object whose first key may be a call's (name, type, parameters, arguments) nor that of <function=.
+_TEXT_OR_CALLS = r"""
+root ::= free_text | calls
+free_text ::= "" | [ \t\r\n]* [^{[< \t\r\n] free_piece* free_end
+free_piece ::= [^{<] | free_brace | "<" [^f{<]
+free_brace ::= "{" [ \t\r\n{]* ([^ \t\r\n{<"] | "\"" [^ntpa{<] | "<" [^f{<])
+free_end ::= "" | "{" [ \t\r\n{]* | "{" [ \t\r\n{]* "\"" | "<"
+calls ::= call (call_separator call)*
+call_separator ::= [ \t\r\n]* [;,]? [ \t\r\n]*
+"""
+# A rule's name outside of strings and character classes.
+_ROOT = re.compile(r'("(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\])|\broot\b')
 
 Guide: TypeAlias = tuple[str, str]
 """Its type and its text."""
@@ -68,8 +81,15 @@ def _xgrammar_readers(grammar: Any) -> dict[str, Callable[[str], Guide]]:
         "json_schema": tried("json_schema", grammar.from_json_schema),
         "regex": tried("regex", grammar.from_regex),
         "ebnf_grammar": read_ebnf,
-        "text_or_json_schema": lambda schema: read_ebnf(text_or_calls(str(grammar.from_json_schema(schema)))),
+        "text_or_json_schema": lambda schema: read_ebnf(
+            _text_or_calls(str(grammar.from_json_schema(schema)))
+        ),
     }
+
+
+def _text_or_calls(call: str) -> str:
+    """The grammar, in xgrammar's EBNF, of an answer that is free text or calls; takes that of one call."""
+    return _TEXT_OR_CALLS.lstrip() + _ROOT.sub(lambda match: match[1] or "call", call)
 
 
 def _reason(error: Exception) -> str:

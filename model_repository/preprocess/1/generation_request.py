@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from client_error import ClientError
-from client_json import decode_text
+from client_input import ClientError, decode_text
 from numpy.typing import NDArray
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
-from client_error import ClientError
+from client_input import ClientError
 from preprocessor import load_preprocessor
 
 

@@ -1,25 +1,61 @@
 """The whole step: what a client sent to what the engine takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from chat_prompt import read_options, render_chat
 from chat_template import ChatTemplate
-from client_error import ClientError
-from context_window import ContextWindow
+from client_input import ClientError
 from engine_guides import load_engine_guides
 from generation_request import GenerationRequest, read_request
 from numpy.typing import NDArray
 from preprocess_settings import PreprocessSettings, read_settings
 from prompt_tokenizer import PromptTokenizer
-from word_lists import dense_bias, pack_words
 
 # Of a prompt that is only counted. Tokenizing runs in everybody's way: 0.1 s for 16 times 8,192 tokens.
 _COUNTED_WINDOWS = 16
 
+_TOO_LONG = "context_length_exceeded"
+
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _ContextWindow:
+    """The most that prompt and completion may have together; its complaints are OpenAI's."""
+
+    num_tokens: int
+
+    def check_least(self, least: int, param: str) -> None:
+        """Refuses a prompt by a lower bound of its length, which is known before it is tokenized."""
+        if least >= self.num_tokens:
+            raise self._prompt_too_long(f"at least {least}", param)
+
+    def completion_length(self, num_prompt: int, asked: int | None, param: str) -> int:
+        """The tokens asked for, or all that are left when nothing is asked for."""
+        room = self.num_tokens - num_prompt
+        if room < 1:
+            raise self._prompt_too_long(str(num_prompt), param)
+        if asked is not None and asked > room:
+            raise ClientError(
+                f"This model's maximum context length is {self.num_tokens} tokens. However, you requested "
+                f"{num_prompt + asked} tokens ({num_prompt} in the {param}, {asked} in the completion). "
+                f"Please reduce the length of the {param} or completion.",
+                "max_tokens",
+                _TOO_LONG,
+            )
+        return room if asked is None else asked
+
+    def _prompt_too_long(self, num_prompt: str, param: str) -> ClientError:
+        return ClientError(
+            f"This model's maximum context length is {self.num_tokens} tokens. However, your {param} "
+            f"resulted in {num_prompt} tokens. Please reduce the length of the {param}.",
+            param,
+            _TOO_LONG,
+        )
 
 
 class Preprocessor:
@@ -28,8 +64,8 @@ class Preprocessor:
     def __init__(self, settings: PreprocessSettings) -> None:
         folder = settings.tokenizer_folder
         self._settings = settings
-        self._window = ContextWindow(settings.max_model_len)
-        self._counting_window = ContextWindow(_COUNTED_WINDOWS * settings.max_model_len)
+        self._window = _ContextWindow(settings.max_model_len)
+        self._counting_window = _ContextWindow(_COUNTED_WINDOWS * settings.max_model_len)
         self._guides = load_engine_guides(settings.guide_check)
         self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
         self._template = ChatTemplate((folder / "chat_template.jinja").read_text("utf-8"), settings.today)
@@ -78,7 +114,7 @@ class Preprocessor:
         self._window_of(request).check_least(self._tokenizer.least_tokens(text), param)
         return self._tokenizer.encode_rendered(pieces)
 
-    def _window_of(self, request: GenerationRequest) -> ContextWindow:
+    def _window_of(self, request: GenerationRequest) -> _ContextWindow:
         return self._counting_window if request.tokenize_only else self._window
 
     def _end(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
@@ -113,3 +149,26 @@ class Preprocessor:
 def load_preprocessor(parameters: Mapping[str, str], models_folder: Path) -> Preprocessor:
     """Raises ValueError with a sentence for the operator."""
     return Preprocessor(read_settings(parameters, models_folder))
+
+
+def pack_words(words: Iterable[Sequence[int]]) -> NDArray[np.int32]:
+    """[2, n]: all ids one after another, and each word's exclusive end offset padded with -1."""
+    kept = [word for word in words if word]
+    ids = [index for word in kept for index in word]
+    packed = np.full((2, len(ids)), -1, np.int32)
+    packed[0] = ids
+    packed[1, : len(kept)] = np.cumsum([len(word) for word in kept])
+    return packed
+
+
+def dense_bias(
+    words: Sequence[Sequence[int]], weights: Sequence[float], vocab_size: int
+) -> NDArray[np.float32]:
+    """[vocab_size] with each weight added at the ids of its word; [0] without words."""
+    if not words:
+        return np.empty(0, np.float32)
+    bias = np.zeros(vocab_size, np.float32)
+    for word, weight in zip(words, weights, strict=True):
+        for index in word:
+            bias[index] += weight
+    return bias

@@ -79,7 +79,7 @@ def _byte_weights(tokenizer: Tokenizer) -> NDArray[np.float64]:
     weights = np.zeros(256)
     if tokenizer.normalizer is not None:
         return weights
-    spelling = _byte_spelling()
+    spelling = _spelling()
     added = tokenizer.get_added_tokens_decoder().values()
     tokens = set(tokenizer.get_vocab(with_added_tokens=False)) - {token.content for token in added}
     tokens |= {
@@ -88,14 +88,16 @@ def _byte_weights(tokenizer: Tokenizer) -> NDArray[np.float64]:
     longest: dict[str, int] = {}
     for token in sorted(tokens, key=len):
         longest.update(dict.fromkeys(token, len(token)))
-    for byte, character in enumerate(spelling):
+    for byte, character in spelling.items():
         if character in longest:
             weights[byte] = 1 / longest[character]
     return weights
 
 
-def _byte_spelling() -> list[str]:
-    """The character that spells each byte: itself where printable, else U+0100 and on."""
-    printable = set(ByteLevel.alphabet())
-    moved = iter(range(256, 512))
-    return [chr(byte) if chr(byte) in printable else chr(next(moved)) for byte in range(256)]
+def _spelling() -> dict[int, str]:
+    """The character by which a byte-level vocabulary spells each byte that is part of any UTF-8 text."""
+    # Every last byte, and every first one.
+    codes = [*range(0x100), *range(0x100, 0xD800, 0x40), *range(0xE000, 0x110000, 0x40)]
+    text = "".join(map(chr, codes))
+    [(spelled, _)] = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)
+    return dict(zip(text.encode(), spelled, strict=True))

@@ -1,37 +1,33 @@
 """The engine as Triton sees it: tensors and a way to answer go in."""
 
 import gc
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batching.generation import Generation
 from batching.in_flight_batching import InFlightBatching
-from batching.paged_pipeline import open_paged_pipeline
-from batching.running_batch import Pipeline
-from contract.errors import InvalidInput
+from batching.paged_sequence import PagedSequence
+from batching.running_batch import RunningBatch, open_batch
+from contract.generation import Generation
 from contract.metrics import EngineLoad
+from contract.parameters import InvalidSettings
 from contract.request import ModelLimits, read_request
 from contract.response_stream import ResponseStream, Sender
-from contract.tensors import Tensors, read_flag
+from contract.tensors import InvalidInput, Tensors, read_flag
 from decoder.paged_model import read_vocab_size
-from engine_settings import InvalidSettings, read_settings
+from engine_settings import UNSUPPORTED_INPUTS, read_settings
 from guides.answer_guide import GuideCompiler, has_guide
-from sampling.requested_edits import Guides
-
-_log = logging.getLogger("tensorrt_llm")
+from requested_edits import Guides, read_edits
+from sampling.logit_ranking import NUM_RANKED
 
 
 class Engine:
-    def __init__(
-        self, open_pipeline: Callable[[], Pipeline], limits: ModelLimits, max_num_seqs: int, guides: Guides
-    ) -> None:
+    def __init__(self, open_batch: Callable[[], RunningBatch], limits: ModelLimits, guides: Guides) -> None:
         self._limits = limits
         self._guides = guides
-        self._batching = InFlightBatching(open_pipeline, max_num_seqs)
+        self._batching = InFlightBatching(open_batch)
         # A guide takes up to a second to compile: neither steps nor other requests and stops wait for it.
         self._compiling = ThreadPoolExecutor(1, "guides")
 
@@ -50,18 +46,13 @@ class Engine:
 
     def _accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         responses = ResponseStream(request_id, sender)
-        try:
+        with responses.telling_failures():
             if read_flag(tensors, "stop"):
                 self._stop(request_id, responses)
             else:
-                request = read_request(tensors, self._limits, self._guides)
-                self._batching.submit(Generation(request, responses))
-        except InvalidInput as reason:
-            responses.refuse(reason)
-        except Exception:
-            # The outermost boundary of this request: others go on.
-            _log.exception("request %r: failed", request_id)
-            responses.fail("The engine could not take this request.")
+                request = read_request(tensors, self._limits, UNSUPPORTED_INPUTS)
+                edits = read_edits(tensors, request, self._limits.vocab_size, self._guides)
+                self._batching.submit(PagedSequence(Generation(request, responses), edits))
 
     def load(self) -> EngineLoad:
         """What runs and waits right now, for metrics."""
@@ -80,14 +71,14 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
         vocab_size = read_vocab_size(settings.engine)
         engine = Engine(
             partial(
-                open_paged_pipeline,
+                open_batch,
                 settings.engine,
                 settings.max_kv_tokens,
                 settings.max_num_tokens,
                 settings.max_draft_len,
+                settings.max_num_seqs,
             ),
-            ModelLimits(vocab_size, settings.max_model_len),
-            settings.max_num_seqs,
+            ModelLimits(vocab_size, settings.max_model_len, NUM_RANKED),
             GuideCompiler(settings.tokenizer, vocab_size),
         )
     except RuntimeError as error:

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from batching.kv_blocks import BLOCK_TOKENS
-from contract.unsupported_inputs import UNSUPPORTED_INPUTS
+from contract.parameters import InvalidSettings, Parameters
 
-
-class InvalidSettings(ValueError):
-    """Stops the load; its text is one sentence for whoever runs the server."""
+# Beams, and adapters, which would need weights per sequence in the graph, which is compiled once.
+UNSUPPORTED_INPUTS = frozenset(
+    (
+        *("beam_width", "num_return_sequences", "len_penalty", "return_context_logits"),
+        *("lora_task_id", "lora_weights", "lora_config"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +32,19 @@ class EngineSettings:
 
 def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettings:
     """Takes Triton's model configuration and the folder that holds the models."""
-    parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
+    parameters = Parameters(model_config)
     _check_unsupported_inputs(parameters)
-    if _count(parameters, "tokens_per_block") != BLOCK_TOKENS:
+    if parameters.count("tokens_per_block") != BLOCK_TOKENS:
         raise InvalidSettings(f"tokens_per_block: must be {BLOCK_TOKENS}, as OpenVINO's blocks are.")
-    engine = _engine_folder(_text(parameters, "engine_dir"), models)
+    engine = _engine_folder(parameters.text("engine_dir"), models)
     settings = EngineSettings(
         engine=engine,
         tokenizer=engine.parent / "tokenizer" / "tokenizer.json",
-        max_model_len=_count(parameters, "max_model_len"),
-        max_num_seqs=_count(parameters, "max_num_seqs"),
-        max_num_tokens=_count(parameters, "max_num_tokens"),
-        max_kv_tokens=_count(parameters, "max_tokens_in_paged_kv_cache"),
-        max_draft_len=_count(parameters, "max_draft_len", least=0),
+        max_model_len=parameters.count("max_model_len"),
+        max_num_seqs=parameters.count("max_num_seqs"),
+        max_num_tokens=parameters.count("max_num_tokens"),
+        max_kv_tokens=parameters.count("max_tokens_in_paged_kv_cache"),
+        max_draft_len=parameters.count("max_draft_len", least=0),
     )
     if settings.max_kv_tokens < settings.max_model_len:
         raise InvalidSettings(
@@ -59,19 +63,6 @@ def _engine_folder(engine_dir: str, models: Path) -> Path:
     return engine
 
 
-def _check_unsupported_inputs(parameters: Mapping[str, str]) -> None:
-    if set(_text(parameters, "unsupported_inputs").split(",")) != UNSUPPORTED_INPUTS:
+def _check_unsupported_inputs(parameters: Parameters) -> None:
+    if set(parameters.text("unsupported_inputs").split(",")) != UNSUPPORTED_INPUTS:
         raise InvalidSettings(f"unsupported_inputs: must be {','.join(sorted(UNSUPPORTED_INPUTS))}.")
-
-
-def _count(parameters: Mapping[str, str], name: str, least: int = 1) -> int:
-    text = _text(parameters, name)
-    if not text.isdecimal() or int(text) < least:
-        raise InvalidSettings(f"{name}: must be a whole number, {least} at least, got {text!r}.")
-    return int(text)
-
-
-def _text(parameters: Mapping[str, str], name: str) -> str:
-    if name not in parameters:
-        raise InvalidSettings(f"{name}: is missing from the parameters of config.pbtxt.")
-    return parameters[name]

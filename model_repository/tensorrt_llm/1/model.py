@@ -1,15 +1,14 @@
-"""engine_process loads this, as Triton's Python backend would."""
+"""Triton's Python backend loads this, and so does engine_process."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
-from contract import gauges as triton_gauges
 from contract.metrics import EngineMetrics
-from contract.sender import TritonSender
+from contract.parameters import InvalidSettings
+from contract.triton import TritonSender, open_gauges
 from engine import load_engine
-from engine_settings import InvalidSettings
 
 
 class TritonPythonModel:
@@ -18,7 +17,7 @@ class TritonPythonModel:
             self._engine = load_engine(json.loads(args["model_config"]), args["model_repository"])
         except InvalidSettings as error:
             raise pb_utils.TritonModelException(str(error)) from None
-        self._metrics = EngineMetrics(triton_gauges.opener(args), self._engine.load)
+        self._metrics = EngineMetrics(open_gauges(args), self._engine.load)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:

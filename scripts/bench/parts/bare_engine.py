@@ -19,8 +19,7 @@ from scripts.bench.stack import Stack, engine_folder, served
 from serving.backends import decoder_library
 
 if TYPE_CHECKING:
-    from batching.paged_pipeline import PagedPipeline
-    from batching.paged_sequence import DecodingRequest
+    from batching.paged_sequence import PagedSequence
 
 CONCURRENCIES = (1, 8, 16, 32)
 NUM_ROUNDS = 7
@@ -50,48 +49,62 @@ class BareEngine:
 
     def __init__(self, repository: Path) -> None:
         use_modules(repository)
-        from batching.paged_pipeline import open_paged_pipeline
+        from batching.running_batch import open_batch
         from engine_settings import read_settings
 
         text = (repository / "tensorrt_llm" / "config.pbtxt").read_text()
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         parameters = {key: {"string_value": value.string_value} for key, value in config.parameters.items()}
         settings = read_settings({"parameters": parameters}, repository)
-        self._pipeline = open_paged_pipeline(
-            settings.engine, settings.max_kv_tokens, settings.max_num_tokens, settings.max_draft_len
+        self._batch = open_batch(
+            settings.engine,
+            settings.max_kv_tokens,
+            settings.max_num_tokens,
+            settings.max_draft_len,
+            settings.max_num_seqs,
         )
 
     def tokens_per_second(self, prompts: Sequence[list[int]], num_tokens: int) -> float:
         """Output tokens per second of one greedy generation per prompt, all at once."""
-        from batching.paged_sequence import DecodingRequest
-        from contract.sampling import Sampling
-
         start = time.perf_counter()
-        write_all(self._pipeline, [DecodingRequest(prompt, Sampling()) for prompt in prompts], num_tokens)
+        self._write_all(prompts, num_tokens)
         return len(prompts) * num_tokens / (time.perf_counter() - start)
 
     def first_token_seconds(self, prompt: list[int]) -> float:
         """Until the first id of one greedy generation."""
-        from batching.paged_sequence import DecodingRequest
-        from contract.sampling import Sampling
-
         start = time.perf_counter()
-        write_all(self._pipeline, [DecodingRequest(prompt, Sampling())], 1)
+        self._write_all([prompt], 1)
         return time.perf_counter() - start
 
+    def _write_all(self, prompts: Sequence[list[int]], num_tokens: int) -> None:
+        """That many ids behind each prompt."""
+        for prompt in prompts:
+            self._batch.start(silent_sequence(prompt, num_tokens))
+        while self._batch.has_work:
+            self._batch.step()
 
-def write_all(pipeline: "PagedPipeline", requests: Sequence["DecodingRequest"], num_tokens: int) -> None:
-    """Takes that many ids of each text."""
-    counts = {pipeline.start(request): 0 for request in requests}
-    while counts:
-        for choice in pipeline.step():
-            # With drafts a step may give more ids than a text that ends in it takes.
-            if choice.sequence not in counts:
-                continue
-            counts[choice.sequence] += 1
-            if counts[choice.sequence] == num_tokens:
-                pipeline.stop(choice.sequence)
-                del counts[choice.sequence]
+
+class _Nobody:
+    """A Sender to which nothing matters."""
+
+    def send(self, *_: object) -> None:
+        pass
+
+    refuse = fail = close = send
+
+    def is_cancelled(self) -> bool:
+        return False
+
+
+def silent_sequence(prompt: Sequence[int], num_tokens: int) -> "PagedSequence":
+    """One that is written greedily, for nobody."""
+    from batching.paged_sequence import PagedSequence
+    from contract.generation import Generation
+    from contract.request import GenerationRequest
+    from contract.response_stream import ResponseStream
+
+    request = GenerationRequest(list(prompt), num_tokens)
+    return PagedSequence(Generation(request, ResponseStream("", _Nobody())))
 
 
 def compare_with_engine() -> Iterator[Comparison]:

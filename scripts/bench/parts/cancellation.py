@@ -12,7 +12,7 @@ from build.failure import Failure
 from build.paths import LOGS
 from scripts.bench.load import post
 from scripts.bench.stack import HOST, Stack, served
-from scripts.replay.sequence_count import read_count
+from scripts.replay.check import read_count
 
 COUNT_FILE = LOGS / "bench-sequences"
 NUM_STREAMS = 32

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from build.paths import ROOT
-from scripts.bench.parts.bare_engine import use_modules
+from scripts.bench.parts.bare_engine import silent_sequence, use_modules
 from scripts.bench.stack import built_engine
 
 if TYPE_CHECKING:
@@ -160,11 +160,9 @@ def _fill(decoder: "Decoder", chunks: "Sequence[Chunk]") -> None:
 
 def _chunk(ids: Sequence[int], start: int, new: int, num_rows: int, blocks: Iterator[int]) -> "Chunk":
     from batching.kv_blocks import BlockTable, num_blocks_for
-    from batching.paged_sequence import DecodingRequest, PagedSequence
     from batching.step_scheduler import Chunk
-    from contract.sampling import Sampling
 
-    sequence = PagedSequence(DecodingRequest(ids, Sampling()))
+    sequence = silent_sequence(ids, 1)
     sequence.table = BlockTable([next(blocks) for _ in range(num_blocks_for(len(ids)))])
     return Chunk(sequence, start, new, num_rows, is_last=True)
 

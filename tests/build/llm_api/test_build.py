@@ -12,7 +12,7 @@ import pytest
 from build.__main__ import main
 from build.backend_choice import LLM_API, choose_backend
 from build.errors import BuildError
-from build.llm_api.repository import COMMITTED, SHARED, read_llm_api
+from build.llm_api.repository import COMMITTED, read_llm_api
 from build.manifest import read_manifest
 from build.repository import read_config
 from tests.build.llm_api.conftest import PACKAGE, Folder
@@ -59,7 +59,6 @@ assert tensors.__file__.startswith({str(folder.model)!r}), tensors.__file__
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all((folder.model / "1" / name).is_file() for name in SHARED)
 
 
 def test_what_is_asked_for_is_what_is_served(build: Build, checkpoint: Path) -> None:

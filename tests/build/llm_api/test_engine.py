@@ -328,7 +328,7 @@ def test_an_llm_that_does_not_open_stops_the_load_in_one_sentence(
     build: Callable[..., Folder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import llm_api_runtime
-    from llm_api_settings import InvalidSettings
+    from contract.parameters import InvalidSettings
 
     def fail(**_: Any) -> None:
         raise RuntimeError("Traceback ...\nCUDA out of memory.")

@@ -2,7 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from llm_api_settings import InvalidSettings, read_settings
+from contract.parameters import InvalidSettings
+from llm_api_settings import read_settings
 
 from tests.build.llm_api.conftest import Folder
 

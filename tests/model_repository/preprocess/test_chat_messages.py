@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from chat_messages import read_messages, read_tools
-from client_error import ClientError
+from client_input import ClientError
 
 USER = {"role": "user", "content": "Hi"}
 

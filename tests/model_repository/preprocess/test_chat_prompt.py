@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chat_prompt import ChatOptions, read_options
 from chat_template import ChatTemplate
-from client_error import ClientError
+from client_input import ClientError
 from preprocess_settings import read_settings
 from preprocessor import Preprocessor, load_preprocessor
 

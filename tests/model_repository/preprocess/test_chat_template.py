@@ -53,3 +53,16 @@ def test_a_template_that_fails_is_refused(source: str, reason: str) -> None:
 def test_a_template_that_is_none_is_refused() -> None:
     with pytest.raises(TemplateRefused, match="not a valid template"):
         render("{% if %}")
+
+
+@pytest.mark.parametrize(
+    ("source", "takes_names"),
+    [
+        ("{{ message.name }}", True),
+        ("{{ message['name'] }}", True),
+        ("{{ tool.name }}{{ call['name'] }}{{ message.role }}", False),
+        ("{{ messages[0].content }}", False),
+    ],
+)
+def test_which_templates_have_a_place_for_names(source: str, takes_names: bool) -> None:
+    assert ChatTemplate(source, datetime.now).takes_names is takes_names

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from client_error import ClientError
+from client_input import ClientError
 from engine_guides import load_engine_guides
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_error import ClientError
-from preprocessor import Preprocessor, load_preprocessor
+from client_input import ClientError
+from preprocessor import Preprocessor, dense_bias, load_preprocessor, pack_words
 
 from tests.model_repository.preprocess.asking import SEED_CHAT, ask, prompt_ids
 from tests.model_repository.preprocess.conftest import LLAMA_PARAMETERS
@@ -224,3 +224,34 @@ def test_a_prompt_that_is_only_counted_may_pass_the_window(tiny: Preprocessor) -
     assert len(prompt_ids(tiny, text_input="hello " * 10 * window, tokenize_only=True)) > window
     with pytest.raises(ClientError, match="maximum context length"):
         ask(tiny, text_input="hello " * 100 * window, tokenize_only=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], [[], []]),
+        ([[]], [[], []]),
+        ([[5, 6], [7]], [[5, 6, 7], [2, 3, -1]]),
+        ([[5], [6]], [[5, 6], [1, 2]]),
+        ([[], [5, 6, 7], []], [[5, 6, 7], [3, -1, -1]]),
+    ],
+)
+def test_words_are_packed_with_their_end_offsets(words: list[list[int]], expected: list[list[int]]) -> None:
+    packed = pack_words(words)
+    assert packed.shape == (2, len(expected[0]))
+    assert packed.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "expected"),
+    [
+        ([], [], []),
+        ([[1]], [2.0], [0, 2, 0, 0]),
+        ([[1, 3], [3]], [2.0, -0.5], [0, 2, 0, 1.5]),
+        ([[]], [2.0], [0, 0, 0, 0]),
+    ],
+)
+def test_weights_are_added_at_the_ids(
+    words: list[list[int]], weights: list[float], expected: list[float]
+) -> None:
+    assert dense_bias(words, weights, 4).tolist() == expected

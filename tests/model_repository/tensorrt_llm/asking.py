@@ -1,17 +1,24 @@
 """Requests for the tests, with the dimensions that Triton gives them."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from contract.errors import InvalidInput
-from contract.request import EngineRequest, ModelLimits, read_request
+from batching.paged_sequence import PagedSequence
+from contract.generation import Generation
+from contract.request import GenerationRequest, ModelLimits, read_request
+from contract.response_stream import ResponseStream
+from contract.tensors import InvalidInput
+from engine_settings import UNSUPPORTED_INPUTS
 from guides.answer_guide import Guide
 from numpy.typing import NDArray
+from requested_edits import read_edits
 from sampling.logit_edits import Bias, LogitEdit
 
-LIMITS = ModelLimits(vocab_size=100, max_model_len=64)
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
+
+LIMITS = ModelLimits(vocab_size=100, max_model_len=64, max_prompt_top=64)
 
 _FLOATS = {
     "temperature",
@@ -48,8 +55,32 @@ class FakeGuides:
 GUIDES = FakeGuides()
 
 
-def request(prompt: list[int] | None = None, **values: Any) -> EngineRequest:
-    return read_request(tensors(prompt, **values), LIMITS, GUIDES)
+def request(prompt: list[int] | None = None, **values: Any) -> GenerationRequest:
+    return read_request(tensors(prompt, **values), LIMITS, UNSUPPORTED_INPUTS)
+
+
+def edits(prompt: list[int] | None = None, **values: Any) -> tuple[LogitEdit, ...]:
+    return read_edits(tensors(prompt, **values), request(prompt, **values), LIMITS.vocab_size, GUIDES)
+
+
+def asked_sequence(
+    sender: FakeSender, request_id: str = "a", prompt: list[int] | None = None, **values: Any
+) -> PagedSequence:
+    """What the engine makes of a request."""
+    generation = Generation(request(prompt, **values), ResponseStream(request_id, sender))
+    return PagedSequence(generation, edits(prompt, **values))
+
+
+def sequence(
+    prompt: Iterable[int],
+    max_new_tokens: int = 1024,
+    edits: Sequence[LogitEdit] = (),
+    sender: FakeSender | None = None,
+    **fields: Any,
+) -> PagedSequence:
+    """The fields are those of GenerationRequest, where they are not its defaults."""
+    asked = GenerationRequest(list(prompt), max_new_tokens, **fields)
+    return PagedSequence(Generation(asked, ResponseStream("a", sender or FakeSender())), edits)
 
 
 def words(*lists: list[int]) -> NDArray[np.int32]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import InvalidInput, ResponseLost
+from contract.response_stream import ResponseLost
+from contract.tensors import InvalidInput
 from numpy.typing import NDArray
 
 TIMEOUT_S = 10

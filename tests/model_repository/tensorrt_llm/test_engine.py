@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
-from contract.unsupported_inputs import UNSUPPORTED_INPUTS
+from contract.parameters import InvalidSettings
 from decoder.paged_model import read_vocab_size
 from engine import Engine, load_engine
-from engine_settings import InvalidSettings
+from engine_settings import UNSUPPORTED_INPUTS
 from guides.answer_guide import Guide
 from openvino import opset13 as ops
 from sampling.logit_edits import LogitEdit
 
 from tests.model_repository.tensorrt_llm.asking import GUIDES, LIMITS, tensors
-from tests.model_repository.tensorrt_llm.fake_pipeline import FakePipeline
+from tests.model_repository.tensorrt_llm.fake_batch import FakeBatch
 from tests.model_repository.tensorrt_llm.fake_sender import TIMEOUT_S, FakeSender
 
 PARAMETERS = {
@@ -33,7 +33,7 @@ PARAMETERS = {
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, 4, GUIDES)
+    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, GUIDES)
     yield engine
     engine.close()
 
@@ -92,7 +92,7 @@ class SlowGuides:
 def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:
     guides = SlowGuides()
     stepped = threading.Event()
-    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10), stepped.set), LIMITS, 4, guides)
+    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4, stepped.set), LIMITS, guides)
     running, guided = FakeSender(), FakeSender()
     engine.accept("a", tensors(request_output_len=40, streaming=True), running)
     engine.accept("b", GUIDED, guided)
@@ -113,7 +113,7 @@ def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:
 
 def test_what_still_compiles_at_the_end_gets_its_error() -> None:
     guides = SlowGuides()
-    engine = Engine(lambda: FakePipeline(lambda _: itertools.count(10)), LIMITS, 4, guides)
+    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, guides)
     guided = FakeSender()
     engine.accept("a", GUIDED, guided)
     closing = threading.Thread(target=engine.close)

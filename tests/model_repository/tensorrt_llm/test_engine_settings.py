@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.unsupported_inputs import UNSUPPORTED_INPUTS
-from engine_settings import EngineSettings, InvalidSettings, read_settings
+from contract.parameters import InvalidSettings
+from engine_settings import UNSUPPORTED_INPUTS, EngineSettings, read_settings
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from contract.metrics import EngineLoad
+from contract.response_stream import ResponseLost
+from contract.tensors import InvalidInput
 from numpy.typing import NDArray
-from replay_answer import ResponseLost
 from replay_engine import ReplayEngine, load_engine
 
 from scripts.replay.options import ReplayOptions
@@ -87,6 +88,9 @@ class FakeSender:
         self.responded.set()
         if is_final:
             self.ended.set()
+
+    def refuse(self, reason: InvalidInput) -> None:
+        raise AssertionError(f"TensorRT-LLM's backend has internal errors alone: {reason}")
 
     def fail(self, message: str) -> None:
         self.error = message

@@ -1,7 +1,7 @@
 import time
 from pathlib import Path
 
-from scripts.replay.sequence_count import read_count
+from scripts.replay.check import read_count
 from tests.scripts.replay.asking import TIMEOUT_S, replay_engine
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replay_settings import InvalidSettings
+from contract.parameters import InvalidSettings
 
 from tests.scripts.replay.asking import Asking, FakeSender, replay_engine, word_list
 from tests.scripts.replay.tiny_vocabulary import END_ID, STOP_ID

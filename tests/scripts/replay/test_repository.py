@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.failure import Failure
 from build.repository import COMMITTED, read_config
 from build.tensorrt_llm.config import TEMPLATE
 from scripts.replay.check import words_of
-from scripts.replay.options import ReplayOptions
-from scripts.replay.repository import render_replay
+from scripts.replay.options import LACKING_INPUTS, ReplayOptions
+from scripts.replay.repository import chosen_repository, render_native_replay, render_replay
 from tests.scripts.replay.tiny_vocabulary import WORDS_IN_ORDER, write_tiny_engine
 
 
@@ -60,3 +62,47 @@ def test_clients_know_the_words(tmp_path: Path) -> None:
     words = words_of(write_tiny_engine(tmp_path))
     assert words.is_unbroken(" " + " ".join(WORDS_IN_ORDER))
     assert not words.is_unbroken(f" {WORDS_IN_ORDER[0]} {WORDS_IN_ORDER[2]}")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_engine(tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+def native(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("native") / "model_repository"
+    render_native_replay(COMMITTED, engine, target, ReplayOptions(tokens_per_second="50"))
+    return target / "tensorrt_llm"
+
+
+def test_nothing_of_the_other_engine_is_beside_the_native_one(native: Path) -> None:
+    files = sorted(str(path.relative_to(native)) for path in native.rglob("*") if path.is_file())
+    assert files == ["1/word_ids.bin", "config.pbtxt", "libtriton_replay.so"]
+
+
+def test_the_native_engines_words_are_those_of_the_other_replay_engine(native: Path, engine: Path) -> None:
+    assert np.fromfile(native / "1" / "word_ids.bin", "<i4").tolist() == words_of(engine).ids.tolist()
+
+
+def test_what_the_native_engine_lacks_is_declared(native: Path) -> None:
+    config = read_config(native / "config.pbtxt")
+    unsupported = config.parameters["unsupported_inputs"].string_value.split(",")
+    assert set(LACKING_INPUTS) < set(unsupported)
+    assert {"lora_task_id", "return_generation_logits", "beam_width"} < set(unsupported)
+    assert config.backend == "replay"
+    assert config.parameters["tokens_per_second"].string_value == "50"
+
+
+def test_an_option_that_the_native_engine_lacks_is_named(engine: Path, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="SEQUENCE_COUNT_FILE is of ENGINE=replay alone"):
+        render_native_replay(COMMITTED, engine, tmp_path / "x", ReplayOptions(sequence_count_file="count"))
+
+
+def test_without_a_choice_the_engine_serves_itself(tmp_path: Path) -> None:
+    assert chosen_repository(tmp_path, tmp_path / "models", {}) == tmp_path / "models"
+
+
+def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="ENGINE must be replay or native-replay"):
+        chosen_repository(tmp_path, tmp_path / "models", {"ENGINE": "gpu"})

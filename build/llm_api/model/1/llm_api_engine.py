@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
-from contract.errors import InvalidInput
+from contract.generation import Generation
+from contract.request import ModelLimits
 from contract.response_stream import ResponseStream, Sender
-from contract.tensors import Tensors, read_flag
-from llm_api_generation import LlmApiGeneration
-from llm_api_guide import LlmApiGuide
-from llm_api_request import LlmApiLimits, LlmApiRequest, read_request
+from contract.tensors import InvalidInput, Tensors, read_flag
+from llm_api_request import LlmApiGuide, LlmApiRequest, read_request
 
 # As TensorRT-LLM's cancellation_check_period_ms.
 _CANCELLATION_CHECK_PERIOD_S = 0.1
@@ -46,11 +46,14 @@ class Runtime(Protocol):
 class LlmApiEngine:
     """Takes requests from any thread; a thread of its own reads the results and sends the responses."""
 
-    def __init__(self, runtime: Runtime, limits: LlmApiLimits, tokens_per_block: int) -> None:
+    def __init__(
+        self, runtime: Runtime, limits: ModelLimits, task_ids: Collection[int], tokens_per_block: int
+    ) -> None:
         self._runtime = runtime
         self._limits = limits
+        self._task_ids = task_ids
         self._tokens_per_block = tokens_per_block
-        self._running: dict[asyncio.Task[None], LlmApiGeneration] = {}
+        self._running: dict[asyncio.Task[None], Generation] = {}
         self._is_closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="llm-api-results")
@@ -59,18 +62,12 @@ class LlmApiEngine:
     def accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         """Returns at once, done with the tensors; the answer or the refusal goes to the sender."""
         responses = ResponseStream(request_id, sender)
-        try:
+        with responses.telling_failures():
             if read_flag(tensors, "stop"):
                 self._accept_stop(request_id, responses)
             else:
-                request = read_request(tensors, self._limits, self._runtime.try_out)
-                self._call(self._start, LlmApiGeneration(request, responses))
-        except InvalidInput as reason:
-            responses.refuse(reason)
-        except Exception:
-            # Triton's thread ends here: the batch's other requests go on.
-            _log.exception("request %r: failed", request_id)
-            responses.fail("The engine could not take this request.")
+                request = read_request(tensors, self._limits, self._task_ids, self._runtime.try_out)
+                self._call(self._start, request, Generation(request.wanted, responses))
 
     def close(self) -> None:
         """Ends what runs with an error, and frees the GPUs."""
@@ -94,11 +91,11 @@ class LlmApiEngine:
         self._loop.run_until_complete(asyncio.wait([sweep]))
         self._loop.close()
 
-    def _start(self, generation: LlmApiGeneration) -> None:
+    def _start(self, request: LlmApiRequest, generation: Generation) -> None:
         if self._is_closing:
             generation.fail(_CLOSED_MESSAGE)
             return
-        task = self._loop.create_task(self._generate(generation))
+        task = self._loop.create_task(self._generate(request, generation))
         self._running[task] = generation
         task.add_done_callback(self._settle)
 
@@ -112,7 +109,7 @@ class LlmApiEngine:
         self._end_where(lambda _: True)
         self._stop_loop_when_idle()
 
-    def _end_where(self, is_unwanted: Callable[[LlmApiGeneration], bool]) -> None:
+    def _end_where(self, is_unwanted: Callable[[Generation], bool]) -> None:
         for task, generation in self._running.items():
             if is_unwanted(generation):
                 task.cancel()
@@ -123,24 +120,22 @@ class LlmApiEngine:
             await asyncio.sleep(_CANCELLATION_CHECK_PERIOD_S)
             self._end_where(lambda generation: generation.is_abandoned)
 
-    async def _generate(self, generation: LlmApiGeneration) -> None:
-        result = self._runtime.generate(generation.request)
+    async def _generate(self, request: LlmApiRequest, generation: Generation) -> None:
+        result = self._runtime.generate(request)
+        num_seen = 0
         try:
             async for step in result:
-                self._take(step, generation)
-                if generation.is_complete:
-                    return
+                generation.num_reused_blocks = step.cached_tokens // self._tokens_per_block
+                for token_id, log_prob in new_tokens(step.outputs[0], num_seen):
+                    generation.add(token_id, log_prob)
+                    # The PyTorch backend returns the end id and what is behind it, compiled engines don't.
+                    if generation.is_complete:
+                        return
+                num_seen = len(step.outputs[0].token_ids)
                 generation.send_progress()
         finally:
             if not result.finished:
                 result.abort()
-
-    def _take(self, step: Result, generation: LlmApiGeneration) -> None:
-        """The LLM API gives all ids and log-probs so far."""
-        output = step.outputs[0]
-        seen = generation.num_seen
-        generation.num_reused_blocks = step.cached_tokens // self._tokens_per_block
-        generation.add(output.token_ids[seen:], read_log_probs(output, seen))
 
     def _settle(self, task: asyncio.Task[None]) -> None:
         """Sends the last response of a task that has ended, in whatever way."""
@@ -159,12 +154,12 @@ class LlmApiEngine:
             self._loop.stop()
 
 
-def read_log_probs(output: Any, seen: int) -> list[float]:
-    """Those of the ids beyond the first `seen`; empty when none were asked for.
+def new_tokens(output: Any, num_seen: int) -> Iterator[tuple[int, float | None]]:
+    """The ids beyond those, of all so far, with their log-probs where they were asked for.
 
     The LLM API gives a number for each id, or the likeliest ones by id, among which the chosen one is.
     """
-    entries = zip(output.token_ids[seen:], (output.logprobs or [])[seen:], strict=False)
-    return [
-        float(entry if isinstance(entry, float) else entry[token_id].logprob) for token_id, entry in entries
-    ]
+    ids, log_probs = output.token_ids[num_seen:], (output.logprobs or [])[num_seen:]
+    for token_id, entry in zip_longest(ids, log_probs[: len(ids)]):
+        log_prob = entry if entry is None or isinstance(entry, float) else entry[token_id].logprob
+        yield token_id, None if log_prob is None else float(log_prob)

@@ -1,89 +1,90 @@
-"""What one request wants generated; everything that can be wrong with its tensors is found here."""
+"""What one request wants generated, as the LLM API takes it beyond what all engines in Python do."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from contract.errors import InvalidInput
-from contract.sampling import Sampling, read_sampling
-from contract.stop_word_ids import Word, read_words
-from contract.tensors import Tensors, read_flag, read_ids, read_integer
-from llm_api_capabilities import ADAPTER_INPUT, refuse_unsupported
-from llm_api_guide import LlmApiGuide, read_guide
+from contract import request as contract
+from contract.request import GenerationRequest, ModelLimits
+from contract.stop_word_ids import read_words
+from contract.tensors import InvalidInput, Tensors, read_integer, read_text
+from llm_api_settings import ADAPTER_INPUT, unsupported_inputs
 from numpy.typing import NDArray
+
+_TYPE = "guided_decoding_guide_type"
+_GUIDE = "guided_decoding_guide"
+_MAX_GUIDE_BYTES = 64 * 1024
+
+# TensorRT-LLM's guide types -> the argument of GuidedDecodingParams.
+_ARGUMENTS: Mapping[str, str] = {
+    "json": "json_object",
+    "json_schema": "json",
+    "regex": "regex",
+    "ebnf_grammar": "grammar",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class LlmApiLimits:
-    """max_model_len counts prompt and generated ids together; task_ids are those of the LoRA adapters."""
+class LlmApiGuide:
+    """type is one of TensorRT-LLM's names: json, json_schema, regex or ebnf_grammar."""
 
-    vocab_size: int
-    max_model_len: int
-    task_ids: Collection[int]
+    type: str
+    text: str
+
+    @property
+    def arguments(self) -> dict[str, str | bool]:
+        """Of GuidedDecodingParams."""
+        return {_ARGUMENTS[self.type]: self.text or True}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LlmApiRequest:
-    """end_id is None when nothing but the length ends the text."""
-
-    prompt_ids: list[int]
-    max_new_tokens: int
-    min_new_tokens: int
-    end_id: int | None
-    stop_words: tuple[Word, ...]
+    wanted: GenerationRequest
     bad_ids: list[int]
     bias: NDArray[np.float32] | None
     guide: LlmApiGuide | None
-    sampling: Sampling
     task_id: int | None
-    is_streaming: bool
-    repeats_prompt: bool
-    returns_log_probs: bool
-    returns_perf_metrics: bool
-    returns_num_input_tokens: bool
-    returns_num_output_tokens: bool
 
 
 def read_request(
-    tensors: Tensors, limits: LlmApiLimits, try_out_guide: Callable[[LlmApiGuide], None]
+    tensors: Tensors,
+    limits: ModelLimits,
+    task_ids: Collection[int],
+    try_out_guide: Callable[[LlmApiGuide], None],
 ) -> LlmApiRequest:
-    """Raises InvalidInput with the name of the first tensor that can't be honoured."""
-    refuse_unsupported(tensors, has_adapters=bool(limits.task_ids))
-    prompt_ids: list[int] = read_ids(tensors, "input_ids", limits.vocab_size)[0].tolist()
-    wanted = read_integer(tensors, "request_output_len", 0, low=1)
-    max_new_tokens = min(wanted, _room_after(len(prompt_ids), limits))
-    end_id = read_integer(tensors, "end_id", -1, low=-1, high=limits.vocab_size - 1)
-    streaming = read_flag(tensors, "streaming")
+    """Raises InvalidInput with the name of the first tensor that can't be honoured.
+
+    task_ids are those of the LoRA adapters.
+    """
     return LlmApiRequest(
-        prompt_ids=prompt_ids,
-        max_new_tokens=max_new_tokens,
-        min_new_tokens=min(read_integer(tensors, "min_tokens", 0, low=0, high=wanted), max_new_tokens),
-        end_id=None if end_id == -1 else end_id,
-        stop_words=read_words(tensors, "stop_words_list", limits.vocab_size),
+        wanted=contract.read_request(tensors, limits, unsupported_inputs(has_adapters=bool(task_ids))),
         bad_ids=_read_bad_ids(tensors, limits.vocab_size),
         bias=_read_bias(tensors, limits.vocab_size),
-        guide=read_guide(tensors, try_out_guide),
-        sampling=read_sampling(tensors),
-        task_id=_read_task_id(tensors, limits),
-        is_streaming=streaming,
-        repeats_prompt=not streaming and not read_flag(tensors, "exclude_input_in_output"),
-        returns_log_probs=read_flag(tensors, "return_log_probs"),
-        returns_perf_metrics=read_flag(tensors, "return_perf_metrics"),
-        returns_num_input_tokens=read_flag(tensors, "return_num_input_tokens"),
-        returns_num_output_tokens=read_flag(tensors, "return_num_output_tokens"),
+        guide=_read_guide(tensors, try_out_guide),
+        task_id=_read_task_id(tensors, task_ids),
     )
 
 
-def _room_after(num_prompt_tokens: int, limits: LlmApiLimits) -> int:
-    room = limits.max_model_len - num_prompt_tokens
-    if room < 1:
-        raise InvalidInput(
-            "input_ids",
-            f"{num_prompt_tokens} ids leave no room in the model's {limits.max_model_len}.",
-            "context_length_exceeded",
-        )
-    return room
+def _read_guide(tensors: Tensors, try_out: Callable[[LlmApiGuide], None]) -> LlmApiGuide | None:
+    """try_out raises ValueError or RuntimeError for a guide that can't be compiled: the engine would late."""
+    guide = LlmApiGuide(read_text(tensors, _TYPE), read_text(tensors, _GUIDE))
+    if not guide.type and not guide.text:
+        return None
+    if guide.type not in _ARGUMENTS:
+        raise InvalidInput(_TYPE, f"must be one of {', '.join(_ARGUMENTS)}, got {guide.type!r}.")
+    if not guide.text and guide.type != "json":
+        raise InvalidInput(_GUIDE, f"must not be empty when the type is {guide.type}.")
+    if len(guide.text.encode()) > _MAX_GUIDE_BYTES:
+        raise InvalidInput(_GUIDE, f"is larger than {_MAX_GUIDE_BYTES} bytes.")
+    if guide.type == "json":
+        return LlmApiGuide("json", "")
+    try:
+        try_out(guide)
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason is given"])[-1]
+        raise InvalidInput(_GUIDE, f"can't be compiled: {reason[:300].rstrip('.')}.") from error
+    return guide
 
 
 def _read_bad_ids(tensors: Tensors, vocab_size: int) -> list[int]:
@@ -103,10 +104,10 @@ def _read_bias(tensors: Tensors, vocab_size: int) -> Any:
     return bias.reshape(-1)
 
 
-def _read_task_id(tensors: Tensors, limits: LlmApiLimits) -> int | None:
-    if not limits.task_ids or ADAPTER_INPUT not in tensors or not tensors[ADAPTER_INPUT].size:
+def _read_task_id(tensors: Tensors, task_ids: Collection[int]) -> int | None:
+    if not task_ids or ADAPTER_INPUT not in tensors or not tensors[ADAPTER_INPUT].size:
         return None
     task_id = read_integer(tensors, ADAPTER_INPUT, 0, low=0)
-    if task_id not in limits.task_ids:
+    if task_id not in task_ids:
         raise InvalidInput(ADAPTER_INPUT, f"{task_id} is no adapter of this engine.")
     return task_id

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import xgrammar  # type: ignore[import-not-found]
-from llm_api_arguments import needs_streaming, sampling_arguments
+from contract.parameters import InvalidSettings
+from contract.request import GenerationRequest, ModelLimits
 from llm_api_engine import LlmApiEngine
-from llm_api_guide import LlmApiGuide
-from llm_api_request import LlmApiLimits, LlmApiRequest
-from llm_api_settings import InvalidSettings, LlmApiSettings, read_settings
+from llm_api_request import LlmApiGuide, LlmApiRequest
+from llm_api_settings import LlmApiSettings, read_settings
 from tensorrt_llm import LLM, SamplingParams  # type: ignore[import-not-found]
 from tensorrt_llm.executor import LoRARequest  # type: ignore[import-not-found]
 from tensorrt_llm.llmapi import GuidedDecodingParams, KvCacheConfig  # type: ignore[import-not-found]
 from tensorrt_llm.lora_helper import LoraConfig  # type: ignore[import-not-found]
+
+# Ends nothing: what the LLM API itself makes of ignore_eos.
+_NO_END = -1
 
 
 class TensorRtLlm:
@@ -26,10 +29,10 @@ class TensorRtLlm:
     def generate(self, request: LlmApiRequest) -> Any:
         guided = GuidedDecodingParams(**request.guide.arguments) if request.guide else None
         return self._llm.generate_async(
-            request.prompt_ids,
-            sampling_params=SamplingParams(guided_decoding=guided, **sampling_arguments(request)),
+            request.wanted.prompt_ids,
+            sampling_params=SamplingParams(guided_decoding=guided, **_sampling_arguments(request)),
             lora_request=None if request.task_id is None else self._adapters[request.task_id],
-            streaming=needs_streaming(request),
+            streaming=_needs_streaming(request.wanted),
         )
 
     def try_out(self, guide: LlmApiGuide) -> None:
@@ -49,7 +52,7 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> LlmApiEng
     """Takes what Triton tells a model: its configuration, and its own folder among the models."""
     settings = read_settings(model_config, Path(model_folder).parent)
     try:
-        llm = LLM(**llm_arguments(settings))
+        llm = LLM(**_llm_arguments(settings))
     except (ValueError, RuntimeError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise InvalidSettings(f"checkpoint_dir: {settings.checkpoint} can't be opened: {reason}") from error
@@ -57,11 +60,11 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> LlmApiEng
         task_id: LoRARequest(str(task_id), task_id, str(folder))
         for task_id, folder in settings.adapters.items()
     }
-    limits = LlmApiLimits(settings.vocab_size, settings.max_model_len, settings.adapters.keys())
-    return LlmApiEngine(TensorRtLlm(llm, adapters), limits, settings.tokens_per_block)
+    limits = ModelLimits(settings.vocab_size, settings.max_model_len)
+    return LlmApiEngine(TensorRtLlm(llm, adapters), limits, adapters.keys(), settings.tokens_per_block)
 
 
-def llm_arguments(settings: LlmApiSettings) -> dict[str, Any]:
+def _llm_arguments(settings: LlmApiSettings) -> dict[str, Any]:
     """Of LLM; what is left out keeps NVIDIA's default."""
     arguments: dict[str, Any] = {
         "model": str(settings.checkpoint),
@@ -94,3 +97,50 @@ def llm_arguments(settings: LlmApiSettings) -> dict[str, Any]:
             ),
         }
     return arguments
+
+
+def _sampling_arguments(request: LlmApiRequest) -> dict[str, Any]:
+    """Of SamplingParams, but guided_decoding, whose value is an object of the LLM API."""
+    wanted = request.wanted
+    sampling = wanted.sampling
+    arguments: dict[str, Any] = {
+        # With an end id the LLM API asks no tokenizer for one, nor for the words of strings.
+        "end_id": _NO_END if wanted.end_id is None else wanted.end_id,
+        "pad_id": wanted.end_id or 0,
+        "max_tokens": wanted.max_new_tokens,
+        "min_tokens": wanted.min_new_tokens or None,
+        "stop_token_ids": _engine_stop_ids(wanted) or None,
+        # Otherwise the stop id is cut off when the text ends, after it was streamed.
+        "include_stop_str_in_output": True,
+        "bad_token_ids": request.bad_ids or None,
+        "embedding_bias": request.bias,
+        "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        # 0 means none in 1.2.1, and the chosen id's alone from 1.3 on.
+        "logprobs": 1 if wanted.returns_log_probs else None,
+        "detokenize": False,
+        "add_special_tokens": False,
+        "skip_special_tokens": False,
+    }
+    if sampling.is_greedy:
+        return arguments | {"top_k": 1}
+    return arguments | {
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "seed": sampling.seed,
+    }
+
+
+def _engine_stop_ids(wanted: GenerationRequest) -> list[int]:
+    """Stop words that the engine may watch for: single ids, and only where no least length holds them off."""
+    if wanted.min_new_tokens:
+        return []
+    return [word[0] for word in wanted.stop_words if len(word) == 1]
+
+
+def _needs_streaming(wanted: GenerationRequest) -> bool:
+    """Whether ids are needed as they come: by the client, or for stop words that the engine can't know."""
+    return wanted.is_streaming or len(_engine_stop_ids(wanted)) < len(wanted.stop_words)

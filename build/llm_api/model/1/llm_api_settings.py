@@ -6,13 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_api_capabilities import ADAPTER_INPUT, unsupported_inputs
+from contract.parameters import InvalidSettings, Parameters
 
+ADAPTER_INPUT = "lora_task_id"
+_UNSUPPORTED_INPUTS = frozenset(
+    (
+        *("beam_width", "num_return_sequences", "len_penalty", "return_context_logits"),
+        # The sampler that honours seeds and penalties in 1.2.1 tells the chosen id's log-prob alone.
+        *("return_generation_logits", "num_prompt_log_probs"),
+        # Adapters are folders here; weights as tensors are the C++ backend's.
+        *("lora_weights", "lora_config"),
+    )
+)
 _KV_CACHE_TYPES = ("auto", "fp8")
 
 
-class InvalidSettings(ValueError):
-    """Stops the load; its text is one sentence for whoever runs the server."""
+def unsupported_inputs(has_adapters: bool) -> frozenset[str]:
+    """Without adapters, which are declared to the engine when it loads, their choice is no input either."""
+    return _UNSUPPORTED_INPUTS if has_adapters else _UNSUPPORTED_INPUTS | {ADAPTER_INPUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +51,10 @@ class LlmApiSettings:
 
 def read_settings(model_config: Mapping[str, Any], models: Path) -> LlmApiSettings:
     """Takes Triton's model configuration and the folder that holds the models."""
-    parameters = {key: value.get("string_value", "") for key, value in model_config["parameters"].items()}
-    engine = (models / _text(parameters, "engine_dir")).resolve()
-    checkpoint = (engine / _text(parameters, "checkpoint_dir")).resolve()
-    adapters = _read_adapters(engine, _text(parameters, "lora_dir"))
+    parameters = Parameters(model_config)
+    engine = (models / parameters.text("engine_dir")).resolve()
+    checkpoint = (engine / parameters.text("checkpoint_dir")).resolve()
+    adapters = _read_adapters(engine, parameters.text("lora_dir"))
     _check_unsupported_inputs(parameters, bool(adapters))
     return LlmApiSettings(
         checkpoint=checkpoint,
@@ -51,12 +62,12 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> LlmApiSettin
         adapters=adapters,
         max_adapter_rank=max((_rank(folder) for folder in adapters.values()), default=0),
         vocab_size=_read_vocab_size(checkpoint),
-        max_model_len=_count(parameters, "max_model_len"),
-        max_num_seqs=_count(parameters, "max_num_seqs"),
-        max_num_tokens=_count(parameters, "max_num_tokens"),
-        tensor_parallel=_count(parameters, "tensor_parallel"),
-        pipeline_parallel=_count(parameters, "pipeline_parallel"),
-        tokens_per_block=_count(parameters, "tokens_per_block"),
+        max_model_len=parameters.count("max_model_len"),
+        max_num_seqs=parameters.count("max_num_seqs"),
+        max_num_tokens=parameters.count("max_num_tokens"),
+        tensor_parallel=parameters.count("tensor_parallel"),
+        pipeline_parallel=parameters.count("pipeline_parallel"),
+        tokens_per_block=parameters.count("tokens_per_block"),
         kv_cache_fraction=_fraction(parameters, "kv_cache_free_gpu_mem_fraction"),
         kv_cache_type=_one_of(parameters, "kv_cache_dtype", _KV_CACHE_TYPES),
     )
@@ -89,22 +100,22 @@ def _rank(adapter: Path) -> int:
         raise InvalidSettings(f"lora_dir: {path} names no rank r: {error}") from error
 
 
-def _check_unsupported_inputs(parameters: Mapping[str, str], has_adapters: bool) -> None:
+def _check_unsupported_inputs(parameters: Parameters, has_adapters: bool) -> None:
     expected = unsupported_inputs(has_adapters)
-    if set(_text(parameters, "unsupported_inputs").split(",")) != expected:
+    if set(parameters.text("unsupported_inputs").split(",")) != expected:
         reason = "" if has_adapters else f" ({ADAPTER_INPUT} without adapters)"
         raise InvalidSettings(f"unsupported_inputs: must be {','.join(sorted(expected))}{reason}.")
 
 
-def _one_of(parameters: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
-    value = _text(parameters, name)
+def _one_of(parameters: Parameters, name: str, allowed: tuple[str, ...]) -> str:
+    value = parameters.text(name)
     if value not in allowed:
         raise InvalidSettings(f"{name}: must be one of {', '.join(allowed)}, got {value!r}.")
     return value
 
 
-def _fraction(parameters: Mapping[str, str], name: str) -> float:
-    text = _text(parameters, name)
+def _fraction(parameters: Parameters, name: str) -> float:
+    text = parameters.text(name)
     try:
         value = float(text)
     except ValueError:
@@ -112,16 +123,3 @@ def _fraction(parameters: Mapping[str, str], name: str) -> float:
     if not 0 < value < 1:
         raise InvalidSettings(f"{name}: must be between 0 and 1, got {text!r}.")
     return value
-
-
-def _count(parameters: Mapping[str, str], name: str) -> int:
-    text = _text(parameters, name)
-    if not text.isdecimal() or int(text) < 1:
-        raise InvalidSettings(f"{name}: must be a whole number, 1 at least, got {text!r}.")
-    return int(text)
-
-
-def _text(parameters: Mapping[str, str], name: str) -> str:
-    if name not in parameters:
-        raise InvalidSettings(f"{name}: is missing from the parameters of config.pbtxt.")
-    return parameters[name]

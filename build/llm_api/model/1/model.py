@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
-from contract.sender import TritonSender
+from contract.parameters import InvalidSettings
+from contract.triton import TritonSender
 from llm_api_runtime import load_engine
-from llm_api_settings import InvalidSettings
 
 
 class TritonPythonModel:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from contract.generation import Generation
 from contract.metrics import EngineLoad
 from contract.response_stream import ResponseStream
 
-from batching.generation import Generation
-from batching.running_batch import Pipeline, RunningBatch
+from batching.paged_sequence import PagedSequence
+from batching.running_batch import RunningBatch
 
 # As TensorRT-LLM's cancellation_check_period_ms.
 _CANCELLATION_CHECK_PERIOD_S = 0.1
@@ -33,15 +34,16 @@ class _Shutdown:
     pass
 
 
-_Order: TypeAlias = Generation | _Cancellation | _Shutdown
+_Order: TypeAlias = PagedSequence | _Cancellation | _Shutdown
 
 
 class InFlightBatching:
-    """Takes orders from any thread; a thread of its own drives the pipeline and sends the responses."""
+    """Takes orders from any thread; a thread of its own drives the batch and sends the responses."""
 
-    def __init__(self, open_pipeline: Callable[[], Pipeline], max_num_seqs: int) -> None:
-        self._batch = RunningBatch(open_pipeline, max_num_seqs)
-        self._waiting: deque[Generation] = deque()
+    def __init__(self, open_batch: Callable[[], RunningBatch]) -> None:
+        self._open_batch = open_batch
+        self._batch = open_batch()
+        self._waiting: deque[PagedSequence] = deque()
         self._next_check_at = 0.0
         self._is_closing = False
         self._takes_orders = True
@@ -50,8 +52,8 @@ class InFlightBatching:
         self._thread = threading.Thread(target=self._run, name="in-flight-batching")
         self._thread.start()
 
-    def submit(self, generation: Generation) -> None:
-        self._order(generation)
+    def submit(self, sequence: PagedSequence) -> None:
+        self._order(sequence)
 
     def cancel(self, request_id: str, responses: ResponseStream) -> None:
         """Ends every request of that id, if there is one; then closes the responses."""
@@ -62,7 +64,7 @@ class InFlightBatching:
         return self._batch.load(len(self._waiting))
 
     def close(self) -> None:
-        """Fails what is not finished; returns when the pipeline is free."""
+        """Fails what is not finished; returns when the engine is free."""
         self._order(_Shutdown())
         self._thread.join()
 
@@ -103,7 +105,7 @@ class InFlightBatching:
             self._carry_out(self._orders.get())
 
     def _carry_out(self, order: _Order) -> None:
-        if isinstance(order, Generation):
+        if isinstance(order, PagedSequence):
             self._waiting.append(order)
         elif isinstance(order, _Cancellation):
             self._end_where(lambda generation: generation.request_id == order.request_id)
@@ -120,16 +122,16 @@ class InFlightBatching:
     def _end_where(self, is_unwanted: Callable[[Generation], bool]) -> None:
         self._batch.end_where(is_unwanted)
         for _ in range(len(self._waiting)):
-            generation = self._waiting.popleft()
-            if is_unwanted(generation):
-                generation.finish()
+            sequence = self._waiting.popleft()
+            if is_unwanted(sequence.generation):
+                sequence.generation.finish()
             else:
-                self._waiting.append(generation)
+                self._waiting.append(sequence)
 
     def _restart(self) -> None:
         self._batch.fail_all("The engine failed while it wrote this answer.")
         try:
-            self._batch.replace_pipeline()
+            self._batch = self._open_batch()
         except Exception:
             _log.exception("the engine can't be opened again: it answers no further request")
             self._is_closing = True
@@ -138,14 +140,14 @@ class InFlightBatching:
         with self._order_lock:
             self._takes_orders = False
         self._batch.fail_all(_CLOSED_MESSAGE)
-        for generation in self._waiting:
-            generation.fail(_CLOSED_MESSAGE)
+        for sequence in self._waiting:
+            sequence.generation.fail(_CLOSED_MESSAGE)
         while not self._orders.empty():
             _turn_away(self._orders.get())
 
 
 def _turn_away(order: _Order) -> None:
-    if isinstance(order, Generation):
-        order.fail(_CLOSED_MESSAGE)
+    if isinstance(order, PagedSequence):
+        order.generation.fail(_CLOSED_MESSAGE)
     elif isinstance(order, _Cancellation):
         order.responses.close()

@@ -59,7 +59,7 @@ class StepScheduler:
 
     def start(self, sequence: PagedSequence) -> None:
         self._run(sequence)
-        sequence.num_reused = sequence.num_computed
+        sequence.generation.num_reused_blocks = sequence.table.num_known
 
     def stop(self, sequence: PagedSequence) -> None:
         self._kv.close(sequence.table)

@@ -1,14 +1,19 @@
 """The responses to one request, up to the last one."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from contract.errors import InvalidInput, ResponseLost
+from contract.tensors import InvalidInput
 
 _log = logging.getLogger("tensorrt_llm")
+
+
+class ResponseLost(Exception):
+    """Triton could not take a response."""
 
 
 class Sender(Protocol):
@@ -50,6 +55,17 @@ class ResponseStream:
             self._is_broken = True
             _log.exception("request %r: a response was lost", self.request_id)
             self.fail("A part of this answer was lost.")
+
+    @contextmanager
+    def telling_failures(self) -> Iterator[None]:
+        """The outermost boundary of one request: whatever happens to it, others go on."""
+        try:
+            yield
+        except InvalidInput as reason:
+            self.refuse(reason)
+        except Exception:
+            _log.exception("request %r: failed", self.request_id)
+            self.fail("The engine could not take this request.")
 
     def refuse(self, reason: InvalidInput) -> None:
         self._end(lambda: self._sender.refuse(reason))

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from contract.errors import InvalidInput
-from contract.tensors import Tensors, read_finite, read_integer, read_number
+from contract.tensors import InvalidInput, Tensors, read_finite, read_integer, read_number
 
 # 1 / temperature overflows the logits of a smaller one, and choices become random instead of certain.
 _LOWEST_TEMPERATURE = 1e-5
@@ -27,6 +26,9 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         return self.top_k == 1
+
+
+GREEDY = Sampling()
 
 
 def read_sampling(tensors: Tensors) -> Sampling:

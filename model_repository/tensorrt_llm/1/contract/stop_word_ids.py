@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import InvalidInput
-from contract.tensors import Tensors, check_ids
+from contract.tensors import InvalidInput, Tensors, check_ids
 
 Word: TypeAlias = tuple[int, ...]
 

@@ -1,5 +1,6 @@
 """Values out of a request's tensors, checked; a tensor that is absent or empty gives the default."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -7,9 +8,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import InvalidInput
-
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+# Of one sequence, by id.
+Logits: TypeAlias = NDArray[np.float32]
+
+
+class InvalidInput(ValueError):
+    """Names the tensor at fault; its text is the JSON object from which an API server makes its answer."""
+
+    def __init__(self, param: str, complaint: str, code: str | None = None) -> None:
+        super().__init__(json.dumps({"message": f"{param}: {complaint}", "param": param, "code": code}))
+        self.param = param
 
 
 def read_flag(tensors: Tensors, name: str) -> bool:

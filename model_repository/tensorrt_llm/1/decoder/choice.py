@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batching.step_scheduler import Chunk
-from sampling.token_scores import Logits
+from contract.tensors import Logits
 
 from decoder.cpu_inference import read_model
 from decoder.native_decoder import NativeDecoder

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from batching.kv_blocks import BLOCK_TOKENS
 from batching.step_scheduler import Chunk
+from contract.tensors import Logits
 from numpy.typing import NDArray
-from sampling.token_scores import Logits
 
 from decoder.step_tensors import step_tensors
 from decoder.weights import ByteMatrix, DecoderWeights, LayerWeights

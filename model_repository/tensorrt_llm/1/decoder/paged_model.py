@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import openvino
 from batching.step_scheduler import Chunk
+from contract.tensors import Logits
 from openvino import opset13 as ops
 from openvino._offline_transformations import paged_attention_transformation
-from sampling.token_scores import Logits
 
 from decoder.cpu_inference import ACTIVATION_GROUP, EXACT, FAST, Properties, compile_for_cpu, read_model
 from decoder.step_tensors import step_tensors

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from contract.errors import InvalidInput
-from contract.tensors import Tensors, read_text
+from contract.tensors import InvalidInput, Logits, Tensors, read_text
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from sampling.logit_edits import LogitEdit
-from sampling.token_scores import Logits
 
-from guides.ebnf_grammar import ebnf_to_lark
-from guides.free_or_json import free_or_json
+from guides.lark_grammars import ebnf_to_lark, free_or_json
 
 _TYPE = "guided_decoding_guide_type"
 _GUIDE = "guided_decoding_guide"

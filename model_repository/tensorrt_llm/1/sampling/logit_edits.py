@@ -6,9 +6,8 @@ from typing import Protocol
 
 import numpy as np
 from contract.stop_word_ids import Word
+from contract.tensors import Logits
 from numpy.typing import NDArray
-
-from sampling.token_scores import Logits
 
 
 class LogitEdit(Protocol):

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import openvino
+from contract.tensors import Logits
 from decoder.cpu_inference import EXACT, compile_for_cpu
 from numpy.typing import NDArray
 from openvino import opset13 as ops
-
-from sampling.token_scores import Logits
 
 NUM_RANKED = 64
 

@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 from batching.paged_sequence import PagedSequence
+from contract.generation import TokenScore
+from contract.tensors import Logits
 
 from sampling.logit_ranking import LogitRanking, Ranking
-from sampling.token_scores import Logits, TokenScore
 
 _LogProb: TypeAlias = Callable[[int], float]
 
@@ -37,10 +38,11 @@ class TokenChooser:
         """Takes one row a sequence, [sequences, vocab_size], and changes it."""
         log_probs = self._log_probs(logits, sequences)
         rows = [
-            row.copy() if it.request.wants_logits else None for row, it in zip(logits, sequences, strict=True)
+            row.copy() if it.request.returns_generation_logits else None
+            for row, it in zip(logits, sequences, strict=True)
         ]
         for row, sequence in zip(logits, sequences, strict=True):
-            for edit in sequence.request.edits:
+            for edit in sequence.edits:
                 edit.apply(row)
         return [
             Choice(sequence, token_id, log_prob(token_id) if log_prob and token_id is not None else None, row)
@@ -59,15 +61,14 @@ class TokenChooser:
 
     def _log_probs(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[_LogProb | None]:
         """What will tell the log-probs of the chosen ids by the logits as they are now."""
-        requests = [sequence.request for sequence in sequences]
-        if not any(request.wants_log_probs for request in requests):
-            return [None] * len(requests)
+        if not any(sequence.request.returns_log_probs for sequence in sequences):
+            return [None] * len(sequences)
         ranking = self._rank_plain(logits)
         return [
-            partial(_log_prob, row.copy() if request.edits else row, ranking, index)
-            if request.wants_log_probs
+            partial(_log_prob, row.copy() if sequence.edits else row, ranking, index)
+            if sequence.request.returns_log_probs
             else None
-            for index, (row, request) in enumerate(zip(logits, requests, strict=True))
+            for index, (row, sequence) in enumerate(zip(logits, sequences, strict=True))
         ]
 
     def _draw(self, logits: Logits, sequences: Sequence[PagedSequence]) -> list[int | None]:
@@ -86,7 +87,7 @@ class TokenChooser:
 
 
 def _draw_one(row: Logits, sequence: PagedSequence, ranking: Ranking | None, index: int) -> int | None:
-    if sequence.request.edits and row.max() == -np.inf:
+    if sequence.edits and row.max() == -np.inf:
         return None
     if ranking is None or sequence.request.sampling.is_greedy:
         return int(row.argmax())

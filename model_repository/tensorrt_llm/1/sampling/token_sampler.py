@@ -5,9 +5,8 @@ from typing import TypeAlias
 
 import numpy as np
 from contract.sampling import Sampling
+from contract.tensors import Logits
 from numpy.typing import NDArray
-
-from sampling.token_scores import Logits
 
 _Floats: TypeAlias = NDArray[np.float64]
 

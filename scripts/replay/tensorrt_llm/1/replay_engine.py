@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from contract.metrics import EngineLoad
+from contract.parameters import InvalidSettings
+from contract.response_stream import ResponseStream, Sender
+from contract.tensors import Tensors
 from guides.answer_guide import GuideCompiler
-from replay_answer import Answer, Sender
-from replay_count import SequenceCount
-from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused
-from replay_kv_cache import MAX_BLOCKS, ReplayKvCache
-from replay_perf_metrics import PerfMetrics
-from replay_request import ReplayLimits, ReplayRequest, Tensors, read_request, split_batch
+from replay_perf_metrics import MAX_BLOCKS, PerfMetrics, ReplayKvCache
+from replay_request import (
+    ExecutorFailure,
+    ForwardFailure,
+    ReplayLimits,
+    ReplayRequest,
+    RequestRefused,
+    read_request,
+    split_batch,
+)
 from replay_responses import REQUIRED_OUTPUTS, ResponseBuilder
-from replay_scheduler import ReplayScheduler
-from replay_sequence import ReplaySequence
-from replay_settings import InvalidSettings, ReplaySettings, read_settings
+from replay_scheduler import ReplayScheduler, SequenceCount
+from replay_sequence import Answer, ReplaySequence
+from replay_settings import ReplaySettings, read_settings
 from replay_texts import ReplayTexts
 from replay_words import read_words
 
@@ -49,7 +56,7 @@ class ReplayEngine:
 
     def accept(self, request_id: str, tensors: Tensors, wanted: Collection[str], sender: Sender) -> None:
         """Returns at once; the answer or the error goes to the sender."""
-        answer = Answer(request_id, next(self._numbers), sender)
+        answer = Answer(next(self._numbers), ResponseStream(request_id, sender))
         try:
             if "stop" in tensors and tensors["stop"].any():
                 self._stop(request_id, answer)

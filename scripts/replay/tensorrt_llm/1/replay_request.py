@@ -4,20 +4,35 @@ The checks and their texts are those of utils.cc, samplingConfig.cpp, requestImp
 executorImpl.cpp.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
+from contract.stop_word_ids import Word
+from contract.tensors import Tensors
 from numpy.typing import NDArray
-from replay_errors import ExecutorFailure, ForwardFailure, RequestRefused, check
-from replay_word_lists import read_word_list
-
-Tensors: TypeAlias = Mapping[str, NDArray[Any]]
-Word: TypeAlias = tuple[int, ...]
 
 # The last is none of TensorRT-LLM's: before that engine preprocess makes it an ebnf_grammar.
 _GUIDE_TYPES = ("json", "json_schema", "regex", "ebnf_grammar", "text_or_json_schema")
+
+
+class RequestRefused(Exception):
+    """Raised before the executor sees the request: the backend sends the text as it is."""
+
+
+class ExecutorFailure(Exception):
+    """Raised when the executor takes the request up; the backend names the request in front of the text."""
+
+
+class ForwardFailure(Exception):
+    """Raised within a step: the executor ends every request that it runs with the same text."""
+
+
+def _check(condition: bool, text: str) -> None:
+    """As TLLM_CHECK: assertions reach the client as an internal error."""
+    if not condition:
+        raise RequestRefused(f"[TensorRT-LLM][ERROR] Assertion failed: {text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,7 @@ def split_batch(tensors: Tensors) -> Iterator[Tensors]:
     prompts = tensors.get("input_ids")
     if prompts is None:
         raise RequestRefused("inputTokens or encoderInputFeatures tensor not provided")
-    check(prompts.ndim == 2, "Expected inputTokens tensors to have 2 dimensions")
+    _check(prompts.ndim == 2, "Expected inputTokens tensors to have 2 dimensions")
     if len(prompts) == 1:
         yield tensors
         return
@@ -79,10 +94,10 @@ def read_request(tensors: Tensors, limits: ReplayLimits) -> ReplayRequest:
     prompt_ids = tensors["input_ids"].reshape(-1)
     wanted = _integer(tensors, "request_output_len", 0)
     _check_sampling(tensors)
-    stop_words = read_word_list(tensors.get("stop_words_list"))
-    bad_words = read_word_list(tensors.get("bad_words_list"))
-    check(len(prompt_ids) > 0, "!mInputTokenIds.empty()")
-    check(wanted > 0, "mMaxNewTokens > 0")
+    stop_words = _read_word_list(tensors.get("stop_words_list"))
+    bad_words = _read_word_list(tensors.get("bad_words_list"))
+    _check(len(prompt_ids) > 0, "!mInputTokenIds.empty()")
+    _check(wanted > 0, "mMaxNewTokens > 0")
     end_id = _integer(tensors, "end_id", -1)
     returns_logits = _flag(tensors, "return_generation_logits")
     _check_with_engine(tensors, prompt_ids, end_id, returns_logits, limits)
@@ -115,17 +130,17 @@ def read_request(tensors: Tensors, limits: ReplayLimits) -> ReplayRequest:
 def _check_sampling(tensors: Tensors) -> None:
     """SamplingConfig's constructor; the penalties but one may have any value."""
     beam_width = _integer(tensors, "beam_width", 1)
-    check(0 < beam_width <= 1024, "beamWidth > 0 && beamWidth <= kMaxBeamWidth")
-    check(_integer(tensors, "runtime_top_k", 0) >= 0, "topK.value() >= 0")
+    _check(0 < beam_width <= 1024, "beamWidth > 0 && beamWidth <= kMaxBeamWidth")
+    _check(_integer(tensors, "runtime_top_k", 0) >= 0, "topK.value() >= 0")
     # NaN is neither unset by the backend nor 1 at most.
     top_p = _number(tensors, "runtime_top_p", 0.0)
-    check(top_p <= 1, "topP.value() <= 1.f")
-    check(_number(tensors, "temperature", 1.0) >= 0, "temperature.value() >= 0.f")
-    check(_integer(tensors, "min_tokens", 1) >= 0, "minTokens.value() >= 0")
-    check(_number(tensors, "repetition_penalty", 1.0) > 0, "repetitionpenalty.value() > 0.f")
+    _check(top_p <= 1, "topP.value() <= 1.f")
+    _check(_number(tensors, "temperature", 1.0) >= 0, "temperature.value() >= 0.f")
+    _check(_integer(tensors, "min_tokens", 1) >= 0, "minTokens.value() >= 0")
+    _check(_number(tensors, "repetition_penalty", 1.0) > 0, "repetitionpenalty.value() > 0.f")
     # What follows is passed on by one place too early in 1.2.1 (TensorRT-LLM pull request 13633).
-    check(_number(tensors, "len_penalty", 0.0) >= 0, "promptIgnoreLength.value() >= 0")
-    check(_integer(tensors, "num_return_sequences", 1) >= 0, "noRepeatNgramSize.value() >= 0")
+    _check(_number(tensors, "len_penalty", 0.0) >= 0, "promptIgnoreLength.value() >= 0")
+    _check(_integer(tensors, "num_return_sequences", 1) >= 0, "noRepeatNgramSize.value() >= 0")
 
 
 def _check_with_engine(
@@ -188,6 +203,35 @@ def _bias(tensors: Tensors, vocab_size: int) -> NDArray[np.float32] | None:
     return bias.reshape(-1)
 
 
+def _read_word_list(tensor: NDArray[Any] | None) -> tuple[Word, ...]:
+    """Row 0: the words' ids one after another; row 1: each word's exclusive end, padded with -1."""
+    if tensor is None:
+        return ()
+    flat = tensor.reshape(-1).tolist()
+    _check(len(flat) % 2 == 0, "Sparse list must not have odd length")
+    ids, ends = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+    return _split(ids, _without_padding(ends))
+
+
+def _without_padding(ends: list[int]) -> list[int]:
+    if -1 not in ends:
+        return ends
+    first = ends.index(-1)
+    _check(set(ends[first:]) == {-1}, "Sparse list must not have additional -1s")
+    return ends[:first]
+
+
+def _split(ids: Sequence[int], ends: Sequence[int]) -> tuple[Word, ...]:
+    words = []
+    start = 0
+    for place, end in enumerate(ends):
+        _check(end <= len(ids), "Sparse list must not have out-of-bound offsets")
+        _check(not place or end > ends[place - 1], "Sparse list must not have non-increasing offsets")
+        words.append(tuple(ids[start:end]))
+        start = max(start, end)
+    return tuple(word for word in words if word)
+
+
 def _integer(tensors: Tensors, name: str, default: int) -> int:
     return int(_scalar(tensors, name, default))
 
@@ -209,5 +253,5 @@ def _scalar(tensors: Tensors, name: str, default: Any) -> Any:
     array = tensors.get(name)
     if array is None:
         return default
-    check(array.size == 1, f"Invalid size for tensor {name}")
+    _check(array.size == 1, f"Invalid size for tensor {name}")
     return array.item()

@@ -3,22 +3,41 @@
 import heapq
 import itertools
 import logging
+import mmap
 import queue
+import struct
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from replay_count import SequenceCount
 from replay_sequence import ReplaySequence
 
 # Asking Triton whether a client has left is a call to another process, 0.1 ms for which no token is sent.
 _CHECKED_AT_ONCE = 8
 
+_COUNT_LAYOUT = "<q"
+
 _log = logging.getLogger("tensorrt_llm")
 
 _Order: TypeAlias = Callable[[], None]
+
+
+class SequenceCount:
+    """How many there are, for another process: eight bytes in a file, little-endian; without one, nothing."""
+
+    def __init__(self, path: str) -> None:
+        self._memory: mmap.mmap | None = None
+        if path:
+            with open(path, "wb+") as file:
+                file.write(bytes(struct.calcsize(_COUNT_LAYOUT)))
+                file.flush()
+                self._memory = mmap.mmap(file.fileno(), 0)
+
+    def set(self, num_sequences: int) -> None:
+        if self._memory is not None:
+            struct.pack_into(_COUNT_LAYOUT, self._memory, 0, num_sequences)
 
 
 class ReplayScheduler:

@@ -1,11 +1,82 @@
-"""One sequence of an answer: when its next tokens are due, and what is sent then."""
+"""The sequences of an answer: when their next tokens are due, and what is sent then."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from replay_answer import Answer
+from contract.response_stream import ResponseStream
+from numpy.typing import NDArray
 from replay_faults import NEVER_FINAL, Fault, die
-from replay_pace import Pace
 from replay_responses import Progress, ResponseBuilder
 from replay_writer import Ids, Writer
+
+
+class Answer:
+    """The responses of a request's sequences, of which the last one is final."""
+
+    def __init__(self, number: int, responses: ResponseStream) -> None:
+        # The executor's own name for the request.
+        self.number = number
+        self.is_over = False
+        self._responses = responses
+        self._num_pending = 0
+
+    @property
+    def request_id(self) -> str:
+        return self._responses.request_id
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.is_over or self._responses.is_abandoned
+
+    def expect(self, num_sequences: int) -> None:
+        """Before anything is sent: how many sequences will end."""
+        self._num_pending += num_sequences
+
+    def send(self, tensors: Mapping[str, NDArray[Any]], *, is_last: bool) -> None:
+        """is_last is about the sequence; final is the last response of them all."""
+        if self.is_over:
+            return
+        self._num_pending -= is_last
+        self.is_over = self._num_pending == 0
+        self._responses.send(tensors, is_final=self.is_over)
+
+    def fail(self, text: str) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._responses.fail(text)
+
+    def fail_in_executor(self, text: str) -> None:
+        self.fail(f"Executor failed process requestId {self.number} due to the following error: {text}")
+
+    def close(self) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._responses.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Tokens per second of one stream, 0 for flat out; jitter is a part of the time between two responses."""
+
+    tokens_per_second: float = 0.0
+    jitter: float = 0.0
+    tokens_per_response: int = 1
+
+    def seconds(self, steps: int) -> float:
+        return steps / self.tokens_per_second if self.tokens_per_second else 0.0
+
+    def steps_in(self, seconds: float) -> int:
+        """Whole steps; flat out, there is no end to them."""
+        return int(seconds * self.tokens_per_second) if self.tokens_per_second else 0
+
+    def delay(self) -> float:
+        """Seconds by which a response is late; its turn stays where it is, so that nothing adds up."""
+        if not self.jitter or not self.tokens_per_second:
+            return 0.0
+        return self.seconds(self.tokens_per_response) * self.jitter * random.random()  # noqa: S311 - no secret
 
 
 class ReplaySequence:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.parameters import InvalidSettings, Parameters
 from replay_faults import Fault, read_fault
-from replay_pace import Pace
-
-
-class InvalidSettings(ValueError):
-    """Stops the load; its text is one sentence for whoever runs the server."""
+from replay_sequence import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +36,27 @@ class ReplaySettings:
 
 def read_settings(model_config: Mapping[str, Any], models: Path) -> ReplaySettings:
     """Takes Triton's model configuration and the folder that holds the models."""
-    parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
-    tokenizer = (models / _text(parameters, "engine_dir")).resolve() / "tokenizer" / "tokenizer.json"
+    parameters = Parameters(model_config)
+    tokenizer = (models / parameters.text("engine_dir")).resolve() / "tokenizer" / "tokenizer.json"
     if not tokenizer.is_file():
         raise InvalidSettings(f"engine_dir: {tokenizer} is missing.")
     return ReplaySettings(
         tokenizer=tokenizer,
-        max_model_len=_count(parameters, "max_model_len", 2),
-        max_num_seqs=_count(parameters, "max_num_seqs", 1),
+        max_model_len=parameters.count("max_model_len", least=2),
+        max_num_seqs=parameters.count("max_num_seqs"),
         max_queue_size=_max_queue_size(model_config),
         pace=_pace(parameters),
-        answer_length=_count(parameters, "answer_length", 0),
+        answer_length=parameters.count("answer_length", least=0),
         gathers_generation_logits=_flag(parameters, "gather_generation_logits"),
         excludes_input_in_output=_flag(parameters, "exclude_input_in_output"),
         normalizes_log_probs=_flag(parameters, "normalize_log_probs"),
-        cancellation_check_period_s=_count(parameters, "cancellation_check_period_ms", 1) / 1000,
-        tokens_per_block=_count(parameters, "tokens_per_block", 1),
+        cancellation_check_period_s=parameters.count("cancellation_check_period_ms") / 1000,
+        tokens_per_block=parameters.count("tokens_per_block"),
         lora_task_ids=_ids(parameters, "lora_task_ids"),
         takes_directives=_flag(parameters, "takes_directives"),
         fault=_fault(parameters),
         load_delay_s=_number(parameters, "load_delay_s", math.inf),
-        sequence_count_file=_text(parameters, "sequence_count_file"),
+        sequence_count_file=parameters.text("sequence_count_file"),
     )
 
 
@@ -69,23 +66,23 @@ def _max_queue_size(model_config: Mapping[str, Any]) -> int:
     return int(policy.get("max_queue_size", 0))
 
 
-def _pace(parameters: Mapping[str, str]) -> Pace:
+def _pace(parameters: Parameters) -> Pace:
     return Pace(
         _number(parameters, "tokens_per_second", 1e6),
         _number(parameters, "jitter", 1.0),
-        _count(parameters, "tokens_per_response", 1),
+        parameters.count("tokens_per_response"),
     )
 
 
-def _fault(parameters: Mapping[str, str]) -> Fault | None:
+def _fault(parameters: Parameters) -> Fault | None:
     try:
-        return read_fault(_text(parameters, "fault"), _count(parameters, "fault_after", 0))
+        return read_fault(parameters.text("fault"), parameters.count("fault_after", least=0))
     except ValueError as error:
         raise InvalidSettings(f"fault: {error}.") from error
 
 
-def _number(parameters: Mapping[str, str], name: str, most: float) -> float:
-    text = _text(parameters, name)
+def _number(parameters: Parameters, name: str, most: float) -> float:
+    text = parameters.text(name)
     try:
         value = float(text)
     except ValueError:
@@ -95,28 +92,15 @@ def _number(parameters: Mapping[str, str], name: str, most: float) -> float:
     return value
 
 
-def _count(parameters: Mapping[str, str], name: str, least: int) -> int:
-    text = _text(parameters, name)
-    if not text.isdecimal() or int(text) < least:
-        raise InvalidSettings(f"{name}: must be a whole number, {least} at least, got {text!r}.")
-    return int(text)
-
-
-def _flag(parameters: Mapping[str, str], name: str) -> bool:
-    text = _text(parameters, name)
+def _flag(parameters: Parameters, name: str) -> bool:
+    text = parameters.text(name)
     if text not in ("true", "false"):
         raise InvalidSettings(f"{name}: must be true or false, got {text!r}.")
     return text == "true"
 
 
-def _ids(parameters: Mapping[str, str], name: str) -> frozenset[int]:
-    texts = [text for text in _text(parameters, name).split(",") if text]
+def _ids(parameters: Parameters, name: str) -> frozenset[int]:
+    texts = [text for text in parameters.text(name).split(",") if text]
     if not all(text.isdecimal() for text in texts):
         raise InvalidSettings(f"{name}: must be whole numbers with commas between them.")
     return frozenset(map(int, texts))
-
-
-def _text(parameters: Mapping[str, str], name: str) -> str:
-    if name not in parameters:
-        raise InvalidSettings(f"{name}: is missing from the parameters of config.pbtxt.")
-    return parameters[name]

@@ -1,19 +1,61 @@
 """Which text a request gets: words in their order, a guide's, or the one that its prompt names."""
 
+import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from contract.errors import InvalidInput
+from contract.tensors import InvalidInput
 from guides.answer_guide import Guide
-from replay_directives import NO_DIRECTIVE, Directive, DirectiveReader
-from replay_errors import ForwardFailure
-from replay_preference import Preference
-from replay_request import ReplayRequest
+from numpy.typing import NDArray
+from replay_faults import Fault, read_fault
+from replay_request import ForwardFailure, ReplayRequest, RequestRefused
 from replay_settings import ReplaySettings
 from replay_words import ReplayWords
-from replay_writer import ChoosingWriter, Writer, known_ids
+from replay_writer import ChoosingWriter, Preference, Writer, known_ids
+from requested_edits import Guides
 from sampling.logit_edits import BadWords, Bias, LogitEdit, MinLength
-from sampling.requested_edits import Guides
+from tokenizers import Tokenizer
+
+# What a prompt asks of the engine itself: <<replay {"say": ..., "fault": ..., "after": ...}>>.
+_DIRECTIVE = re.compile(r"<<replay (\{.*?\})>>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """ids are those of the text to say."""
+
+    ids: NDArray[np.int32] | None = None
+    fault: Fault | None = None
+
+
+_NO_DIRECTIVE = Directive()
+
+
+class _DirectiveReader:
+    def __init__(self, tokenizer_json: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
+
+    def read(self, prompt_ids: NDArray[np.int32]) -> Directive:
+        """The last one in the prompt; raises RequestRefused for one that makes no sense."""
+        found = _DIRECTIVE.findall(self._tokenizer.decode(prompt_ids.tolist(), skip_special_tokens=False))
+        if not found:
+            return _NO_DIRECTIVE
+        try:
+            return self._directive(**json.loads(found[-1]))
+        except (ValueError, TypeError) as error:
+            raise RequestRefused(f"a directive of the replay engine: {error}") from error
+
+    def _directive(self, *, say: str | None = None, fault: str = "", after: int = 0) -> Directive:
+        if not isinstance(after, int):
+            raise TypeError("after must be a whole number")
+        return Directive(None if say is None else self._encode(say), read_fault(fault, after))
+
+    def _encode(self, text: str) -> Any:
+        return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
 
 class ReplayTexts:
@@ -22,10 +64,10 @@ class ReplayTexts:
         self._words = words
         self._vocab_size = vocab_size
         self._guides = guides
-        self._directives = DirectiveReader(settings.tokenizer) if settings.takes_directives else None
+        self._directives = _DirectiveReader(settings.tokenizer) if settings.takes_directives else None
 
     def directive(self, request: ReplayRequest) -> Directive:
-        return self._directives.read(request.prompt_ids) if self._directives else NO_DIRECTIVE
+        return self._directives.read(request.prompt_ids) if self._directives else _NO_DIRECTIVE
 
     def writer(self, request: ReplayRequest, directive: Directive) -> Writer:
         if directive.ids is not None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from batching.generation import Generation
 from batching.in_flight_batching import InFlightBatching
 from contract.response_stream import ResponseStream
 
-from tests.model_repository.tensorrt_llm.asking import request
-from tests.model_repository.tensorrt_llm.fake_pipeline import FakePipeline
+from tests.model_repository.tensorrt_llm.asking import asked_sequence
+from tests.model_repository.tensorrt_llm.fake_batch import FakeBatch
 from tests.model_repository.tensorrt_llm.fake_sender import TIMEOUT_S, FakeSender
 
 MAX_NUM_SEQS = 2
@@ -40,20 +39,20 @@ class Gate:
 
 class Bench:
     def __init__(self, before_step: Callable[[], object] = lambda: None) -> None:
-        self.pipelines: list[FakePipeline] = []
+        self.batches: list[FakeBatch] = []
         self._before_step = before_step
         self.can_open = True
-        self.batching = InFlightBatching(self._open, MAX_NUM_SEQS)
+        self.batching = InFlightBatching(self._open)
 
-    def _open(self) -> FakePipeline:
+    def _open(self) -> FakeBatch:
         if not self.can_open:
             raise RuntimeError("out of memory")
-        self.pipelines.append(FakePipeline(count_up, self._before_step))
-        return self.pipelines[-1]
+        self.batches.append(FakeBatch(count_up, MAX_NUM_SEQS, self._before_step))
+        return self.batches[-1]
 
     def submit(self, request_id: str = "a", **values: Any) -> FakeSender:
         sender = FakeSender()
-        self.batching.submit(Generation(request(**values), ResponseStream(request_id, sender)))
+        self.batching.submit(asked_sequence(sender, request_id, **values))
         return sender
 
     def cancel(self, request_id: str) -> FakeSender:
@@ -97,7 +96,7 @@ def test_requests_of_many_threads_are_answered(bench: Bench) -> None:
 def test_it_sleeps_when_there_is_nothing_to_do(bench: Bench) -> None:
     for _ in range(3):
         bench.submit(request_output_len=4).wait()
-    assert bench.pipelines[0].decoder.num_steps == 12
+    assert bench.batches[0].decoder.num_steps == 12
 
 
 def test_a_request_joins_between_two_steps(gated: Bench, gate: Gate) -> None:
@@ -185,7 +184,7 @@ def test_a_failed_step_fails_what_runs_and_nothing_else(caplog: pytest.LogCaptur
     later.wait()
     assert later.responses[0].is_final
     bench.batching.close()
-    assert len(bench.pipelines) == 2
+    assert len(bench.batches) == 2
     assert "a poisoned step" in caplog.text
 
 
@@ -223,11 +222,11 @@ def test_close_fails_what_is_not_finished(gate: Gate) -> None:
     assert bench.cancel("a").is_closed
 
 
-def test_a_pipeline_that_does_not_open_starts_nothing() -> None:
-    def fail() -> FakePipeline:
+def test_a_batch_that_does_not_open_starts_nothing() -> None:
+    def fail() -> FakeBatch:
         raise RuntimeError("no such model")
 
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="no such model"):
-        InFlightBatching(fail, MAX_NUM_SEQS)
+        InFlightBatching(fail)
     assert threading.active_count() == before

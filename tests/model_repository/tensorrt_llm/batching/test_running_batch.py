@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batching.generation import Generation
-from batching.running_batch import RunningBatch
-from contract.response_stream import ResponseStream
+from batching.paged_sequence import PagedSequence
+from contract.generation import Generation
 
-from tests.model_repository.tensorrt_llm.asking import request, words
-from tests.model_repository.tensorrt_llm.fake_pipeline import FakePipeline
+from tests.model_repository.tensorrt_llm.asking import asked_sequence, words
+from tests.model_repository.tensorrt_llm.fake_batch import FakeBatch
 from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 
 
@@ -18,15 +17,14 @@ def count_up(prompt: Sequence[int]) -> Iterator[int]:
 
 
 class Bench:
-    """A batch on a fake pipeline, and what its requests were sent."""
+    """A batch on a fake decoder, and what its requests were sent."""
 
     def __init__(self, max_num_seqs: int = 8, max_kv_tokens: int = 1024) -> None:
-        self.pipeline = FakePipeline(count_up, max_kv_tokens=max_kv_tokens)
-        self.batch = RunningBatch(lambda: self.pipeline, max_num_seqs)
+        self.batch = FakeBatch(count_up, max_num_seqs, max_kv_tokens=max_kv_tokens)
 
     def start(self, prompt: list[int] | None = None, request_id: str = "a", **values: Any) -> FakeSender:
         sender = FakeSender()
-        self.batch.start(Generation(request(prompt, **values), ResponseStream(request_id, sender)))
+        self.batch.start(asked_sequence(sender, request_id, prompt, **values))
         return sender
 
     def run(self) -> int:
@@ -43,8 +41,8 @@ def bench() -> Bench:
     return Bench()
 
 
-def generation(prompt_length: int) -> Generation:
-    return Generation(request([1] * prompt_length), ResponseStream("new", FakeSender()))
+def new(prompt_length: int) -> PagedSequence:
+    return asked_sequence(FakeSender(), "new", [1] * prompt_length)
 
 
 def by_id(request_id: str) -> Callable[[Generation], bool]:
@@ -101,7 +99,7 @@ def test_end_where_stops_the_chosen_only(bench: Bench) -> None:
     assert wanted.ids == [5, 6, 7, 8]
 
 
-def test_a_stopped_request_leaves_the_pipeline_at_once(bench: Bench) -> None:
+def test_a_stopped_request_leaves_the_batch_at_once(bench: Bench) -> None:
     bench.start([5])
     bench.batch.end_where(by_id("a"))
     assert not bench.batch.has_work
@@ -153,11 +151,11 @@ def test_a_scored_prompt(bench: Bench) -> None:
 def test_places(bench: Bench) -> None:
     small = Bench(max_num_seqs=2)
     small.start()
-    assert small.batch.has_room_for(generation(3))
+    assert small.batch.has_room_for(new(3))
     small.start()
-    assert not small.batch.has_room_for(generation(3))
+    assert not small.batch.has_room_for(new(3))
     small.run()
-    assert small.batch.has_room_for(generation(3))
+    assert small.batch.has_room_for(new(3))
 
 
 def test_prompts_never_fill_the_cache() -> None:
@@ -165,21 +163,19 @@ def test_prompts_never_fill_the_cache() -> None:
     small = Bench(max_kv_tokens=128)
     small.start([1] * 31)
     small.start([1] * 32)
-    assert small.batch.has_room_for(generation(31))
-    assert not small.batch.has_room_for(generation(32))
+    assert small.batch.has_room_for(new(31))
+    assert not small.batch.has_room_for(new(32))
     small.batch.step()
-    assert not small.batch.has_room_for(generation(31))
+    assert not small.batch.has_room_for(new(31))
 
 
 def test_a_prompt_of_the_whole_window_fits_alone() -> None:
-    assert Bench(max_kv_tokens=64).batch.has_room_for(generation(63))
+    assert Bench(max_kv_tokens=64).batch.has_room_for(new(63))
 
 
-def test_a_replaced_pipeline_starts_empty(bench: Bench) -> None:
+def test_who_is_failed_is_gone(bench: Bench) -> None:
     sender = bench.start()
     bench.batch.fail_all("Gone.")
-    bench.pipeline = FakePipeline(count_up)
-    bench.batch.replace_pipeline()
     assert sender.failure == "Gone."
     assert not bench.batch.has_work
     again = bench.start([5], request_output_len=1)

@@ -1,16 +1,17 @@
 import pytest
 from batching.kv_blocks import BLOCK_TOKENS
-from batching.paged_sequence import DecodingRequest, PagedSequence
+from batching.paged_sequence import PagedSequence
 from batching.step_scheduler import Chunk, StepScheduler
-from contract.sampling import Sampling
-from sampling.token_scores import TokenScore
+from contract.generation import TokenScore
+
+from tests.model_repository.tensorrt_llm import asking
 
 MAX_DRAFT_LEN = 5
 
 
 def sequence(num_tokens: int, first_id: int = 0, *, wants_prompt_scores: bool = False) -> PagedSequence:
     ids = range(first_id, first_id + num_tokens)
-    return PagedSequence(DecodingRequest(ids, Sampling(), wants_prompt_scores=wants_prompt_scores))
+    return asking.sequence(ids, num_prompt_log_probs=0 if wants_prompt_scores else -1)
 
 
 def started(scheduler: StepScheduler, *sequences: PagedSequence) -> None:
@@ -19,7 +20,7 @@ def started(scheduler: StepScheduler, *sequences: PagedSequence) -> None:
 
 
 def step(scheduler: StepScheduler) -> list[Chunk]:
-    """Does what a step of the pipeline does to the sequences."""
+    """Does what a step of the batch does to the sequences."""
     chunks = scheduler.plan()
     scheduler.settle(chunks)
     for chunk in chunks:
@@ -61,7 +62,7 @@ def test_a_known_prompt_is_computed_from_its_last_block_on() -> None:
     started(scheduler, first)
     step(scheduler)
     started(scheduler, second)
-    assert second.num_reused == 2 * BLOCK_TOKENS
+    assert second.generation.num_reused_blocks == 2
     assert spans(step(scheduler))[1] == (2 * BLOCK_TOKENS, 3 * BLOCK_TOKENS)
     assert second.table.blocks[:2] == first.table.blocks[:2]
 
@@ -73,9 +74,9 @@ def test_an_answer_is_known_in_the_next_turn() -> None:
     for _ in range(BLOCK_TOKENS + 1):
         step(scheduler)
     scheduler.stop(first)
-    second = PagedSequence(DecodingRequest([*first.ids, 1, 2, 3], Sampling()))
+    second = asking.sequence([*first.ids, 1, 2, 3])
     started(scheduler, second)
-    assert second.num_reused == 2 * BLOCK_TOKENS
+    assert second.generation.num_reused_blocks == 2
 
 
 def test_scoring_a_prompt_takes_a_row_an_id_and_nothing_known() -> None:
@@ -93,7 +94,7 @@ def test_a_scored_prompt_goes_on_as_others_do() -> None:
     scored = sequence(3, wants_prompt_scores=True)
     started(scheduler, scored)
     assert step(scheduler)[0].num_rows == 3
-    scored.prompt_scores += [TokenScore(1, -1.0)] * 2
+    scored.prompt_scores.extend([TokenScore(1, -1.0)] * 2)
     assert step(scheduler)[0].num_rows == 1
 
 
@@ -148,7 +149,7 @@ def test_a_stopped_sequence_leaves_nothing_behind(is_displaced: bool) -> None:
 
 def repeating(first_id: int, *, period: int = 8) -> PagedSequence:
     """One whose next ids are known: it goes round."""
-    return PagedSequence(DecodingRequest(list(range(first_id, first_id + period)) * 3, Sampling()))
+    return asking.sequence(list(range(first_id, first_id + period)) * 3)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_nothing_is_drafted_beside_a_prompt() -> None:
 
 def test_nothing_is_drafted_when_blocks_are_lacking() -> None:
     scheduler = StepScheduler(num_blocks=1, max_num_tokens=512, max_draft_len=MAX_DRAFT_LEN)
-    writing = PagedSequence(DecodingRequest(list(range(8)) * 4, Sampling()))
+    writing = asking.sequence(list(range(8)) * 4)
     scheduler.start(writing)
     writing.num_computed = len(writing.ids) - 1
     (chunk,) = scheduler.plan()

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract.errors import InvalidInput
 from contract.request import read_request
+from contract.tensors import InvalidInput
 
-from tests.model_repository.tensorrt_llm.asking import GUIDES, LIMITS, request, tensors, words
+from tests.model_repository.tensorrt_llm.asking import LIMITS, edits, request, tensors, words
 
 NAN = math.nan
 INFINITY = math.inf
@@ -16,7 +16,7 @@ INFINITY = math.inf
 def test_defaults() -> None:
     asked = request()
     assert asked.prompt_ids == [1, 2, 3]
-    assert asked.edits == ()
+    assert edits() == ()
     assert asked.max_new_tokens == 8
     assert asked.min_new_tokens == 0
     assert asked.end_id is None
@@ -31,6 +31,7 @@ def test_tensors_that_hold_nothing_count_as_absent() -> None:
     empty = np.empty((1, 0), np.int32)
     asked = request(end_id=empty, min_tokens=empty, streaming=empty, bad_words_list=empty)
     assert repr(asked) == repr(request())
+    assert edits(bad_words_list=empty) == ()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_prompt_without_room_behind_it_is_refused(length: int) -> None:
 )
 def test_what_cannot_be_honoured_is_refused_by_name(param: str, value: Any) -> None:
     with pytest.raises(InvalidInput) as caught:
-        request(**{param: value})
+        edits(**{param: value})
     error = json.loads(str(caught.value))
     assert error["param"] == param
     assert error["message"].startswith(f"{param}: ")
@@ -128,7 +129,7 @@ def test_input_ids_are_required() -> None:
     asked = tensors()
     del asked["input_ids"]
     with pytest.raises(InvalidInput, match="input_ids"):
-        read_request(asked, LIMITS, GUIDES)
+        read_request(asked, LIMITS, ())
 
 
 @pytest.mark.parametrize(
@@ -148,3 +149,4 @@ def test_input_ids_are_required() -> None:
 )
 def test_what_asks_for_nothing_is_taken(name: str, value: Any) -> None:
     assert repr(request(**{name: value})) == repr(request())
+    assert edits(**{name: value}) == ()

@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract.errors import InvalidInput
 from contract.stop_word_ids import StopWords, read_words
+from contract.tensors import InvalidInput
 
 from tests.model_repository.tensorrt_llm.asking import words
 

@@ -9,10 +9,9 @@ import numpy as np
 import openvino
 import pytest
 from batching.kv_blocks import BLOCK_TOKENS, BlockTable, num_blocks_for
-from batching.paged_pipeline import PagedPipeline
-from batching.paged_sequence import DecodingRequest, PagedSequence
+from batching.paged_sequence import PagedSequence
+from batching.running_batch import RunningBatch
 from batching.step_scheduler import Chunk, StepScheduler
-from contract.sampling import Sampling
 from decoder.choice import cpu_flags, suits
 from decoder.cpu_inference import read_model
 from decoder.native_decoder import NativeDecoder
@@ -32,6 +31,8 @@ from tests.build.tiny_llama import (
     tiny_tensors,
     write_hugging_face,
 )
+from tests.model_repository.tensorrt_llm import asking
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 
 pytestmark = pytest.mark.skipif(not suits(cpu_flags()), reason="a CPU that OpenVINO computes on")
 
@@ -118,7 +119,7 @@ def reference(config: dict[str, Any], ids: list[int]) -> NDArray[np.float64]:
 
 def text_of(ids: list[int], first_block: int = 0) -> PagedSequence:
     """Its blocks lie in no order."""
-    sequence = PagedSequence(DecodingRequest(ids, Sampling()))
+    sequence = asking.sequence(ids)
     numbers = range(first_block, first_block + num_blocks_for(len(ids)))
     sequence.table = BlockTable(sorted(numbers, key=lambda number: number * 7 % 11))
     return sequence
@@ -183,28 +184,27 @@ def test_a_draft_that_was_wrong_leaves_nothing(decoder: NativeDecoder, expected:
     np.testing.assert_array_equal(decoder.infer([part(text, 102, 300)]), expected[102:])
 
 
-def pipeline(weights: DecoderWeights, library: Path, num_blocks: int, max_draft_len: int) -> PagedPipeline:
+def batch(weights: DecoderWeights, library: Path, num_blocks: int, max_draft_len: int) -> RunningBatch:
     decoder = NativeDecoder(weights, num_blocks, 2, library)
     scheduler = StepScheduler(num_blocks, 64, max_draft_len)
-    return PagedPipeline(decoder, scheduler, TokenChooser(decoder.vocab_size))
+    return RunningBatch(decoder, scheduler, TokenChooser(decoder.vocab_size), max_num_seqs=64)
 
 
-def written(pipeline: PagedPipeline, *requests: DecodingRequest, count: int = 60) -> list[list[int]]:
-    sequences = [pipeline.start(it) for it in requests]
-    while pipeline.has_work:
-        pipeline.step()
-        for sequence in sequences:
-            if len(sequence.ids) >= len(sequence.request.prompt_ids) + count:
-                pipeline.stop(sequence)
-    return [it.ids[len(it.request.prompt_ids) :][:count] for it in sequences]
+def written(batch: RunningBatch, *prompts: list[int]) -> list[list[int]]:
+    senders = [FakeSender() for _ in prompts]
+    for prompt, sender in zip(prompts, senders, strict=True):
+        batch.start(asking.sequence(prompt, 60, sender=sender))
+    while batch.has_work:
+        batch.step()
+    return [sender.ids for sender in senders]
 
 
 def test_drafts_company_and_lost_blocks_change_no_id(weights: DecoderWeights, library: Path) -> None:
-    requests = [DecodingRequest(LONG_TEXT[start : start + 40], Sampling()) for start in range(0, 100, 10)]
-    alone = pipeline(weights, library, NUM_BLOCKS, max_draft_len=0)
-    expected = [written(alone, it)[0] for it in requests]
-    assert written(pipeline(weights, library, NUM_BLOCKS, max_draft_len=5), *requests) == expected
-    assert written(pipeline(weights, library, 12, max_draft_len=5), *requests[:5]) == expected[:5]
+    prompts = [LONG_TEXT[start : start + 40] for start in range(0, 100, 10)]
+    alone = batch(weights, library, NUM_BLOCKS, max_draft_len=0)
+    expected = [written(alone, it)[0] for it in prompts]
+    assert written(batch(weights, library, NUM_BLOCKS, max_draft_len=5), *prompts) == expected
+    assert written(batch(weights, library, 12, max_draft_len=5), *prompts[:5]) == expected[:5]
 
 
 def test_the_threads_go_with_the_decoder(weights: DecoderWeights, library: Path) -> None:

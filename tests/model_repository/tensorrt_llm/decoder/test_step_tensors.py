@@ -1,13 +1,14 @@
 import numpy as np
 from batching.kv_blocks import BlockTable
-from batching.paged_sequence import DecodingRequest, PagedSequence
+from batching.paged_sequence import PagedSequence
 from batching.step_scheduler import Chunk
-from contract.sampling import Sampling
 from decoder.step_tensors import step_tensors
+
+from tests.model_repository.tensorrt_llm import asking
 
 
 def sequence(ids: range, blocks: list[int]) -> PagedSequence:
-    result = PagedSequence(DecodingRequest(ids, Sampling()))
+    result = asking.sequence(ids)
     result.table = BlockTable(blocks)
     return result
 

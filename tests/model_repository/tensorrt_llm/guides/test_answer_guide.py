@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract.errors import InvalidInput
+from contract.tensors import InvalidInput
 from guides.answer_guide import Guide, GuideCompiler, read_guide
 from numpy.typing import NDArray
 from sampling.logit_edits import LogitEdit

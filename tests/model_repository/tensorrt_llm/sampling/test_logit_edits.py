@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from contract.tensors import Logits
 from sampling.logit_edits import BadWords, Bias, LogitEdit, MinLength, Penalties
-from sampling.token_scores import Logits
 
 VOCAB_SIZE = 6
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from contract.tensors import Logits
 from sampling.logit_ranking import NUM_RANKED, LogitRanking
-from sampling.token_scores import Logits
 
 
 def random_logits(num_rows: int, vocab_size: int) -> Logits:

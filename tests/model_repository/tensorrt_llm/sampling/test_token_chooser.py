@@ -2,11 +2,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from batching.paged_sequence import DecodingRequest, PagedSequence
+from batching.paged_sequence import PagedSequence
 from contract.sampling import Sampling
+from contract.tensors import Logits
 from sampling.logit_edits import Bias, LogitEdit
 from sampling.token_chooser import TokenChooser
-from sampling.token_scores import Logits
+
+from tests.model_repository.tensorrt_llm import asking
 
 VOCAB_SIZE = 128
 GREEDY = Sampling()
@@ -30,7 +32,8 @@ def log_probs(logits: Logits) -> Logits:
 def sequence(
     sampling: Sampling = GREEDY, edits: Sequence[LogitEdit] = (), *, is_told: bool = False
 ) -> PagedSequence:
-    return PagedSequence(DecodingRequest([1], sampling, edits, wants_log_probs=is_told, wants_logits=is_told))
+    told = {"returns_log_probs": is_told, "returns_generation_logits": is_told}
+    return asking.sequence([1], edits=edits, sampling=sampling, **told)
 
 
 def forbidden(ids: Sequence[int]) -> Bias:

@@ -3,9 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from contract.sampling import Sampling
+from contract.tensors import Logits
 from numpy.typing import NDArray
 from sampling.token_sampler import TokenSampler
-from sampling.token_scores import Logits
 
 NUM_RANKED = 8
 
