@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left; nobody reads it.
 CLIENT_CLOSED_REQUEST = 499
+# Seconds of silence after which a stream gets a comment: nginx and AWS's load balancer give up after 60.
+SSE_KEEP_ALIVE_S = 15.0
 
 
 def create_app(
@@ -65,7 +67,7 @@ def create_app(
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
     for routes in (
-        OpenAiRoutes(triton, settings, admission),
+        OpenAiRoutes(triton, admission),
         ResponsesRoutes(triton, admission),
         AnthropicRoutes(triton, admission),
         TokenizeRoutes(triton, admission),
@@ -90,7 +92,7 @@ def create_app(
 
 def _set_state(app: FastAPI, settings: Settings) -> None:
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
-    app.state.sse_keep_alive_s = settings.sse_keep_alive_s
+    app.state.sse_keep_alive_s = SSE_KEEP_ALIVE_S
     app.state.logs_prompts = settings.log_prompts
     app.state.large_bodies = asyncio.Lock()
 

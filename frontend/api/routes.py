@@ -22,7 +22,6 @@ from frontend.api.requests import ChatRequest, CompletionRequest, GenerationPara
 from frontend.errors import EngineUnavailable, model_not_found
 from frontend.generation.choices import run_choices
 from frontend.generation.generation import Delta
-from frontend.settings import Settings
 from frontend.triton.model import ServedModel
 from frontend.triton.triton import Triton
 
@@ -30,9 +29,8 @@ from frontend.triton.triton import Triton
 class OpenAiRoutes:
     """/v1: chat completions, completions, models."""
 
-    def __init__(self, triton: Triton, settings: Settings, admission: Admission) -> None:
+    def __init__(self, triton: Triton, admission: Admission) -> None:
         self._triton = triton
-        self._settings = settings
         self._admission = admission
         self.router = APIRouter(prefix="/v1")
         add_json_route(self.router, "POST", "/chat/completions", self.create_chat_completion, ChatRequest)
@@ -49,7 +47,7 @@ class OpenAiRoutes:
     async def create_completion(self, request: Request) -> Response:
         completion = await read_body(request, CompletionRequest)
         model = await self._admission.served_model(completion)
-        generations = from_completion(completion, model, self._settings.max_prompts)
+        generations = from_completion(completion, model)
         num_prompts = len(generations) // completion.num_candidates
         echoes = await echoed_prompts(self._triton, model, completion)
         response = CompletionResponse(completion, num_prompts, echoes)

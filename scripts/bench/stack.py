@@ -31,6 +31,7 @@ class Stack:
 def served(**variables: str) -> Iterator[Stack]:
     """A stack with these variables of make; raises Stopped when it does not come up."""
     environment = os.environ | variables
+    environment["SETTINGS_FILE"] = os.devnull
     environment |= {"PORT": str(ports.free()), "TRITON_GRPC_PORT": str(ports.free())}
     settings = serve_settings.read(environment)
     with Supervisor() as supervisor:

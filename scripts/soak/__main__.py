@@ -35,6 +35,7 @@ MAX_TOKENS = 100
 KILL_EVERY_S = 45.0
 STOP_S = 60
 STACK = {
+    "SETTINGS_FILE": os.devnull,
     "ENGINE": "replay",
     "TOKENS_PER_SECOND": "200",
     "JITTER": "0.5",
