@@ -1,16 +1,18 @@
 # What each target does: make help. Settings are given as VARIABLE=value behind the target.
 
-PORT ?= 8000
-TRITON_GRPC_PORT ?= 8001
+# Without a value the defaults hold that README.md and docs/ tell, or what the settings file says (docs/settings.md).
+PORT ?=
+TRITON_GRPC_PORT ?=
+TRITON_METRICS_PORT ?=
+SETTINGS_FILE ?=
 API_KEYS ?=
 API_KEYS_FILE ?=
 PYTHON ?=
-CONCURRENCY ?= 8
+CONCURRENCY ?=
 WORKERS ?=
-TRITON_METRICS_PORT ?=
 TODAY_DATE ?=
 # Not taken from the environment, where shells keep values of their own under these names.
-HOST = 127.0.0.1
+HOST =
 MODEL =
 NAME =
 PRECISION =
@@ -34,8 +36,9 @@ MINUTES =
 PARTS =
 PEERS =
 ROUNDS =
-export PARTS PEERS ROUNDS MINUTES ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
-export TODAY_DATE PORT TRITON_GRPC_PORT API_KEYS API_KEYS_FILE PYTHON CONCURRENCY WORKERS TRITON_METRICS_PORT HOST MODEL NAME PRECISION
+export HOST PORT TRITON_GRPC_PORT TRITON_METRICS_PORT SETTINGS_FILE API_KEYS API_KEYS_FILE WORKERS TODAY_DATE PYTHON
+export MODEL NAME PRECISION ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
+export CONCURRENCY MINUTES PARTS PEERS ROUNDS
 
 ifeq ($(origin API_KEYS),command line)
 $(error API_KEYS behind the target shows in the list of processes; export it, or set API_KEYS_FILE)
@@ -49,8 +52,8 @@ MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
-	@echo "Settings of build-engines on GPUs: RECIPE TP PP MAX_SEQ_LEN MAX_BATCH_SIZE SET LORA CONFIG BACKEND"
-	@echo "Settings: PORT TRITON_GRPC_PORT HOST API_KEYS API_KEYS_FILE MODEL NAME PRECISION ENGINE TODAY_DATE WORKERS CONCURRENCY PYTHON (README.md)"
+	@echo "Settings of serve: HOST PORT WORKERS API_KEYS_FILE MODEL NAME PRECISION and more, in README.md; others in docs/settings.md"
+	@echo "Settings of build-engines on GPUs: BACKEND RECIPE TP PP MAX_SEQ_LEN MAX_BATCH_SIZE SET LORA CONFIG (docs/gpu.md)"
 
 setup: ## Make .venv with the pinned packages (the other targets do it when needed)
 	@python=$$(sh scripts/find_python.sh) && exec "$$python" -m scripts.setup

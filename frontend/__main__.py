@@ -13,7 +13,8 @@ from frontend.limits.ledger import SharedLedger
 from frontend.logs import configure_logging
 from frontend.server.server import create_server
 from frontend.server.workers import Workers, listening_socket
-from frontend.settings import Settings, SettingsError, read_settings
+from frontend.settings import Settings, read_settings
+from frontend.settings_file import SettingsError
 from frontend.triton.triton import Triton
 
 

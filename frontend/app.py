@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left; nobody reads it.
 CLIENT_CLOSED_REQUEST = 499
+# Seconds of silence after which a stream gets a comment: nginx and AWS's load balancer give up after 60.
+SSE_KEEP_ALIVE_S = 15.0
 
 
 def create_app(
@@ -73,10 +75,10 @@ def create_app(
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     admission = Admission(triton, settings, gate)
-    answers = Answers(triton, admission, settings.sse_keep_alive_s)
+    answers = Answers(triton, admission, SSE_KEEP_ALIVE_S)
     for router in (
         chat_routes(answers),
-        completion_routes(triton, admission, answers, settings.max_prompts),
+        completion_routes(triton, admission, answers),
         responses_routes(answers),
         anthropic_routes(triton, admission, answers),
         model_routes(triton),

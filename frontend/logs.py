@@ -29,3 +29,5 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
     handler.addFilter(RequestIdFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # At debug it tells every byte of every header of every call to Triton.
+    logging.getLogger("hpack").setLevel(logging.INFO)

@@ -1,41 +1,35 @@
-"""Every address, limit and secret of the frontend: read once from the environment, then frozen."""
+"""Every address, limit and secret of the frontend: read once, then frozen."""
 
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.addresses import is_host_and_port, parse_target
 from frontend.keys.key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
-
-
-class SettingsError(Exception):
-    """A setting has a value that the frontend can't start with; the text names it."""
+from frontend.settings_file import SettingsError, read_settings_file
 
 
 class Settings(BaseSettings):
     """The environment variable of a setting is its name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="forbid")
 
     frontend_host: str = "127.0.0.1"
     frontend_port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=128)
-    worker_silence_s: float = Field(default=20, gt=1)
     triton_grpc_addresses: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     triton_metrics_addresses: Annotated[tuple[str, ...], NoDecode] = ()
-    triton_model: str = "ensemble"
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     api_keys_file: Path | None = None
 
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_choices: int = Field(default=16, ge=1, le=128)
-    max_prompts: int = Field(default=64, ge=1)
-    max_stop_strings: int = Field(default=16, ge=1)
     refuse_unknown_fields: bool = False
     max_concurrent_requests: int | None = Field(default=None, ge=1)
     max_queued_requests: int = Field(default=1024, ge=0)
@@ -43,7 +37,6 @@ class Settings(BaseSettings):
     first_token_timeout_s: float = Field(default=300, gt=0)
     token_timeout_s: float = Field(default=60, gt=0)
     request_timeout_s: float = Field(default=3600, gt=0)
-    sse_keep_alive_s: float = Field(default=15, gt=0)
     receive_timeout_s: float = Field(default=60, gt=0)
     send_timeout_s: float = Field(default=30, gt=0)
     idle_timeout_s: int = Field(default=75, ge=1)
@@ -147,10 +140,19 @@ class Settings(BaseSettings):
         return self.plain_keys() + keys
 
 
+NAMES = frozenset(name.upper() for name in Settings.model_fields)
+
+
 def read_settings() -> Settings:
-    """Settings from the environment; raises SettingsError with one sentence a bad value."""
+    """From the environment and, where that does not say it, from the settings file; raises SettingsError."""
+    return checked_settings(read_settings_file(NAMES))
+
+
+def checked_settings(further: Mapping[str, str] | None = None) -> Settings:
+    """From the environment, and further values by name; SettingsError has a sentence for each bad one."""
+    fields: dict[str, Any] = {name.lower(): value for name, value in (further or {}).items() if value}
     try:
-        return Settings()
+        return Settings(**fields)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error
 

@@ -36,6 +36,7 @@ BINARY = "perf_analyzer/bin/perf_analyzer"
 
 def main() -> int:
     """Prints perf_analyzer's tables."""
+    serve_settings.complete(os.environ)
     settings = serve_settings.read(os.environ)
     load = load_options(os.environ.get("CONCURRENCY") or "8")
     triton = TritonHealth(settings.grpc_address)

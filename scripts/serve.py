@@ -26,8 +26,13 @@ FRONTEND_SILENCE_S = 30
 
 
 def main() -> int:
+    """Serves what the environment and the settings file say."""
+    serve_settings.complete(os.environ)
+    return serve(serve_settings.read(os.environ))
+
+
+def serve(settings: ServeSettings) -> int:
     """Serves until it is told to stop."""
-    settings = serve_settings.read(os.environ)
     settings.require_free_ports()
     try:
         with Supervisor() as supervisor:

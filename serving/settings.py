@@ -2,11 +2,12 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from build.failure import Failure
-from frontend.settings import SettingsError, read_settings
+from frontend.settings import NAMES, checked_settings
+from frontend.settings_file import VARIABLE, SettingsError, read_settings_file
 from serving import ports
 
 LOOPBACK = "127.0.0.1"
@@ -16,6 +17,11 @@ TRITON_SILENCE_S = 60.0
 GENERATION_SILENCE_S = 300.0
 # Twice the interval of the probes: with less, one that comes late would look like silence.
 SHORTEST_SILENCE_S = 10.0
+# What read() passes on to the frontend, and what make's variables of the same meaning are called.
+DERIVED = {"FRONTEND_HOST", "FRONTEND_PORT", "TRITON_GRPC_ADDRESSES", "TRITON_METRICS_ADDRESSES"}
+OF_SERVERS = {"HOST", "PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "GENERATION_SILENCE_S"}
+OF_ENGINES = {"MODEL", "NAME", "PRECISION", "TODAY_DATE"}
+OF_REPLAY = {"ENGINE", "TOKENS_PER_SECOND", "JITTER", "TOKENS_PER_RESPONSE", "ANSWER_LENGTH"}
 # An address to listen on, and the one to reach it by.
 WILDCARDS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
@@ -68,6 +74,15 @@ def without_keys(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name not in ("API_KEYS", "API_KEYS_FILE")}
 
 
+def complete(variables: MutableMapping[str, str]) -> None:
+    """Adds what the settings file says and the variables don't; who inherits them reads no file again."""
+    try:
+        variables.update(read_settings_file(NAMES - DERIVED | OF_SERVERS | OF_ENGINES | OF_REPLAY, variables))
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    variables[VARIABLE] = os.devnull
+
+
 def read(variables: Mapping[str, str]) -> ServeSettings:
     """Settings from make's variables; passes them on to the frontend by its environment variables."""
     host = variables.get("HOST") or LOOPBACK
@@ -81,7 +96,7 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
     os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
     os.environ["TRITON_METRICS_ADDRESSES"] = f"{LOOPBACK}:{metrics_port}"
     try:
-        frontend = read_settings()
+        frontend = checked_settings()
         frontend.read_keys()
     except SettingsError as error:
         raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error
@@ -93,17 +108,15 @@ def read(variables: Mapping[str, str]) -> ServeSettings:
         frontend.has_keys,
         frontend.shutdown_grace_s,
         frontend.has_tls,
-        triton_silence_s=_silence(variables, "TRITON_SILENCE_S", TRITON_SILENCE_S),
-        generation_silence_s=_silence(variables, "GENERATION_SILENCE_S", GENERATION_SILENCE_S),
+        generation_silence_s=_generation_silence_s(variables.get("GENERATION_SILENCE_S")),
     )
 
 
-def _silence(variables: Mapping[str, str], name: str, default: float) -> float:
-    text = variables.get(name)
+def _generation_silence_s(text: str | None) -> float:
     try:
-        seconds = float(text) if text else default
+        seconds = float(text) if text else GENERATION_SILENCE_S
     except ValueError:
         seconds = math.nan
     if not SHORTEST_SILENCE_S <= seconds < math.inf:
-        raise Failure(f"{name}={text} is no number of seconds, {SHORTEST_SILENCE_S:g} at least")
+        raise Failure(f"GENERATION_SILENCE_S={text} is no number of seconds, {SHORTEST_SILENCE_S:g} at least")
     return seconds

@@ -18,6 +18,8 @@ from frontend.triton.triton import Triton
 IN_FLIGHT_PER_SEQUENCE = 1.25
 # English text takes about this many characters a token.
 CHARS_PER_TOKEN = 4
+# OpenAI takes 4. Each is looked for in every token's text.
+MAX_STOP_STRINGS = 16
 
 
 class Admission:
@@ -64,10 +66,8 @@ class Admission:
     def _require_within_limits(self, parameters: GenerationParameters) -> None:
         if parameters.num_candidates > self._settings.max_choices:
             raise InvalidRequest(f"n: at most {self._settings.max_choices} choices are allowed.", "n")
-        if len(parameters.stop_strings) > self._settings.max_stop_strings:
-            raise InvalidRequest(
-                f"stop: at most {self._settings.max_stop_strings} strings are allowed.", "stop"
-            )
+        if len(parameters.stop_strings) > MAX_STOP_STRINGS:
+            raise InvalidRequest(f"stop: at most {MAX_STOP_STRINGS} strings are allowed.", "stop")
 
 
 def _num_tokens(parameters: GenerationParameters, generations: Sequence[GenerationRequest]) -> int:

@@ -25,7 +25,8 @@ ENGINE_INPUTS = {
 }
 # What echo with logprobs needs.
 PROMPT_SCORES_INPUT = "num_prompt_log_probs"
-
+# Of one completion request; each is a generation, and further ones are a request of their own.
+MAX_PROMPTS = 64
 
 # Inputs of the engine that have another name than the field that fills them.
 _FIELD_NAMES = {
@@ -57,16 +58,14 @@ def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
     )
 
 
-def from_completion(
-    completion: CompletionRequest, model: ServedModel, max_prompts: int
-) -> list[GenerationRequest]:
+def from_completion(completion: CompletionRequest, model: ServedModel) -> list[GenerationRequest]:
     if completion.logprobs:
         _require_engine_input("logprobs", ENGINE_INPUTS["top_logprobs"], model)
     if completion.scores_prompt:
         _require_engine_input("echo", PROMPT_SCORES_INPUT, model)
     prompts = completion.prompts
-    if not 1 <= len(prompts) <= max_prompts:
-        raise InvalidRequest(f"prompt: between 1 and {max_prompts} prompts are allowed.", "prompt")
+    if not 1 <= len(prompts) <= MAX_PROMPTS:
+        raise InvalidRequest(f"prompt: between 1 and {MAX_PROMPTS} prompts are allowed.", "prompt")
     inputs = [_raw_prompt(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
     guide = requested_guide(completion)
     ranks = completion.num_candidates > completion.num_choices

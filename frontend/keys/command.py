@@ -22,7 +22,9 @@ from frontend.keys.key import (
     plain_keys,
     read_key_file,
 )
+from frontend.settings_file import SettingsError, read_settings_file
 
+FILE_SETTING = "API_KEYS_FILE"
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 KEY_BYTES = 32
 NO_LIMIT = "-"
@@ -31,7 +33,7 @@ NO_LIMIT = "-"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line says to the file that API_KEYS_FILE names."""
     options = _parser().parse_args(arguments)
-    file = os.environ.get("API_KEYS_FILE")
+    file = os.environ.get(FILE_SETTING) or read_settings_file().get(FILE_SETTING)
     if not file:
         raise KeyFileError(
             "API_KEYS_FILE is not set; say where the keys are: API_KEYS_FILE=keys.json make keys ..."
@@ -167,5 +169,5 @@ def _parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (KeyFileError, OSError) as error:
+    except (KeyFileError, SettingsError, OSError) as error:
         sys.exit(f"error: {error}")

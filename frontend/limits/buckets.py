@@ -29,7 +29,7 @@ class Allowance:
 
 
 class RateLimits:
-    """All methods want the ledger locked; `column` is the key's."""
+    """The caller of each method must hold the lock of the ledger; `column` is the key's."""
 
     def __init__(self, ledger: SharedLedger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger

@@ -29,7 +29,7 @@ class Turn:
 
 
 class FairQueue:
-    """`require_room`, `join` and `leave` want the ledger locked."""
+    """Whoever calls `require_room`, `join` or `leave` must hold the lock of the ledger."""
 
     def __init__(self, ledger: SharedLedger, max_waiting: int) -> None:
         self._ledger = ledger

@@ -20,6 +20,9 @@ BACKLOG = 2048
 # A worker that dies sooner than this is not started again before it has passed.
 MIN_LIFE_S = 1.0
 LOOK_INTERVAL_S = 1.0
+# An event loop shows life ten times a second; the heaviest body holds it up for a tenth of one. The rest is
+# for machines that are busy: a worker that is killed takes its streams with it.
+SILENCE_S = 20.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, signal.SIGCHLD, signal.SIGUSR1)
 
@@ -40,7 +43,6 @@ class Workers:
 
     def __init__(self, settings: Settings, ledger: SharedLedger, work: Callable[[], None]) -> None:
         """`work` is what a worker does, which ends with it."""
-        self._silence_s = settings.worker_silence_s
         self._ledger = ledger
         self._work = work
         self._pids: dict[int, int] = {}
@@ -67,7 +69,7 @@ class Workers:
             return
         now = time.monotonic()
         for pid, worker in self._pids.items():
-            if now - max(self._started_at[worker], self._ledger.last_sign_of_life(worker)) > self._silence_s:
+            if now - max(self._started_at[worker], self._ledger.last_sign_of_life(worker)) > SILENCE_S:
                 logger.error("worker %d (process %d) hangs and is killed", worker, pid)
                 os.kill(pid, signal.SIGKILL)
         for worker in set(range(len(self._started_at))).difference(self._pids.values()):

@@ -20,13 +20,15 @@ Result = TypeVar("Result")
 
 # A generation whose server dies with it gets one more: it may be what the server died of.
 MAX_LOST = 2
+# The model that answers, as model_repository/ names it.
+MODEL = "ensemble"
 
 
 class Triton:
-    """One or more Triton servers with the ensemble `model`; every error it raises is an ApiError."""
+    """One or more Triton servers with the ensemble; every error it raises is an ApiError."""
 
     def __init__(self, settings: Settings) -> None:
-        self._endpoints = Endpoints(settings.triton_grpc_addresses, settings.triton_model)
+        self._endpoints = Endpoints(settings.triton_grpc_addresses, MODEL)
         self._deadlines = Deadlines(
             settings.first_token_timeout_s, settings.token_timeout_s, settings.request_timeout_s
         )

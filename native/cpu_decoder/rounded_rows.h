@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// By 64 a prompt takes an eighth less than by 32, for half a percent of perplexity (docs/architecture.md).
+// By 64 a prompt takes an eighth less than by 32, for half a percent of perplexity (docs/cpu-engine.md).
 enum { GROUP = 64 };
 
 typedef struct {

@@ -66,6 +66,7 @@ class Stack:
 def served(log: str = "bench.log", **variables: str) -> Iterator[Stack]:
     """A stack with these variables of make; raises Stopped when it does not come up."""
     environment = os.environ | variables
+    environment["SETTINGS_FILE"] = os.devnull
     environment |= {"PORT": str(ports.free()), "TRITON_GRPC_PORT": str(ports.free()), "HOST": HOST}
     settings = serve_settings.read(environment)
     with Supervisor() as supervisor:

@@ -30,6 +30,7 @@ SETTLE_S = 60
 # Of the time; caches and pools reach their size in it.
 WARM_UP = 0.2
 STACK = {
+    "SETTINGS_FILE": os.devnull,
     "ENGINE": "replay",
     "TOKENS_PER_SECOND": "200",
     "JITTER": "0.5",

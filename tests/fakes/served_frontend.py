@@ -5,11 +5,13 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from frontend.app import create_app
+from fastapi import FastAPI
+
+from frontend.app import SSE_KEEP_ALIVE_S, create_app
 from frontend.limits.ledger import SharedLedger
+from frontend.middleware.drain import Drain
 from frontend.server.server import create_server
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
@@ -28,13 +30,21 @@ class ServedFrontend:
 
 
 @asynccontextmanager
-async def served_frontend(servers: Sequence[FakeServer], **given: Any) -> AsyncIterator[ServedFrontend]:
+async def served_frontend(
+    servers: Sequence[FakeServer], keep_alive_s: float = SSE_KEEP_ALIVE_S, **given: Any
+) -> AsyncIterator[ServedFrontend]:
     """Without keys, in front of these Tritons."""
     settings = Settings(triton_grpc_addresses=[server.address for server in servers], **given)
     triton = LiveTriton(settings)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         ledger = SharedLedger()
-        server = create_server(settings, partial(create_app, settings, triton, ledger=ledger), ledger)
+
+        def application(drain: Drain) -> FastAPI:
+            app = create_app(settings, triton, drain, ledger)
+            app.state.sse_keep_alive_s = keep_alive_s
+            return app
+
+        server = create_server(settings, application, ledger)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield ServedFrontend(listener.getsockname()[1], triton)

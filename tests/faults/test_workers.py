@@ -170,8 +170,7 @@ def test_a_worker_that_is_killed_gives_its_slots_back_and_comes_again(log: Path)
 
 
 def test_a_worker_that_hangs_is_replaced(log: Path) -> None:
-    # Long enough for the other one to show life on a machine that is busy.
-    with two_workers(log, worker_silence_s=8) as frontend:
+    with two_workers(log) as frontend:
         first, second = worker_pids(frontend)
         os.kill(first, signal.SIGSTOP)
         wait_until(lambda: is_gone(first), "the hanging worker is killed")

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from frontend.keys.key import digest
-from frontend.settings import Settings, SettingsError, read_settings
+from frontend.settings import Settings, read_settings
+from frontend.settings_file import SettingsError
 
 
 def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +43,26 @@ def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatc
 def test_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
+        read_settings()
+
+
+def test_a_file_says_what_the_environment_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "frontend.env"
+    path.write_text("LOG_LEVEL=debug\nMAX_CHOICES=4\nAPI_KEYS=0123456789abcdef, second-0123456789\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("SETTINGS_FILE", str(path))
+    monkeypatch.setenv("MAX_CHOICES", "5")
+    monkeypatch.setenv("LOG_LEVEL", "")
+    settings = read_settings()
+    assert (settings.log_level, settings.max_choices) == ("debug", 5)
+    assert settings.api_keys == ("0123456789abcdef", "second-0123456789")
+
+
+def test_a_bad_value_in_the_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "frontend.env"
+    path.write_text("LOG_LEVEL=loud\n")
+    monkeypatch.setenv("SETTINGS_FILE", str(path))
+    with pytest.raises(SettingsError, match=r"^LOG_LEVEL: "):
         read_settings()
 
 

@@ -29,10 +29,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     with served_stack(
         log,
+        "tests.integration.serve_impatient",
         ENGINE="replay",
         TOKENS_PER_SECOND="20",
         SHUTDOWN_GRACE_S="20",
-        TRITON_SILENCE_S="10",
         FIRST_TOKEN_TIMEOUT_S="4",
         TOKEN_TIMEOUT_S="4",
         REQUEST_TIMEOUT_S="60",

@@ -1,6 +1,7 @@
 import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -50,9 +51,34 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (given.host, given.port, given.grpc_port, given.has_keys) == ("0.0.0.0", 9000, 9001, True)
 
 
-def test_silences() -> None:
-    given = serve_settings.read({"TRITON_SILENCE_S": "10", "GENERATION_SILENCE_S": "1e3"})
-    assert (given.triton_silence_s, given.generation_silence_s) == (10, 1000)
+def test_silence() -> None:
+    assert serve_settings.read({"GENERATION_SILENCE_S": "1e3"}).generation_silence_s == 1000
+
+
+def settings_file(folder: Path, text: str) -> str:
+    path = folder / "serve.env"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_completes_the_variables(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "PORT=9000\nWORKERS=2\nNAME=mine\nTODAY_DATE='1 Dec 2026'\n")
+    variables = {"SETTINGS_FILE": file, "WORKERS": "3", "PORT": ""}
+    serve_settings.complete(variables)
+    assert variables == {
+        "SETTINGS_FILE": os.devnull,
+        "PORT": "9000",
+        "WORKERS": "3",
+        "NAME": "mine",
+        "TODAY_DATE": "1 Dec 2026",
+    }
+
+
+@pytest.mark.parametrize("name", ["PROT", "port", "FRONTEND_PORT", "TRITON_GRPC_ADDRESSES", "SETTINGS_FILE"])
+def test_an_unknown_name_in_the_file_stops_the_start(tmp_path: Path, name: str) -> None:
+    file = settings_file(tmp_path, f"PORT=9000\n{name}=9001\n")
+    with pytest.raises(Failure, match=rf"^{name} in .*serve\.env: there is no such setting$"):
+        serve_settings.complete({"SETTINGS_FILE": file})
 
 
 @pytest.mark.parametrize(
@@ -62,8 +88,8 @@ def test_silences() -> None:
         ({"TRITON_GRPC_PORT": "0"}, "TRITON_GRPC_PORT=0"),
         ({"TRITON_METRICS_PORT": "x"}, "TRITON_METRICS_PORT=x"),
         ({"HOST": "0.0.0.0"}, "HOST"),
-        ({"TRITON_SILENCE_S": "9.9"}, "TRITON_SILENCE_S=9.9 is no number of seconds, 10 at least"),
-        ({"TRITON_SILENCE_S": "nan"}, "TRITON_SILENCE_S=nan"),
+        ({"GENERATION_SILENCE_S": "9.9"}, "GENERATION_SILENCE_S=9.9 is no number of seconds, 10 at least"),
+        ({"GENERATION_SILENCE_S": "nan"}, "GENERATION_SILENCE_S=nan"),
         ({"GENERATION_SILENCE_S": "inf"}, "GENERATION_SILENCE_S=inf"),
         ({"GENERATION_SILENCE_S": "5 minutes"}, "GENERATION_SILENCE_S=5 minutes"),
     ],

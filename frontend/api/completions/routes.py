@@ -13,11 +13,11 @@ from frontend.api.openapi import add_json_route
 from frontend.triton.triton import Triton
 
 
-def completion_routes(triton: Triton, admission: Admission, answers: Answers, max_prompts: int) -> APIRouter:
+def completion_routes(triton: Triton, admission: Admission, answers: Answers) -> APIRouter:
     async def create_completion(request: Request) -> Response:
         completion = await read_body(request, CompletionRequest)
         model = await admission.served_model(completion)
-        generations = from_completion(completion, model, max_prompts)
+        generations = from_completion(completion, model)
         num_prompts = len(generations) // completion.num_candidates
         echoes = await echoed_prompts(triton, model, completion)
         reply = CompletionResponse(completion, num_prompts, echoes)

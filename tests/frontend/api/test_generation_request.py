@@ -23,7 +23,7 @@ def chat_key(*messages: tuple[str, Any], model: str = SERVED.name) -> bytes | No
 
 def text_key(prompt: str | list[int], model: str = SERVED.name) -> bytes | None:
     completion = CompletionRequest.model_validate({"model": model, "prompt": prompt})
-    [generation] = from_completion(completion, SERVED, max_prompts=1)
+    [generation] = from_completion(completion, SERVED)
     return generation.conversation
 
 

@@ -104,3 +104,15 @@ def test_without_a_file_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("API_KEYS_FILE", raising=False)
     with pytest.raises(KeyFileError, match="API_KEYS_FILE"):
         keys.main(["list"])
+
+
+def test_the_settings_file_may_name_the_key_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys.json"
+    settings = tmp_path / "serve.env"
+    settings.write_text(f"PORT=9000\nAPI_KEYS_FILE={path}\n")
+    monkeypatch.setenv("API_KEYS_FILE", "")
+    monkeypatch.setenv("SETTINGS_FILE", str(settings))
+    create(capsys, "team-a")
+    assert [key.name for key in read_key_file(path).keys] == ["team-a"]

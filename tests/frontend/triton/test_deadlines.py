@@ -52,7 +52,7 @@ def test_no_first_token() -> None:
 
 def test_no_first_token_after_a_comment() -> None:
     script = Script([tokens("a")], hangs_after=0)
-    answer, _ = ask(script, stream=True, first_token_timeout_s=SHORT_S, sse_keep_alive_s=0.1)
+    answer, _ = ask(script, stream=True, first_token_timeout_s=SHORT_S, keep_alive_s=0.1)
     assert answer.status_code == 200
     assert answer.text.startswith(": keep-alive\n\n")
     assert '"code": "timeout"' in answer.text.split("\n\n")[-2]

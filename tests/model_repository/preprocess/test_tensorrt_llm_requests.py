@@ -141,7 +141,7 @@ def generated(model: ServedModel) -> Iterator[Mapping[str, Any]]:
             )
     for body in bodies(COMPLETION):
         asked = {"prompt": ["Hello", "there"], "model": model.name} | body
-        yield from inputs_of(lambda a=asked: from_completion(completion(a), model, max_prompts=8))
+        yield from inputs_of(lambda a=asked: from_completion(completion(a), model))
 
 
 def chat(body: dict[str, Any]) -> ChatRequest:
@@ -249,7 +249,7 @@ def test_nothing_ends_the_text_with_ignore_eos(
     model: ServedModel, engine_tensors: Callable[[Mapping[str, Any]], Tensors]
 ) -> None:
     body = {"model": model.name, "prompt": "Hi", "ignore_eos": True}
-    (generation,) = from_completion(completion(body), model, max_prompts=1)
+    (generation,) = from_completion(completion(body), model)
     tensors = engine_tensors(generation.inputs)
     assert value(tensors, "end_id", 0) == -1
     assert tensors["stop_words_list"].size == 0
@@ -258,18 +258,16 @@ def test_nothing_ends_the_text_with_ignore_eos(
 def test_requests_without_a_seed_differ_and_choices_count_on(model: ServedModel) -> None:
     body = {"model": model.name, "prompt": "Hi", "n": 4}
     seeds = [
-        [generation.inputs["seed"] for generation in from_completion(completion(body), model, max_prompts=1)]
+        [generation.inputs["seed"] for generation in from_completion(completion(body), model)]
         for _ in range(2)
     ]
     assert len({seed for choices in seeds for seed in choices}) == 8
-    (given,) = from_completion(
-        completion({"model": model.name, "prompt": "Hi", "seed": 7}), model, max_prompts=1
-    )
+    (given,) = from_completion(completion({"model": model.name, "prompt": "Hi", "seed": 7}), model)
     assert given.inputs["seed"] == 7
 
 
 def test_an_adapter_is_asked_for_by_its_number(
     model: ServedModel, engine_tensors: Callable[[Mapping[str, Any]], Tensors]
 ) -> None:
-    (generation,) = from_completion(completion({"model": "sql", "prompt": "Hi"}), model, max_prompts=1)
+    (generation,) = from_completion(completion({"model": "sql", "prompt": "Hi"}), model)
     assert engine_tensors(generation.inputs)["lora_task_id"] == 1
