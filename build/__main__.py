@@ -18,11 +18,10 @@ from build.cpu.weights import PRECISIONS
 from build.errors import BuildError
 from build.gpus import detected_gpus
 from build.llm_api.build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
+from build.paths import ENGINES
 from build.progress import Reporter
 from build.tensorrt_llm import engine_build, order, recipe
-from build.tensorrt_llm.machine import this_machine
-
-ENGINES = Path(__file__).parent.parent / "engines"
+from build.tensorrt_llm.preflight import this_machine
 
 CPU_PRECISION = "int8"
 

@@ -11,6 +11,7 @@ from typing import Any
 from build.checkpoint.source import Source
 from build.checkpoint.tokenizer import TokenizerFacts
 from build.errors import BuildError
+from build.progress import Reporter
 
 FILE_NAME = "manifest.json"
 
@@ -99,6 +100,16 @@ def hash_files(
     """Hashes the source's files; those of known size and time are not read again. Advances by bytes."""
     by_key = {(file.path, file.size, file.modified_ns): file for file in known}
     return tuple(_hash_file(path, by_key, advance) for path in source.files)
+
+
+def hash_source(source: Source, known: Iterable[InputFile], reporter: Reporter) -> tuple[InputFile, ...]:
+    """hash_files, which is shown where it takes long."""
+    known = tuple(known)
+    if are_known(source, known):
+        return hash_files(source, known, lambda _: None)
+    size = sum(path.stat().st_size for path in source.files)
+    with reporter.step("Hashing the model's files", size) as advance:
+        return hash_files(source, known, advance)
 
 
 def combined_sha256(source: Source, files: Iterable[InputFile]) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.locked_wheels import install
 from build.paths import CACHE
 

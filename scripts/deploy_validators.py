@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from build.failure import run
+from build.errors import run
 from build.locked_wheels import install
 from build.paths import CACHE, ROOT
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import CACHE
 from scripts import perf_analyzer
 from serving import ports

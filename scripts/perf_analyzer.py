@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from build import debian_packages
-from build.failure import run
+from build.errors import run
 from build.locked_wheels import install
 from build.paths import CACHE, PERF_ANALYZER_LOCK
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import VISIBLE
 from build.llm_api.repository import read_llm_api
 from build.paths import ROOT

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from build.failure import Failure
+from build.errors import Failure
 from frontend.settings import SettingsError, read_settings
 from serving import ports
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-from build.failure import INTERRUPTED, Failure
+from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
 from serving.stop_request import StopRequest

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from build import debian_packages
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import CACHE
 from build.usable_python import shared_library
 from serving.backends import backends_of

@@ -1,18 +1,43 @@
 """Finds what would stop a build hours later: model, recipe and machine are compared before any work."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from build.checkpoint.shapes import LlamaShape
-from build.gpus import Gpus
-from build.plan.gpu_memory import EngineSize, gpu_memory
+from build.gpus import Gpus, detected_gpus
+from build.plan.gpu_memory import EngineSize, gpu_memory, weight_bytes
 from build.plan.precisions import PRECISIONS
 from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
-from build.tensorrt_llm.machine import Machine
-from build.tensorrt_llm.memory import weight_bytes
 from build.tensorrt_llm.recipe import Recipe, is_for
+
+_MEMORY = Path("/proc/meminfo")
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """memory_bytes is the host memory that can be had at the moment; free_disk is told of a folder's disk."""
+
+    gpus: Gpus | None
+    memory_bytes: int
+    free_disk: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+
+
+def this_machine() -> Machine:
+    """Raises BuildError when nvidia-smi's GPUs are not all of one kind."""
+    return Machine(detected_gpus(), available_memory())
+
+
+def available_memory(memory: Path = _MEMORY, limit: Path = _CGROUP_LIMIT) -> int:
+    """Bytes that the kernel could give out, or this container's limit where that is less."""
+    lines = dict(line.split(":", 1) for line in memory.read_text(encoding="ascii").splitlines())
+    available = int(lines["MemAvailable"].split()[0]) * 1024
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return min(available, int(text)) if text.isdecimal() else available
+
 
 _HINTS = {"fp8": "PRECISION=bf16 or int4-awq", "fp8-rowwise": "PRECISION=fp8 or bf16"}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench import raw_stream
 from scripts.bench.raw_stream import RawStream
 from scripts.bench.stack import HOST, Stack, engine_folder

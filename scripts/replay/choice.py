@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import CACHE
 from scripts.replay.native_repository import render_native_replay
 from scripts.replay.options import read_options

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.native_library import compiled_library
 from build.paths import ROOT
 from build.repository import CONFIG, ENGINE_MODEL, read_config

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from build.failure import Failure
+from build.errors import Failure
 
 
 @dataclass(frozen=True)

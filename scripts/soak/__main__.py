@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import LOGS
 from scripts.replay.check import words_of
 from scripts.replay.sequence_count import read_count

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.soak.process_tree import children
 
 Counts: TypeAlias = Mapping[str, int]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 
 LEADER = Path(__file__).with_name("rank_leader.py")
 # What the ranks may take to leave when no request is running any more.

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import BuildError
-from build.failure import Failure, run
+from build.engine_folder import ENGINE, REPOSITORY
+from build.errors import Failure, run
 from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
 from serving import tritonserver
 from serving.node.mpi_ranks import mpirun_command
@@ -21,7 +21,7 @@ from serving.node.pod_group import PodGroup, placement, read_pod_group, sshd_com
 _ADDRESS = "0.0.0.0"  # noqa: S104
 _PORT = 8001
 # By it an LLM API's engine folder is known without reading protobuf, which NVIDIA's image need not have.
-_LLM_API_MODULE = Path("model_repository") / "tensorrt_llm" / "1" / "llm_api_engine.py"
+_LLM_API_MODULE = Path(REPOSITORY) / "tensorrt_llm" / "1" / "llm_api_engine.py"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def server_command(
     where: tuple[str, int, int | None] = (_ADDRESS, _PORT, None),
 ) -> list[str]:
     """The command line that serves the folder, on the nodes of the pod group if gpus_per_node is given."""
-    repository = folder.resolve() / "model_repository"
+    repository = folder.resolve() / REPOSITORY
     if not repository.is_dir():
         raise Failure(f"{folder} is no engine folder: it has no model_repository")
     address, port, metrics_port = where
@@ -97,12 +97,9 @@ def server_command(
 
 def _compiled_engine(folder: Path) -> TensorRtLlmEngine | None:
     """None for an engine that is one process of Triton's, whatever it runs on."""
-    if not (folder / "engine" / CONFIG).exists():
+    if not (folder / ENGINE / CONFIG).exists():
         return None
-    try:
-        return read_tensorrt_llm_engine(folder / "engine")
-    except BuildError as error:
-        raise Failure(str(error)) from error
+    return read_tensorrt_llm_engine(folder / ENGINE)
 
 
 def _ranks(server: list[str], engine: TensorRtLlmEngine | None, where: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.native_library import compiled_library
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import GPUS, Gpus, detected_gpus
 from build.repository import render_repository
-from serving.gpu_engine import gpu_engines, is_gpu_engine, require_servable, visible_gpus
+from serving.gpu_engine import gpu_engines, is_gpu_engine, require_servable
 from tests.build.compiled_engine import engine_config
 from tests.build.test_manifest import MANIFEST
 from tests.serving.compiled_folder import write_compiled_folder
@@ -77,4 +77,4 @@ def test_an_engine_without_all_its_ranks_is_told(tmp_path: Path) -> None:
 def test_different_gpus_are_a_sentence() -> None:
     text = "0, GPU-1, NVIDIA L4, 23034, 8.9\n1, GPU-2, NVIDIA A10G, 23028, 8.6\n"
     with pytest.raises(Failure, match="different GPUs"):
-        visible_gpus(lambda: detected_gpus(lambda: text, {}))
+        detected_gpus(lambda: text, {})

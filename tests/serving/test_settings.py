@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving import ports
 from serving import settings as serve_settings
 from serving.settings import ServeSettings

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.raw_stream import RawStream
 from scripts.bench.replay_load import ReplayLoad
 from scripts.bench.stack import HOST, Stack, served

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import CACHE
 
 LOCKS = Path(__file__).parent / "locks"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx2 as httpx
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import LOGS, RESULTS
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive

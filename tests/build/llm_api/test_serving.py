@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import GPUS, Gpus
 from serving import engine
 from serving.engine_server import gpu_launch

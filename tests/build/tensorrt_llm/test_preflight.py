@@ -9,8 +9,7 @@ import pytest
 
 from build.checkpoint.shapes import LLAMA_3_1
 from build.gpus import named_gpus
-from build.tensorrt_llm.machine import Machine, available_memory
-from build.tensorrt_llm.preflight import Plan, problems
+from build.tensorrt_llm.preflight import Machine, Plan, available_memory, problems
 from build.tensorrt_llm.recipe import find_recipe, overridden
 from tests.build.tensorrt_llm.llama_folder import llama_config, write_llama
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import Broken, count_tokens, drive
 from scripts.bench.peers.report import Figure, summarize

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.replay.choice import chosen_repository
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.repository import COMMITTED, read_config
 from scripts.replay.check import words_of
 from scripts.replay.native_repository import LACKING_INPUTS, render_native_replay

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.soak.counters import MAX_GROWTH_MIB, MEMORY, WORKERS, FrontendCounters, leaks
 from scripts.soak.fuzzing import Fuzzer
 from scripts.soak.properties import failed

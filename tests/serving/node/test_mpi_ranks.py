@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving.node.mpi_ranks import LEADER, mpirun_command
 
 SERVER = [

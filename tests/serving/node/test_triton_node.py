@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.llm_api.repository import MODEL
 from build.paths import ROOT
 from serving import tritonserver
