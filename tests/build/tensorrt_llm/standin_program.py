@@ -13,6 +13,7 @@ from typing import Any
 import tomli
 
 from build.gpus import NVIDIA_SMI
+from tests.build.compiled_engine import NEWER, build_config
 
 RECORD = Path(__file__).parents[3] / "build" / "tensorrt_llm" / "flags.toml"
 _TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
@@ -72,16 +73,20 @@ def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:
     return run
 
 
-def _build(_: Path, arguments: list[str]) -> int:
+def _build(home: Path, arguments: list[str]) -> int:
     given = vars(upstream_parser("build").parse_args(arguments))
     model = json.loads((Path(given["checkpoint_dir"]) / "config.json").read_text())
     output = _folder(given["output_dir"])
     Path(given["output_timing_cache"]).write_bytes(b"timings")
     words = {"enable": True, "disable": None}
-    build: dict[str, Any] = {name: given[name] for name in _LIMITS}
-    build |= {name: given[name] for name in ("gather_context_logits", "gather_generation_logits")}
-    build["kv_cache_type"] = "PAGED"
-    build["plugin_config"] = {name: words.get(str(value), value) for name, value in given.items()}
+    plugins = {
+        name: words.get(str(value), value)
+        for name, value in given.items()
+        if name.endswith("_plugin") or str(value) in words or name == "tokens_per_block"
+    }
+    values = {name: given[name] for name in (*_LIMITS, "gather_context_logits", "gather_generation_logits")}
+    spelling = (home / "spelling").read_text() if (home / "spelling").exists() else NEWER
+    build = build_config(spelling, plugins, **values)
     config = {"version": "1.2.1", "pretrained_config": model, "build_config": build}
     (output / "config.json").write_text(json.dumps(config))
     for rank in range(model["mapping"]["world_size"]):

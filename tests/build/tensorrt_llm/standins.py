@@ -44,6 +44,10 @@ class StandIns:
         """From now on this tool fails; None lets all work again."""
         (self.folder / "failing").write_text(tool or "")
 
+    def write_as(self, spelling: str) -> None:
+        """In which of upstream's spellings config.json is written (tests/build/compiled_engine.py)."""
+        (self.folder / "spelling").write_text(spelling)
+
     def set_gpus(self, *lines: str) -> None:
         (self.folder / "gpus").write_text("".join(f"{line}\n" for line in lines))
 
