@@ -110,6 +110,7 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group gpu-image -o scripts/gpu_image.txt
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \

@@ -1,13 +1,46 @@
-"""Installs a lock into a folder of its own, beside the virtual environment."""
+"""Installs locks into folders of their own, beside the virtual environment."""
 
+import hashlib
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from build.errors import Failure
+from build.paths import CACHE
 
 _OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes")
+
+
+def installed(
+    lock: Path,
+    what: str,
+    options: Sequence[str] = (),
+    finish: Callable[[Path], None] = lambda _: None,
+) -> Path:
+    """The folder of a lock and this Python, filled and finished first if it is not there; raises Failure."""
+    kind = hashlib.sha256(lock.read_bytes() + bytes(sys.version_info[:2])).hexdigest()
+    folder = CACHE / f"{lock.stem}-{kind[:12]}"
+    if not folder.exists():
+        print(f"fetching {what}", flush=True)
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
+            whole = Path(scratch) / "whole"
+            install(lock, whole, options)
+            finish(whole)
+            _put_in_place(whole, folder)
+    return folder
+
+
+def _put_in_place(whole: Path, folder: Path) -> None:
+    try:
+        os.rename(whole, folder)
+    except OSError:
+        # Another process was faster; a folder that is not empty is not replaced.
+        if not folder.exists():
+            raise
 
 
 def install(lock: Path, into: Path, options: Sequence[str] = ()) -> None:

@@ -57,6 +57,7 @@ def test_engine_folder_is_complete(built: Path) -> None:
     assert {path.name for path in (built / "tokenizer").iterdir()} == {
         "tokenizer.json",
         "chat_template.jinja",
+        "tokenizer_config.json",
     }
     config = read_config(built / "model_repository" / "preprocess" / CONFIG)
     assert config.parameters["max_model_len"].string_value == "512"

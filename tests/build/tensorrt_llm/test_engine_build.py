@@ -43,6 +43,7 @@ def test_engine_folder_is_complete(workshop: Workshop) -> None:
     assert {path.name for path in (workshop.engine / "tokenizer").iterdir()} == {
         "tokenizer.json",
         "chat_template.jinja",
+        "tokenizer_config.json",
         "xgrammar_tokenizer_info.json",
     }
     assert {path.name for path in workshop.engine.parent.iterdir()} == {"llama", ".llama.lock"}
