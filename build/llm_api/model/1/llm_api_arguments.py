@@ -9,7 +9,7 @@ _NO_END = -1
 
 
 def sampling_arguments(request: LlmApiRequest) -> dict[str, Any]:
-    """Of SamplingParams, but guided_decoding, whose value is an object of the LLM API."""
+    """Of SamplingParams, but those whose values are objects: guided_decoding and embedding_bias."""
     sampling = request.sampling
     arguments: dict[str, Any] = {
         # With an end id the LLM API asks no tokenizer for one, nor for the words of strings.
@@ -21,7 +21,6 @@ def sampling_arguments(request: LlmApiRequest) -> dict[str, Any]:
         # Otherwise the stop id is cut off when the text ends, after it was streamed.
         "include_stop_str_in_output": True,
         "bad_token_ids": request.bad_ids or None,
-        "embedding_bias": request.bias,
         "repetition_penalty": sampling.repetition_penalty,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,

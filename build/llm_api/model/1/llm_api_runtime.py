@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch  # type: ignore[import-not-found]
 import xgrammar  # type: ignore[import-not-found]
 from llm_api_arguments import needs_streaming, sampling_arguments
 from llm_api_engine import LlmApiEngine
@@ -24,10 +25,15 @@ class TensorRtLlm:
         self._adapters = adapters
 
     def generate(self, request: LlmApiRequest) -> Any:
-        guided = GuidedDecodingParams(**request.guide.arguments) if request.guide else None
+        params = SamplingParams(
+            guided_decoding=GuidedDecodingParams(**request.guide.arguments) if request.guide else None,
+            # A copy: Triton's memory is read-only.
+            embedding_bias=None if request.bias is None else torch.from_numpy(request.bias.copy()),
+            **sampling_arguments(request),
+        )
         return self._llm.generate_async(
             request.prompt_ids,
-            sampling_params=SamplingParams(guided_decoding=guided, **sampling_arguments(request)),
+            sampling_params=params,
             lora_request=None if request.task_id is None else self._adapters[request.task_id],
             streaming=needs_streaming(request),
         )

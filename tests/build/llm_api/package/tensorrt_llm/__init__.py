@@ -15,15 +15,31 @@ CACHED_TOKENS = 70
 
 
 class Arguments(SimpleNamespace):
-    """Keyword arguments, held to a recorded signature."""
+    """Keyword arguments, held to a recorded signature: names and declared types."""
 
-    signature: ClassVar[dict[str, object]] = {}
+    signature: ClassVar[dict[str, tuple[str, object]]] = {}
 
     def __init__(self, **values: Any) -> None:
         unknown = values.keys() - self.signature.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {min(unknown)!r}")
-        super().__init__(**{**self.signature, **values})
+        for name, value in values.items():
+            declared = self.signature[name][0]
+            if not any(_is_a(value, kind) for kind in declared.split(" | ")):
+                raise TypeError(f"{name} of {type(self).__name__} is {declared}, not {type(value)}")
+        defaults = {name: default for name, (_, default) in self.signature.items()}
+        super().__init__(**{**defaults, **values})
+
+
+def _is_a(value: object, declared: str) -> bool:
+    """As pydantic's strict mode and the executor's bindings hold it: no NumPy numbers, no int for a bool."""
+    if declared == "None":
+        return value is None
+    if declared.startswith("list["):
+        return isinstance(value, list) and all(_is_a(item, declared[5:-1]) for item in value)
+    if declared == "float":
+        return type(value) in (int, float)
+    return type(value).__name__ == declared.partition("[")[0]
 
 
 class SamplingParams(Arguments):
