@@ -116,6 +116,7 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
 	        --no-emit-package torchvision -o scripts/bench/peers/locks/$$peer.txt || exit 1; done
 	$(VENV_PYTHON) -m uv pip compile --quiet deploy/frontend.in -c scripts/requirements.txt -o deploy/frontend.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet deploy/gpu_node.in -c scripts/requirements.txt -o deploy/gpu_node.txt
 
 clean: ## Remove everything make has made, except engines/
 	rm -rf .venv .cache results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,8 @@ WORKDIR /opt/triton-llama
 COPY Makefile pyproject.toml ./
 COPY build build
 COPY scripts scripts
-# The locked packages of build/, preprocess and postprocess, in a virtual environment: the image's own stay as they are.
+COPY deploy/gpu_node.txt deploy/gpu_node.txt
+# What the launcher, the probes and the build import, in a virtual environment: the models run in the image's own.
 RUN make setup && rm -rf .cache /root/.cache && install -d -o 1000 -g 1000 .cache engines
 COPY native native
 COPY serving serving

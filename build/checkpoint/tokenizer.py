@@ -132,7 +132,7 @@ def _write(tokenizer: Tokenizer, template: str, end_ids: list[int], folder: Path
     )
 
 
-def _write_config(end_token: str, folder: Path) -> None:
+def _write_config(end_token: str | None, folder: Path) -> None:
     """What transformers' AutoTokenizer needs to open the folder, by which the LLM API does.
 
     Its guides end where eos_token ends a text.

@@ -39,23 +39,25 @@ def main() -> int:
     """Does not return, unless the command can't be started."""
     order = read_order()
     scratch = Path(tempfile.mkdtemp(prefix="triton-node-"))
-    environment = tritonserver.environment(os.environ)
+    environment = server_environment(order.engine, os.environ)
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
         where = (order.address, order.port, order.metrics_port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
-        environment = server_environment(order.engine, os.environ)
         os.chdir(order.engine)
     # All but the option with a secret, which is random at each start.
     print(*(part for part in command if not part.startswith("--grpc-restricted-protocol")), flush=True)
     os.execve(command[0], command, environment)  # noqa: S606
 
 
-def server_environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The LLM API's Python model needs the image's own packages: there is tensorrt_llm."""
-    is_llm_api = (folder / _LLM_API_MODULE).is_file()
-    return dict(variables) if is_llm_api else tritonserver.environment(variables)
+def server_environment(folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    """TensorRT-LLM's models and a worker's ranks run in the image's Python, the CPU engine's in .venv."""
+    is_embedded = folder is not None and not (
+        (folder / ENGINE / CONFIG).is_file() or (folder / _LLM_API_MODULE).is_file()
+    )
+    choose = tritonserver.environment if is_embedded else tritonserver.image_environment
+    return choose(variables)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> Order:
