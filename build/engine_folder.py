@@ -14,6 +14,7 @@ from build.errors import BuildError
 
 # What an engine folder holds.
 ENGINE, TOKENIZER, REPOSITORY = "engine", "tokenizer", "model_repository"
+MANIFEST = "manifest.json"
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

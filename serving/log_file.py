@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import IO
 
 NUM_KEPT = 5
-NUM_SHOWN = 5
+NUM_FIRST, NUM_LAST = 3, 5
 LONGEST_SHOWN = 400
-# tritonserver's severity letter and date, its fatal errors, or Python's.
-ERROR = re.compile(r"(?:E\d{4} |error: |\w*Error: )")
+# tritonserver's severity letter and date, its fatal errors, or Python's; TensorRT-LLM's, and MPI's.
+ERROR = re.compile(
+    r"(?:E\d{4} |error: |(?:\w+\.)*\w*(?:Error|Exception): |.*\[TensorRT-LLM\]\[ERROR\]|.*\[TRT-LLM\] \[E\]"
+    r"|terminate called|.*MPI_ABORT|\[\S+:\d+\] \*\*\*)"
+)
 
-# Said at every start on a machine without a GPU.
-NOISE = re.compile("CudaDriverHelper|CUDA driver version")
+# tritonserver's own words at every start on a machine without a GPU. An engine's words of an older driver are
+# no noise: they are what is wrong.
+NOISE = re.compile("CudaDriverHelper|unable to create stream for ensemble")
 TABLE = re.compile(r"[+|]")
 
 
@@ -25,12 +29,19 @@ def open_new(path: Path) -> IO[bytes]:
     return path.open("wb")
 
 
-def last_errors(path: Path) -> str:
-    """The last lines of the log that tell of errors, or else just its last lines."""
+def told_errors(path: Path) -> str:
+    """The first and the last lines of the log that tell of errors, or else just its last lines.
+
+    What an engine says first is the cause; what Triton says of it last are consequences.
+    """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line for line in lines if ERROR.match(line) and not NOISE.search(line)]
-    shown = errors or [line for line in lines if line.strip() and not TABLE.match(line)]
-    return "\n".join(f"  {line[:LONGEST_SHOWN]}" for line in shown[-NUM_SHOWN:])
+    shown = [line for line in lines if line.strip() and not TABLE.match(line)][-NUM_LAST:]
+    if len(errors) > NUM_FIRST + NUM_LAST:
+        shown = [*errors[:NUM_FIRST], "...", *errors[-NUM_LAST:]]
+    elif errors:
+        shown = errors
+    return "\n".join(f"  {line[:LONGEST_SHOWN]}" for line in shown)
 
 
 def _numbered(path: Path, number: int) -> Path:

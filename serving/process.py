@@ -78,7 +78,7 @@ class Process:
         ended = f"{self.name} ended with {_describe(self._popen.wait())}"
         if self._log is None:
             return f"{ended}; the reason is above"
-        return f"{ended}; from its log {self._log}:\n{log_file.last_errors(self._log)}"
+        return f"{ended}; from its log {self._log}:\n{log_file.told_errors(self._log)}"
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         output = None if self._log is None else log_file.open_new(self._log)

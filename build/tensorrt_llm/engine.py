@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from build.engine_folder import ENGINE, MANIFEST
 from build.errors import BuildError
+from build.gpus import Gpus, driver_problem
 
 # The last stable release with compiled engines; an engine runs on the release that built it alone.
 TENSORRT_LLM_VERSION = "1.2.1"
@@ -72,6 +74,35 @@ def read_tensorrt_llm_engine(folder: Path) -> TensorRtLlmEngine:
                 f"{folder} lacks {name}: an engine of {engine.world_size} ranks has one of each."
             )
     return engine
+
+
+def require_gpus(folder: Path, engine: TensorRtLlmEngine, gpus: Gpus, num_wanted: int) -> None:
+    """Raises BuildError when the engine of an engine folder would not load on these GPUs of one machine."""
+    if engine.version != TENSORRT_LLM_VERSION:
+        raise BuildError(
+            f"{folder / ENGINE / CONFIG}: built by TensorRT-LLM {engine.version}, and {TENSORRT_LLM_VERSION} "
+            f"loads its own engines alone; build it again: make build-engines NAME={folder.name}"
+        )
+    if problem := driver_problem(gpus):
+        raise BuildError(problem)
+    built_on = _built_on(folder)
+    if built_on not in (0, gpus.gpu.compute):
+        raise BuildError(
+            f"{folder / MANIFEST}: built for compute capability {built_on / 10}, and the {gpus.gpu.name} has "
+            f"{gpus.gpu.compute / 10}; build it again here: make build-engines NAME={folder.name}"
+        )
+    if gpus.count < num_wanted:
+        layout = f"TP={engine.tensor_parallel} PP={engine.pipeline_parallel}"
+        raise BuildError(f"{folder} needs {num_wanted} GPUs ({layout}), and {gpus.count} are to be seen here")
+
+
+def _built_on(folder: Path) -> int:
+    """The compute capability, times ten, of the GPUs that compiled the engine; 0 where nobody wrote it."""
+    try:
+        compute = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("compute")
+    except (OSError, ValueError, AttributeError):
+        return 0
+    return compute if isinstance(compute, int) else 0
 
 
 def _parse(config: Mapping[str, Any]) -> TensorRtLlmEngine:

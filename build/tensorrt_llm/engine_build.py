@@ -61,7 +61,12 @@ class _Build:
         )
         record.note_files(files)
         steps.run(tools, combined_sha256(self._job.source, files), here.gpus.per_node if here.gpus else 0)
-        self._publish(self._job.work, self._job.work / GUIDES / GUIDES_FILE, files, self._inputs(files))
+        self._publish(
+            self._job.work,
+            self._job.work / GUIDES / GUIDES_FILE,
+            files,
+            compute=here.gpus.gpu.compute if here.gpus else 0,
+        )
         shutil.rmtree(self._job.work)
 
     def _inputs(self, files: tuple[InputFile, ...]) -> Inputs:
@@ -92,9 +97,9 @@ class _Build:
             self._reporter.say(f"{self._job.folder} is up to date.")
         else:
             folder = self._job.folder
-            self._publish(folder, folder / TOKENIZER_INFO, previous.files, previous.inputs)
+            self._publish(folder, folder / TOKENIZER_INFO, previous.files, compute=previous.compute)
 
-    def _publish(self, parts: Path, guides: Path, files: tuple[InputFile, ...], inputs: Inputs) -> None:
+    def _publish(self, parts: Path, guides: Path, files: tuple[InputFile, ...], *, compute: int) -> None:
         """Makes the engine folder: `parts` has engine, adapters and logs, which are linked."""
         job = self._job
         engine = read_tensorrt_llm_engine(parts / ENGINE)
@@ -107,12 +112,13 @@ class _Build:
             manifest = Manifest(
                 origin=job.source.origin,
                 files=files,
-                inputs=inputs,
+                inputs=self._inputs(files),
                 limits=Limits(engine.max_seq_len, engine.vocab_size),
                 tokenizer=facts,
                 served_model_name=self._served_model_name(),
                 repository_sha256=tree_sha256(COMMITTED),
                 serving=self._serving(),
+                compute=compute,
             )
             adapters = {adapter.name: number for number, adapter in enumerate(job.adapters, 1)}
             render_tensorrt_llm_repository(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from build.checkpoint.shapes import LlamaShape
-from build.gpus import Gpus, detected_gpus
+from build.gpus import Gpus, detected_gpus, driver_problem
 from build.plan.gpu_memory import EngineSize, gpu_memory, weight_bytes
 from build.plan.precisions import PRECISIONS
 from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
@@ -113,6 +113,8 @@ def _parallel_problems(plan: Plan) -> Iterator[str]:
 
 def _machine_problems(plan: Plan, machine: Machine) -> Iterator[str]:
     if machine.gpus:
+        if problem := driver_problem(machine.gpus):
+            yield problem
         yield from _gpu_problems(plan.recipe, machine.gpus)
         yield from _gpu_memory_problems(plan, machine.gpus)
     else:
@@ -142,6 +144,11 @@ def _gpu_problems(recipe: Recipe, gpus: Gpus) -> Iterator[str]:
         yield (
             f"{recipe.precision} needs compute capability {wanted}, the {gpus.gpu.name} has "
             f"{gpus.gpu.compute / 10}" + (f"; try {hint}." if hint else ".")
+        )
+    if recipe.build.get("user_buffer") == "enable" and not gpus.gpu.has_nvlink:
+        yield (
+            f"user_buffer needs GPUs with NVLink, and {gpus.gpu.name} is none by its name: "
+            'SET="user_buffer=disable".'
         )
     needed = min(recipe.world_size, recipe.gpus_per_node)
     if gpus.per_node < needed:

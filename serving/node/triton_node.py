@@ -12,7 +12,8 @@ from pathlib import Path
 
 from build.engine_folder import ENGINE, REPOSITORY
 from build.errors import Failure, run
-from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
+from build.gpus import Gpus, detected_gpus
+from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine, require_gpus
 from serving import tritonserver
 from serving.node.mpi_ranks import mpirun_command
 from serving.node.pod_group import PodGroup, placement, read_pod_group, sshd_command, wait_for_workers
@@ -43,6 +44,7 @@ def main() -> int:
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
+        require_machine(order.engine, order.gpus_per_node, detected_gpus())
         where = (order.address, order.port, order.metrics_port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
         os.chdir(order.engine)
@@ -95,6 +97,13 @@ def server_command(
         wait_for_workers(group)
         return _ranks(server, engine, placement(group, gpus_per_node, scratch))
     return _ranks(server, engine, ())
+
+
+def require_machine(folder: Path, gpus_per_node: int, gpus: Gpus | None) -> None:
+    """Raises Failure for what would end minutes later; gpus is None where there is no nvidia-smi to ask."""
+    engine = _compiled_engine(folder)
+    if engine and gpus:
+        require_gpus(folder, engine, gpus, gpus_per_node or engine.world_size)
 
 
 def _compiled_engine(folder: Path) -> TensorRtLlmEngine | None:

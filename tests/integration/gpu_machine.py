@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NVIDIA_SMI = """#!/bin/sh
-[ "$1" = "--query-gpu=index,uuid,name,memory.total,compute_cap" ] || exit 2
-echo "0, GPU-1, NVIDIA H100 80GB HBM3, 81559, 9.0"
-echo "1, GPU-2, NVIDIA H100 80GB HBM3, 81559, 9.0"
+[ "$1" = "--query-gpu=index,uuid,driver_version,name,memory.total,compute_cap" ] || exit 2
+echo "0, GPU-1, 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0"
+echo "1, GPU-2, 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0"
 """
 
 MPIRUN = """

@@ -85,7 +85,7 @@ def install(folder: Path, *, docker: bool = False) -> StandIns:
 
 def h100(index: int) -> str:
     """A line of nvidia-smi's table."""
-    return f"{index}, GPU-0000000{index}, NVIDIA H100 80GB HBM3, 81559, 9.0"
+    return f"{index}, GPU-0000000{index}, 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0"
 
 
 def _program(tool: str, folder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from build.checkpoint.shapes import LLAMA_3_1
-from build.gpus import named_gpus
+from build.gpus import GPUS, Gpus, named_gpus
 from build.tensorrt_llm.preflight import Machine, Plan, available_memory, problems
 from build.tensorrt_llm.recipe import find_recipe, overridden
 from tests.build.tensorrt_llm.llama_folder import llama_config, write_llama
@@ -30,6 +30,14 @@ def told(
     return problems(plan, Machine(named_gpus(gpus) if gpus else None, memory))
 
 
+def test_an_older_driver_is_told() -> None:
+    gpus = Gpus(GPUS["H100"], 1, 1, "535.183.01")
+    shape, recipe = LLAMA_3_1["8b"], find_recipe("llama-3.1-8b-fp8")
+    plan = Plan(Path(__file__).parent, llama_config(), shape, recipe, 2 * TB)
+    (problem,) = problems(plan, Machine(gpus, 2 * TB))
+    assert problem.startswith("The NVIDIA driver is 535.183.01")
+
+
 def test_what_is_well_is_not_told() -> None:
     assert told() == []
 
@@ -38,6 +46,13 @@ def test_what_is_well_is_not_told() -> None:
     ("case", "problems"),
     [
         ({"gpus": ""}, ["nvidia-smi lists no GPU"]),
+        (
+            {"recipe": "llama-3.1-70b-fp8", "gpus": "4xL40S", "settings": ("max_seq_len=8192",)},
+            [
+                'user_buffer needs GPUs with NVLink, and L40S is none .*SET="user_buffer',
+                "Quantizing",
+            ],
+        ),
         ({"memory": 10**10}, ["10 GB of host memory are available, about 18 GB .*build.workers=1"]),
         ({"disk": 10**10}, ["10 GB of disk are free, about 19 GB are needed"]),
         (
