@@ -10,7 +10,7 @@ from build.checkpoint.shapes import LlamaShape
 from build.gpus import Gpus, detected_gpus, driver_problem
 from build.plan.gpu_memory import EngineSize, gpu_memory, weight_bytes
 from build.plan.precisions import PRECISIONS
-from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
+from build.tensorrt_llm.checkpoint_files import source_bytes
 from build.tensorrt_llm.recipe import Recipe, is_for
 
 _MEMORY = Path("/proc/meminfo")
@@ -188,14 +188,14 @@ def _gpu_memory_problems(plan: Plan, gpus: Gpus) -> Iterator[str]:
 def host_bytes(plan: Plan, num_gpus: int) -> tuple[int, int]:
     """Host memory that making the checkpoint and compiling the engine take.
 
-    convert_checkpoint.py keeps one whole model unless it loads by shard, quantize.py one in 16 bits.
+    convert_checkpoint.py keeps the tensors of the ranks that its workers are at: upstream's unified converter
+    maps the files and does not look at load_by_shard (models/llama/model.py). quantize.py keeps a whole model.
     """
     recipe, shape = plan.recipe, plan.shape
     shard = weight_bytes(shape, recipe.precision) // recipe.world_size
-    if recipe.checkpoint.get("load_by_shard"):
-        checkpoint = shard * recipe.checkpoint_workers + largest_weight_file(plan.model)
-    else:
-        checkpoint = max(source_bytes(plan.model), weight_bytes(shape, recipe.precision))
+    checkpoint = max(source_bytes(plan.model), weight_bytes(shape, recipe.precision))
+    if recipe.tool == "convert_checkpoint":
+        checkpoint = checkpoint // recipe.world_size * min(recipe.checkpoint_workers, recipe.world_size)
     return checkpoint, _ENGINE_COPIES * shard * recipe.engine_workers(num_gpus)
 
 
