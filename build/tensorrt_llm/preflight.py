@@ -189,7 +189,7 @@ def host_bytes(plan: Plan, num_gpus: int) -> tuple[int, int]:
     """Host memory that making the checkpoint and compiling the engine take.
 
     convert_checkpoint.py keeps the tensors of the ranks that its workers are at: upstream's unified converter
-    maps the files and does not look at load_by_shard (models/llama/model.py). quantize.py keeps a whole model.
+    maps the files and does not look at load_by_shard (models/llama/model.py). quantize.py keeps a model.
     """
     recipe, shape = plan.recipe, plan.shape
     shard = weight_bytes(shape, recipe.precision) // recipe.world_size

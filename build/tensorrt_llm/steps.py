@@ -20,7 +20,7 @@ from build.tensorrt_llm.logged_command import run_logged
 from build.tensorrt_llm.lora import check_converted
 from build.tensorrt_llm.order import Job
 from build.tensorrt_llm.recipe import Recipe
-from build.tensorrt_llm.toolchain import Toolchain, Tools, find_tools
+from build.tensorrt_llm.toolchain import Toolchain, Tools, find_tools, require_flags
 
 FILE_NAME = "steps.json"
 
@@ -96,7 +96,12 @@ class Steps:
             log = self._job.work / LOGS / "image.log"
             run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
         with self._reporter.step(f"Looking for TensorRT-LLM in {self._toolchain.title}"):
-            return find_tools(self._toolchain)
+            tools = find_tools(self._toolchain)
+        with self._reporter.step("Asking its tools for their flags"):
+            work, recipe = self._job.work, self._job.recipe
+            require_flags(self._toolchain, tools.checkpoint(recipe, self._job.source.path, work / CHECKPOINT))
+            require_flags(self._toolchain, tools.engine(recipe, work / CHECKPOINT, work / ENGINE, num_gpus=1))
+        return tools
 
     def run(self, tools: Tools, source_sha256: str, num_gpus: int) -> None:
         """Raises BuildError for the first step that fails; those before it are not done again."""

@@ -1,6 +1,7 @@
 """TensorRT-LLM's tools: their command lines, and where they run, here or in NVIDIA's container by Docker."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -213,6 +214,24 @@ def find_tools(toolchain: Toolchain) -> Tools:
             f"with {TENSORRT_LLM_VERSION}; use {IMAGE}."
         )
     return Tools(said["python"], toolchain.examples)
+
+
+def require_flags(toolchain: Toolchain, command: Sequence[str]) -> None:
+    """Asks a tool for its help, hours before its turn; raises BuildError when it lacks one of the flags."""
+    flags = [word for word in command if word.startswith("--")]
+    program = list(command[: command.index(flags[0])])
+    done = subprocess.run(
+        toolchain.command([*program, "--help"]), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise BuildError(f"{program[-1]} does not run in {toolchain.title}: {reason}")
+    unknown = sorted(set(flags) - set(re.findall(r"--[\w-]+", done.stdout)))
+    if unknown:
+        raise BuildError(
+            f"{program[-1]} in {toolchain.title} has no flag {', '.join(unknown)}; take it out of the "
+            f"recipe, or use {IMAGE}."
+        )
 
 
 def _answers(command: list[str]) -> bool:

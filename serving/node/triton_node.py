@@ -12,11 +12,17 @@ from pathlib import Path
 
 from build.engine_folder import ENGINE, REPOSITORY
 from build.errors import Failure, run
-from build.gpus import Gpus, detected_gpus
-from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine, require_gpus
+from build.gpus import detected_gpus
+from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
 from serving import tritonserver
 from serving.node.mpi_ranks import mpirun_command
 from serving.node.pod_group import PodGroup, placement, read_pod_group, sshd_command, wait_for_workers
+from serving.node.requirements import (
+    require_files,
+    require_fitting_gpus,
+    require_packages,
+    require_shared_memory,
+)
 
 # All of the container's own network: NetworkPolicy and compose's private network keep others out.
 _ADDRESS = "0.0.0.0"  # noqa: S104
@@ -44,7 +50,8 @@ def main() -> int:
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
-        require_machine(order.engine, order.gpus_per_node, detected_gpus())
+        if is_gpu_engine_folder(order.engine):
+            require_node(order.engine, order.gpus_per_node, environment)
         where = (order.address, order.port, order.metrics_port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
         os.chdir(order.engine)
@@ -55,11 +62,9 @@ def main() -> int:
 
 def server_environment(folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
     """TensorRT-LLM's models and a worker's ranks run in the image's Python, the CPU engine's in .venv."""
-    is_embedded = folder is not None and not (
-        (folder / ENGINE / CONFIG).is_file() or (folder / _LLM_API_MODULE).is_file()
-    )
-    choose = tritonserver.environment if is_embedded else tritonserver.image_environment
-    return choose(variables)
+    if folder is None or is_gpu_engine_folder(folder):
+        return tritonserver.image_environment(variables)
+    return tritonserver.environment(variables)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> Order:
@@ -99,11 +104,17 @@ def server_command(
     return _ranks(server, engine, ())
 
 
-def require_machine(folder: Path, gpus_per_node: int, gpus: Gpus | None) -> None:
-    """Raises Failure for what would end minutes later; gpus is None where there is no nvidia-smi to ask."""
-    engine = _compiled_engine(folder)
-    if engine and gpus:
-        require_gpus(folder, engine, gpus, gpus_per_node or engine.world_size)
+def require_node(folder: Path, gpus_per_node: int, environment: Mapping[str, str]) -> None:
+    """Raises Failure for what would end the server minutes later."""
+    require_files(folder)
+    require_fitting_gpus(folder, _compiled_engine(folder), gpus_per_node, detected_gpus())
+    require_packages(environment)
+    require_shared_memory()
+
+
+def is_gpu_engine_folder(folder: Path) -> bool:
+    """By its files alone: whether TensorRT-LLM runs it, compiled or by its LLM API."""
+    return (folder / ENGINE / CONFIG).is_file() or (folder / _LLM_API_MODULE).is_file()
 
 
 def _compiled_engine(folder: Path) -> TensorRtLlmEngine | None:

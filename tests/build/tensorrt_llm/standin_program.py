@@ -41,6 +41,8 @@ def upstream_parser(tool: str) -> argparse.ArgumentParser:
 
 def main(tool: str, folder: str, arguments: list[str]) -> int:
     home = Path(folder)
+    if arguments == ["--help"]:
+        return _help(home, tool)
     with (home / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps([tool, *arguments]) + "\n")
     failing = home / "failing"
@@ -49,6 +51,16 @@ def main(tool: str, folder: str, arguments: list[str]) -> int:
         sys.stdout.write("\n".join(lines) + "\n")
         return 3
     return _PROGRAMS[tool](home, arguments)
+
+
+def _help(home: Path, tool: str) -> int:
+    """As argparse prints it; without the flags in the file lost-flags."""
+    lost = (home / "lost-flags").read_text().split() if (home / "lost-flags").exists() else []
+    text = upstream_parser(tool).format_help()
+    for flag in lost:
+        text = text.replace(flag, "")
+    sys.stdout.write(text)
+    return 0
 
 
 def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:

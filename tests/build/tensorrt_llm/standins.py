@@ -48,6 +48,10 @@ class StandIns:
         """In which of upstream's spellings config.json is written (tests/build/compiled_engine.py)."""
         (self.folder / "spelling").write_text(spelling)
 
+    def lose(self, flag: str) -> None:
+        """As if upstream had removed it."""
+        (self.folder / "lost-flags").write_text(flag)
+
     def set_gpus(self, *lines: str) -> None:
         (self.folder / "gpus").write_text("".join(f"{line}\n" for line in lines))
 

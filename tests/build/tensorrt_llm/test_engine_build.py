@@ -55,6 +55,18 @@ def test_an_engine_is_taken_in_either_spelling(workshop: Workshop, spelling: str
     assert "is ready" in workshop.build(precision="fp8")
 
 
+@pytest.mark.parametrize(
+    ("flag", "tool"), [("--multiple_profiles", "trtllm-build"), ("--calib_size", "quantize.py")]
+)
+def test_a_flag_that_upstream_removed_is_told_before_any_work(
+    workshop: Workshop, flag: str, tool: str
+) -> None:
+    workshop.tools.lose(flag)
+    with pytest.raises(BuildError, match=f"{tool} in .* has no flag {flag}; take it out of the recipe"):
+        workshop.build(precision="fp8")
+    assert ran(workshop) == []
+
+
 def test_repository_is_that_of_the_engine(workshop: Workshop) -> None:
     workshop.build(precision="fp8", settings=("build.max_seq_len=4096",), serving={"max_queue_size": "7"})
     repository = workshop.engine / "model_repository"

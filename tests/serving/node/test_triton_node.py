@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from build.errors import Failure
-from build.gpus import GPUS, Gpus
 from build.llm_api.repository import MODEL
 from build.paths import ROOT, VENV
 from serving import tritonserver
-from serving.node.triton_node import Order, read_order, require_machine, server_command, server_environment
+from serving.node.triton_node import Order, read_order, server_command, server_environment
 from tests.build.compiled_engine import engine_config, write_compiled_engine
 
 
@@ -99,17 +98,6 @@ def test_a_broken_engine_is_refused_by_what_it_lacks(folder: Path, tmp_path: Pat
     (folder / "engine" / "rank1.engine").unlink()
     with pytest.raises(Failure, match=r"rank1\.engine"):
         server_command(folder, 0, {}, tmp_path)
-
-
-def test_a_machine_that_can_not_serve_is_refused_before_anything_is_loaded(folder: Path) -> None:
-    write_compiled_engine(folder / "engine", engine_config(tp=8))
-    require_machine(folder, 0, Gpus(GPUS["H100"], 8, 1))
-    require_machine(folder, 0, None)
-    require_machine(folder, 4, Gpus(GPUS["H100"], 4, 1))
-    with pytest.raises(Failure, match="needs 8 GPUs"):
-        require_machine(folder, 0, Gpus(GPUS["H100"], 4, 1))
-    with pytest.raises(Failure, match="The NVIDIA driver is 550"):
-        require_machine(folder, 0, Gpus(GPUS["H100"], 8, 1, "550.54.14"))
 
 
 def test_the_command_line() -> None:
