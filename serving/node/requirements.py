@@ -49,8 +49,8 @@ def require_packages(environment: Mapping[str, str], names: Sequence[str] = PACK
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if absent := done.stdout.split():
         raise Failure(
-            f"{python} lacks {', '.join(absent)}, which the models import: serve in NVIDIA's image, whose Python "
-            "has them, and leave its PATH as it is"
+            f"{python} lacks {', '.join(absent)}, which the models import: serve in NVIDIA's image, "
+            "whose Python has them, and leave its PATH as it is"
         )
 
 
