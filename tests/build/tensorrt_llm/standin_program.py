@@ -19,6 +19,24 @@ RECORD = Path(__file__).parents[3] / "build" / "tensorrt_llm" / "flags.toml"
 _TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size")
 _LIMITS = ("max_batch_size", "max_input_len", "max_seq_len", "max_beam_width", "max_num_tokens")
+# What the two writers of a checkpoint's config.json say differently. convert_checkpoint.py: PretrainedConfig's own
+# (tensorrt_llm/models/modeling_utils.py), as in the config.json of published engines. quantize.py: the exporter of
+# NVIDIA's ModelOpt (export/model_config_export.py, convert.py), which knows fewer keys and writes logits in FP16.
+_BY_TOOL: dict[str, dict[str, Any]] = {
+    "convert_checkpoint": {
+        "logits_dtype": "float32",
+        "hidden_act": "silu",
+        "position_embedding_type": "rope_gpt_neox",
+        "quantization": {"quant_algo": None, "kv_cache_quant_algo": None, "group_size": 128},
+    },
+    "quantize": {
+        "producer": {"name": "modelopt", "version": "0.37.0"},
+        "logits_dtype": "float16",
+        "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"},
+    },
+}
+# What trtllm-build adds to a mapping that has not all of it (tensorrt_llm/mapping.py).
+_MAPPING = {"gpus_per_node": 8, "cp_size": 1, "moe_tp_size": 1, "moe_ep_size": 1}
 
 
 def upstream_parser(tool: str) -> argparse.ArgumentParser:
@@ -68,13 +86,12 @@ def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:
         given = upstream_parser(tool).parse_args(arguments)
         model = json.loads((Path(given.model_dir) / "config.json").read_text())
         world = given.tp_size * given.pp_size
-        mapping = {"world_size": world, "tp_size": given.tp_size, "pp_size": given.pp_size, "cp_size": 1}
         config = {
             "architecture": model["architectures"][0],
             "dtype": given.dtype.replace("auto", model["torch_dtype"]),
-            "logits_dtype": "float32",
             **{name: model[name] for name in _SIZES},
-            "mapping": {**mapping, "gpus_per_node": 8},
+            "mapping": {"world_size": world, "tp_size": given.tp_size, "pp_size": given.pp_size},
+            **_BY_TOOL[tool],
         }
         output = _folder(given.output_dir)
         (output / "config.json").write_text(json.dumps(config))
@@ -88,6 +105,9 @@ def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:
 def _build(home: Path, arguments: list[str]) -> int:
     given = vars(upstream_parser("build").parse_args(arguments))
     model = json.loads((Path(given["checkpoint_dir"]) / "config.json").read_text())
+    model["mapping"] = _MAPPING | model["mapping"]
+    if given["logits_dtype"]:
+        model["logits_dtype"] = given["logits_dtype"]
     output = _folder(given["output_dir"])
     Path(given["output_timing_cache"]).write_bytes(b"timings")
     words = {"enable": True, "disable": None}
