@@ -53,6 +53,22 @@ LLM = frozenset(
         "return_perf_metrics",
     ]
 )
+# The declared types of those that are used here (llmapi/llm_args.py, BaseLlmArgs and TorchLlmArgs).
+LLM_TYPES = {
+    "model": "str",
+    "tokenizer": "str",
+    "tensor_parallel_size": "int",
+    "pipeline_parallel_size": "int",
+    "max_batch_size": "int | None",
+    "max_num_tokens": "int | None",
+    "max_seq_len": "int | None",
+    "enable_chunked_prefill": "bool",
+    "guided_decoding_backend": "str | None",
+    "sampler_type": "str",
+    "kv_cache_config": "KvCacheConfig",
+    "enable_lora": "bool",
+    "lora_config": "LoraConfig | None",
+}
 GENERATE_ASYNC = frozenset(
     [
         "inputs",

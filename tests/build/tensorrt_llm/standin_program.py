@@ -19,9 +19,10 @@ RECORD = Path(__file__).parents[3] / "build" / "tensorrt_llm" / "flags.toml"
 _TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size")
 _LIMITS = ("max_batch_size", "max_input_len", "max_seq_len", "max_beam_width", "max_num_tokens")
-# What the two writers of a checkpoint's config.json say differently. convert_checkpoint.py: PretrainedConfig's own
-# (tensorrt_llm/models/modeling_utils.py), as in the config.json of published engines. quantize.py: the exporter of
-# NVIDIA's ModelOpt (export/model_config_export.py, convert.py), which knows fewer keys and writes logits in FP16.
+# What the two writers of a checkpoint's config.json say differently. convert_checkpoint.py: the keys of
+# PretrainedConfig (tensorrt_llm/models/modeling_utils.py), as in the config.json of published engines.
+# quantize.py: ModelOpt's convert_to_tensorrt_llm_config (modelopt/torch/export/tensorrt_llm_utils.py), which
+# writes logits in FP16.
 _BY_TOOL: dict[str, dict[str, Any]] = {
     "convert_checkpoint": {
         "logits_dtype": "float32",
@@ -32,6 +33,8 @@ _BY_TOOL: dict[str, dict[str, Any]] = {
     "quantize": {
         "producer": {"name": "modelopt", "version": "0.37.0"},
         "logits_dtype": "float16",
+        "use_parallel_embedding": True,
+        "embedding_sharding_dim": 0,
         "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"},
     },
 }
