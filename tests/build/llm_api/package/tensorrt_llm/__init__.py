@@ -142,7 +142,7 @@ class LLM:
             raise ValueError(f"LLM got an unknown argument {min(unknown)!r}")
         for name, value in arguments.items():
             _require(name, value, upstream.LLM_TYPES[name])
-        # By AutoTokenizer (tokenizer/tokenizer.py), which knows a folder by this file, or a model's config.json.
+        # By AutoTokenizer (tokenizer/tokenizer.py), which knows a folder by this file or by a config.json.
         if not (Path(arguments["tokenizer"]) / "tokenizer_config.json").is_file():
             raise ValueError(f"Unrecognized model in {arguments['tokenizer']}.")
         self.arguments = arguments
