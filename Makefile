@@ -44,7 +44,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup serve build-engines plan test check format perf bench soak keys docs lock clean
+.PHONY: help setup serve build-engines gpu-report plan test check format perf bench soak keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -72,6 +72,9 @@ plan: setup ## Show what fits: MODEL=8b PRECISION=fp8 GPUS=8xH100 CONTEXT=8192 (
 	    $(if $(PRECISION),--precision '$(PRECISION)') $(if $(GPUS),--gpus '$(GPUS)') \
 	    $(if $(CONTEXT),--context '$(CONTEXT)') \
 	    $(if $(filter command,$(origin CONCURRENCY)),--concurrency '$(CONCURRENCY)')
+
+gpu-report: setup ## Hold a GPU machine and NVIDIA's image against what is assumed here; writes results/
+	@exec $(VENV_PYTHON) -m scripts.gpu_report
 
 test: setup ## Run all tests, on the embedded model
 	@exec $(VENV_PYTHON) -m scripts.run_tests

@@ -60,6 +60,11 @@ class Tools:
         }
         return self._script("hf_lora_convert", ends)
 
+    def programs(self) -> dict[str, list[str]]:
+        """How each tool is started, by its name in flags.toml."""
+        scripts = {name: [self.python, str(self.examples / path)] for name, path in _SCRIPTS.items()}
+        return scripts | {"build": ["trtllm-build"]}
+
     def _script(self, command: str, values: dict[str, Value]) -> list[str]:
         return [self.python, str(self.examples / _SCRIPTS[command]), *arguments(command, values)]
 
@@ -226,12 +231,16 @@ def require_flags(toolchain: Toolchain, command: Sequence[str]) -> None:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise BuildError(f"{program[-1]} does not run in {toolchain.title}: {reason}")
-    unknown = sorted(set(flags) - set(re.findall(r"--[\w-]+", done.stdout)))
+    unknown = sorted(set(flags) - flags_in_help(done.stdout))
     if unknown:
         raise BuildError(
             f"{program[-1]} in {toolchain.title} has no flag {', '.join(unknown)}; take it out of the "
             f"recipe, or use {IMAGE}."
         )
+
+
+def flags_in_help(text: str) -> set[str]:
+    return set(re.findall(r"--[\w-]+", text))
 
 
 def _answers(command: list[str]) -> bool:
