@@ -47,7 +47,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup serve build-engines plan test check format perf bench soak trace keys docs lock clean
+.PHONY: help setup serve build-engines gpu-report plan test check format perf bench soak trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -75,6 +75,9 @@ plan: setup ## Show what fits: MODEL=8b PRECISION=fp8 GPUS=8xH100 CONTEXT=8192 (
 	    $(if $(PRECISION),--precision '$(PRECISION)') $(if $(GPUS),--gpus '$(GPUS)') \
 	    $(if $(CONTEXT),--context '$(CONTEXT)') \
 	    $(if $(filter command,$(origin CONCURRENCY)),--concurrency '$(CONCURRENCY)')
+
+gpu-report: setup ## Hold a GPU machine and NVIDIA's image against what is assumed here; writes results/
+	@exec $(VENV_PYTHON) -m scripts.gpu_report
 
 test: setup ## Run all tests, on the embedded model
 	@exec $(VENV_PYTHON) -m scripts.run_tests
@@ -116,11 +119,13 @@ lock: setup ## Pin pyproject.toml's packages with their hashes in scripts/*.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group gpu-image -o scripts/gpu_image.txt
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \
 	        --no-emit-package torchvision -o scripts/bench/peers/locks/$$peer.txt || exit 1; done
 	$(VENV_PYTHON) -m uv pip compile --quiet deploy/frontend.in -c scripts/requirements.txt -o deploy/frontend.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet deploy/gpu_node.in -c scripts/requirements.txt -o deploy/gpu_node.txt
 
 clean: ## Remove everything make has made, except engines/
 	rm -rf .venv .cache results .mypy_cache .ruff_cache .pytest_cache .hypothesis

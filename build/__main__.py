@@ -12,17 +12,14 @@ from types import FrameType
 
 from rich.console import Console
 
-from build.backend_choice import BACKENDS, CPU, LLM_API, choose_backend
-from build.build_engine import Order, build_engine
-from build.cpu.weights import PRECISIONS
+from build.backend_choice import BACKENDS, CPU, CPU_PRECISIONS, LLM_API, choose_backend
 from build.errors import BuildError
 from build.gpus import detected_gpus
 from build.llm_api.build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
+from build.paths import ENGINES
 from build.progress import Reporter
 from build.tensorrt_llm import engine_build, order, recipe
-from build.tensorrt_llm.machine import this_machine
-
-ENGINES = Path(__file__).parent.parent / "engines"
+from build.tensorrt_llm.preflight import this_machine
 
 CPU_PRECISION = "int8"
 
@@ -60,15 +57,7 @@ def _build(values: argparse.Namespace, reporter: Reporter) -> None:
     has_gpu_options = bool(values.recipe or values.lora or values.config or settings)
     backend = choose_backend(values.backend, values.model, values.precision, has_gpu_options, detected_gpus)
     if backend == CPU:
-        if values.precision not in (None, *PRECISIONS):
-            raise BuildError(
-                f"PRECISION: the CPU engine has {', '.join(PRECISIONS)}, not {values.precision}."
-            )
-        precision = values.precision or CPU_PRECISION
-        build_engine(
-            Order(values.model, values.name, values.served_model_name, precision, values.engines_dir),
-            reporter,
-        )
+        _build_cpu(values, reporter)
         return
     if backend == LLM_API:
         build_llm_api(_llm_api_order(values), reporter)
@@ -85,6 +74,22 @@ def _build(values: argparse.Namespace, reporter: Reporter) -> None:
         engines=values.engines_dir,
     )
     engine_build.build_tensorrt_llm(wanted, this_machine, reporter, os.environ)
+
+
+def _build_cpu(values: argparse.Namespace, reporter: Reporter) -> None:
+    if values.precision not in (None, *CPU_PRECISIONS):
+        raise BuildError(
+            f"PRECISION: the CPU engine has {', '.join(CPU_PRECISIONS)}, not {values.precision}."
+        )
+    try:
+        # Its libraries are not in the set-up of a GPU node (deploy/gpu_node.txt).
+        from build.build_engine import Order, build_engine
+    except ModuleNotFoundError as error:
+        raise BuildError(f"BACKEND=cpu: this set-up is for GPUs alone, {error.name} is not in it.") from error
+    precision = values.precision or CPU_PRECISION
+    build_engine(
+        Order(values.model, values.name, values.served_model_name, precision, values.engines_dir), reporter
+    )
 
 
 def _llm_api_order(values: argparse.Namespace) -> LlmApiOrder:
@@ -137,7 +142,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--served-model-name", help="what clients call the model (default: after the model)")
     add(
         "--precision",
-        choices=(*PRECISIONS, *(name for name in recipe.PRECISIONS if name not in PRECISIONS)),
+        choices=(*CPU_PRECISIONS, *(name for name in recipe.PRECISIONS if name not in CPU_PRECISIONS)),
         help=f"how weights are stored (CPU: {CPU_PRECISION}; TensorRT-LLM: as the checkpoint has them)",
     )
     add("--engines-dir", type=Path, default=ENGINES, help="where engine folders lie (%(default)s)")

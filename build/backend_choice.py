@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from build.checkpoint.shapes import find_shape
-from build.cpu.weights import PRECISIONS as CPU_PRECISIONS
 from build.errors import BuildError
 from build.gpus import Gpus
 from build.tensorrt_llm.checkpoint_files import read_model_config
@@ -12,6 +11,8 @@ from build.tensorrt_llm.recipe import PRECISIONS as GPU_PRECISIONS
 from build.tensorrt_llm.recipe import choose_recipe
 
 CPU, TENSORRT_LLM, LLM_API = "cpu", "tensorrt_llm", "llmapi"
+# As build/cpu/weights.py has them, which needs the CPU engine's libraries.
+CPU_PRECISIONS = ("int8", "int4", "bf16", "f16")
 BACKENDS = (CPU, TENSORRT_LLM, LLM_API)
 
 

@@ -8,7 +8,16 @@ from build.checkpoint.safetensors import SafetensorsCheckpoint
 from build.checkpoint.source import Source, find_source
 from build.checkpoint.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
 from build.cpu.engine import KIND, MODEL_FILES, check_engine, engine_bytes, write_engine
-from build.engine_folder import engine_folder, link_or_copy_tree, locked, require_space, staged
+from build.engine_folder import (
+    ENGINE,
+    REPOSITORY,
+    TOKENIZER,
+    engine_folder,
+    link_or_copy_tree,
+    locked,
+    require_space,
+    staged,
+)
 from build.errors import BuildError
 from build.manifest import (
     InputFile,
@@ -18,7 +27,7 @@ from build.manifest import (
     are_known,
     combined_sha256,
     current_inputs,
-    hash_files,
+    hash_source,
     read_manifest,
     tree_sha256,
     write_manifest,
@@ -26,8 +35,6 @@ from build.manifest import (
 from build.progress import Reporter
 from build.repository import COMMITTED, render_repository
 from build.tensorrt_llm.engine import KIND as COMPILED
-
-ENGINE, TOKENIZER, REPOSITORY = "engine", "tokenizer", "model_repository"
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,7 @@ def build_engine(order: Order, reporter: Reporter) -> Path:
     """Makes the engine folder of the order, or finds it up to date; raises BuildError or OSError."""
     source = find_source(order.model)
     folder = engine_folder(order.engines, order.name or source.name)
-    with locked(
-        folder, lambda owner: reporter.say(f"Waiting for process {owner}, which builds this too ...")
-    ):
+    with locked(folder, reporter.say):
         _Build(order, source, folder, reporter).run()
     return folder
 
@@ -73,7 +78,7 @@ class _Build:
         if not are_known(self._source, known):
             # Before gigabytes are hashed: whatever is wrong with the model is said now.
             self._checkpoint()
-        files = self._hash(known)
+        files = hash_source(self._source, known, self._reporter)
         inputs = current_inputs(combined_sha256(self._source, files), KIND, self._order.precision)
         if previous and previous.inputs == inputs and self._has_outputs():
             self._refresh(previous, files)
@@ -85,13 +90,6 @@ class _Build:
             with self._reporter.step(f"Reading {self._source.origin}"):
                 self._opened = _open(self._source)
         return self._opened
-
-    def _hash(self, known: tuple[InputFile, ...]) -> tuple[InputFile, ...]:
-        if are_known(self._source, known):
-            return hash_files(self._source, known, lambda _: None)
-        size = sum(path.stat().st_size for path in self._source.files)
-        with self._reporter.step("Hashing the model's files", size) as advance:
-            return hash_files(self._source, known, advance)
 
     def _has_outputs(self) -> bool:
         outputs = [f"{ENGINE}/{name}" for name in MODEL_FILES]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 
 OS_RELEASE = Path("/etc/os-release")
 # The first releases with glibc 2.38 or newer, by distribution.

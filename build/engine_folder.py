@@ -12,6 +12,10 @@ from typing import IO
 
 from build.errors import BuildError
 
+# What an engine folder holds.
+ENGINE, TOKENIZER, REPOSITORY = "engine", "tokenizer", "model_repository"
+MANIFEST = "manifest.json"
+
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,11 +31,11 @@ def engine_folder(engines: Path, name: str) -> Path:
 
 
 @contextmanager
-def locked(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Holds the folder's lock and clears away what killed builds left; says whom it waits for."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("a+", encoding="utf-8") as lock:
-        _acquire(lock, on_wait)
+        _acquire(lock, say)
         _remove_leftovers(folder)
         yield
 
@@ -88,12 +92,12 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         raise BuildError(f"{folder} has {free} of free disk, the engine needs {needed}.")
 
 
-def _acquire(lock: IO[str], on_wait: Callable[[str], None]) -> None:
+def _acquire(lock: IO[str], say: Callable[[str], None]) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
-        on_wait(lock.read().strip())
+        say(f"Waiting for process {lock.read().strip()}, which builds this too ...")
         fcntl.flock(lock, fcntl.LOCK_EX)
     lock.truncate(0)
     lock.write(str(os.getpid()))

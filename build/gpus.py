@@ -1,21 +1,26 @@
 """GPUs to plan for and to serve on: named, such as 8xH100, or found by nvidia-smi."""
 
+import ctypes
 import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from build.errors import BuildError
 
 NVIDIA_SMI = (
     "nvidia-smi",
-    "--query-gpu=index,uuid,name,memory.total,compute_cap",
+    "--query-gpu=index,uuid,driver_version,name,memory.total,compute_cap",
     "--format=csv,noheader,nounits",
 )
 # What CUDA lets a program see: indices, or beginnings of UUIDs. nvidia-smi itself shows all the same.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TIMEOUT_S = 30
+# Of the image with TensorRT-LLM 1.2.1 (compatibility.md of Triton's server), as cuDriverGetVersion spells it.
+CUDA, IMAGE_DRIVER = 13_010, "590.44.01"
+# With which every CUDA 13.x runs (minor version compatibility, in NVIDIA's CUDA Compatibility).
+LEAST_DRIVER = 580
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,12 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """`num_nodes` machines with `per_node` of one GPU each."""
+    """`num_nodes` machines with `per_node` of one GPU each; driver is empty for GPUs that are only named."""
 
     gpu: Gpu
     per_node: int
     num_nodes: int
+    driver: str = field(default="", compare=False)
 
     @property
     def count(self) -> int:
@@ -92,7 +98,8 @@ def detected_gpus(
 ) -> Gpus | None:
     """This machine's GPUs that CUDA shows, None without any; raises BuildError when they differ."""
     found = [_parse(line) for line in query().splitlines() if line.strip()]
-    gpus = [gpu for index, uuid, gpu in found if _is_visible(index, uuid, variables.get(VISIBLE))]
+    visible = variables.get(VISIBLE)
+    gpus = [gpu for index, uuid, _, gpu in found if _is_visible(index, uuid, visible)]
     if not gpus:
         return None
     kinds = {gpu.name for gpu in gpus}
@@ -101,7 +108,32 @@ def detected_gpus(
             f"This machine has different GPUs ({', '.join(sorted(kinds))}), and one engine is for one kind: "
             f"choose by {VISIBLE}."
         )
-    return Gpus(min(gpus, key=lambda gpu: gpu.memory_mib), per_node=len(gpus), num_nodes=1)
+    return Gpus(min(gpus, key=lambda gpu: gpu.memory_mib), len(gpus), num_nodes=1, driver=found[0][2])
+
+
+def driver_problem(gpus: Gpus, cuda_of_library: Callable[[], int] | None = None) -> str | None:
+    """What is wrong with the driver for the CUDA of NVIDIA's image, in a sentence.
+
+    An older one serves where the image's own libcuda, of the same CUDA, comes first (forward compatibility).
+    """
+    major = gpus.driver.partition(".")[0]
+    if not major.isdecimal() or int(major) >= LEAST_DRIVER or (cuda_of_library or _cuda_of_library)() >= CUDA:
+        return None
+    return (
+        f"The NVIDIA driver is {gpus.driver}, and CUDA {CUDA // 1000}.{CUDA % 1000 // 10} of TensorRT-LLM's "
+        f"image needs {LEAST_DRIVER} or newer (NVIDIA's own number for the image is {IMAGE_DRIVER}): update "
+        "the driver of this machine."
+    )
+
+
+def _cuda_of_library() -> int:
+    """As cuDriverGetVersion tells, 13010 for CUDA 13.1; 0 where there is no libcuda."""
+    version = ctypes.c_int(0)
+    try:
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return 0
+    return version.value
 
 
 def _is_visible(index: str, uuid: str, visible: str | None) -> bool:
@@ -111,13 +143,13 @@ def _is_visible(index: str, uuid: str, visible: str | None) -> bool:
     return any(item == index or (item.startswith("GPU-") and uuid.startswith(item)) for item in chosen)
 
 
-def _parse(line: str) -> tuple[str, str, Gpu]:
-    """`0, GPU-5a2f..., NVIDIA H100 80GB HBM3, 81559, 9.0`"""
+def _parse(line: str) -> tuple[str, str, str, Gpu]:
+    """`0, GPU-5a2f..., 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0`"""
     try:
-        index, uuid, rest = (part.strip() for part in line.split(",", 2))
+        index, uuid, driver, rest = (part.strip() for part in line.split(",", 3))
         name, memory_mib, compute = (part.strip() for part in rest.rsplit(",", 2))
         major, minor = compute.split(".")
         has_nvlink = _NVLINK_NAMES.search(name) is not None
-        return index, uuid, Gpu(name, int(memory_mib), 10 * int(major) + int(minor), has_nvlink)
+        return index, uuid, driver, Gpu(name, int(memory_mib), 10 * int(major) + int(minor), has_nvlink)
     except ValueError as error:
         raise BuildError(f"nvidia-smi says {line.strip()!r}, which is no GPU that can be used.") from error

@@ -1,4 +1,4 @@
-"""Installs a lock into a folder of its own, beside the virtual environment."""
+"""Installs locks into folders of their own, beside the virtual environment."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import CACHE
 
 _OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes")
@@ -17,8 +17,9 @@ _OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
 def fetched(
     name: str, lock: Path, options: Sequence[str] = (), finish: Callable[[Path], None] = lambda _: None
 ) -> Path:
-    """The folder in the cache with the lock's packages; filled first, and finished, if it is not there."""
-    folder = CACHE / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    """The folder of a lock and this Python; filled first, and finished, if it is not there."""
+    kind = hashlib.sha256(lock.read_bytes() + bytes(sys.version_info[:2])).hexdigest()
+    folder = CACHE / f"{name}-{kind[:12]}"
     if not folder.exists():
         print(f"fetching {name}", flush=True)
         CACHE.mkdir(exist_ok=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from build.checkpoint.source import Source
 from build.checkpoint.tokenizer import TokenizerFacts
+from build.engine_folder import MANIFEST
 from build.errors import BuildError
-
-FILE_NAME = "manifest.json"
+from build.progress import Reporter
 
 _LIBRARIES = ("openvino", "openvino-genai", "gguf", "safetensors", "tokenizers", "numpy")
 _CHUNK_BYTES = 1 << 22
@@ -50,7 +50,8 @@ class Limits:
 class Manifest:
     """What manifest.json says; repository_sha256 is that of the committed model repository.
 
-    serving: what overrides the rendered config.pbtxt of a TensorRT-LLM engine.
+    serving: what overrides the rendered config.pbtxt of a TensorRT-LLM engine. compute: the compute
+    capability, times ten, of the GPUs that such an engine was compiled on.
     """
 
     origin: str
@@ -61,11 +62,12 @@ class Manifest:
     served_model_name: str
     repository_sha256: str
     serving: dict[str, str] = field(default_factory=dict)
+    compute: int = 0
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -73,7 +75,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not folder.exists():
         return None
     try:
-        return _parse(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
+        return _parse(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise BuildError(f"NAME: {folder} exists and is no engine; give another name.") from error
     except (ValueError, KeyError, TypeError):
@@ -99,6 +101,16 @@ def hash_files(
     """Hashes the source's files; those of known size and time are not read again. Advances by bytes."""
     by_key = {(file.path, file.size, file.modified_ns): file for file in known}
     return tuple(_hash_file(path, by_key, advance) for path in source.files)
+
+
+def hash_source(source: Source, known: Iterable[InputFile], reporter: Reporter) -> tuple[InputFile, ...]:
+    """hash_files, which is shown where it takes long."""
+    known = tuple(known)
+    if are_known(source, known):
+        return hash_files(source, known, lambda _: None)
+    size = sum(path.stat().st_size for path in source.files)
+    with reporter.step("Hashing the model's files", size) as advance:
+        return hash_files(source, known, advance)
 
 
 def combined_sha256(source: Source, files: Iterable[InputFile]) -> str:
@@ -156,4 +168,5 @@ def _parse(values: dict[str, Any]) -> Manifest:
         served_model_name=values["served_model_name"],
         repository_sha256=values["repository_sha256"],
         serving=dict(values.get("serving", {})),
+        compute=int(values.get("compute", 0)),
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.locked_wheels import install
 from build.paths import CACHE
 

@@ -8,4 +8,6 @@ CACHE = ROOT / ".cache"
 LOGS = CACHE / "logs"
 ENGINES = ROOT / "engines"
 RESULTS = ROOT / "results"
-LOCK = ROOT / "scripts" / "requirements.txt"
+# NVIDIA's image has it; there the models run in the image's own Python, and .venv is for what starts them.
+TENSORRT_LLM_BACKEND = Path("/opt/tritonserver/backends/tensorrtllm")
+LOCK = ROOT / ("deploy/gpu_node.txt" if TENSORRT_LLM_BACKEND.is_dir() else "scripts/requirements.txt")

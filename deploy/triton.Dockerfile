@@ -11,7 +11,8 @@ COPY Makefile pyproject.toml ./
 COPY build build
 COPY scripts scripts
 COPY serving serving
-# The locked packages of build/, preprocess and postprocess, in a virtual environment: the image's own stay as they are.
+COPY deploy/gpu_node.txt deploy/gpu_node.txt
+# What the launcher, the probes and the build import, in a virtual environment: the models run in the image's own.
 RUN make setup && rm -rf .cache /root/.cache && install -d -o 1000 -g 1000 .cache engines
 COPY native native
 COPY model_repository model_repository

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from pydantic import BaseModel
 from tritonclient.grpc import model_config_pb2
 
-from build.failure import run
+from build.errors import run
 from build.paths import ROOT
 from frontend.api.anthropic.request import AnthropicRequest
 from frontend.api.chat.request import ChatRequest

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from build import debian_packages
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.locked_wheels import fetched
 from build.paths import CACHE
 from serving import ports

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from scripts.perf import analyzer_command
 from serving.process import Process
 

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.failure import run
+from build.errors import run
+from build.gpus import detected_gpus
 from build.paths import LOGS
 from scripts.replay.repository import chosen_repository
 from serving import engine, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
-from serving.gpu_engine import is_gpu_engine, require_servable, visible_gpus
+from serving.gpu_engine import is_gpu_engine, require_servable
 from serving.health import Probe, TritonHealth, frontend_answers
 from serving.kept_server import Server
 from serving.process import Process
@@ -51,7 +52,7 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     chosen = engine.choose(os.environ)
     engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
-        require_servable(chosen.folder, visible_gpus())
+        require_servable(chosen.folder, detected_gpus())
         return gpu_launch(
             chosen.folder, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from build import debian_packages
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import CACHE, LOCK, LOGS, VENV
 from serving.process import Process
 

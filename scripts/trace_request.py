@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPResponse
 from json import dumps
 from types import FrameType
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import ROOT
 from frontend import __main__ as frontend
 from scripts.bench.stack import served

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.checkpoint.source import EMBEDDED_NAME, find_source
-from build.engine_folder import engine_folder
-from build.errors import BuildError
-from build.failure import Failure
-from build.gpus import Gpus
+from build.engine_folder import REPOSITORY, engine_folder
+from build.errors import Failure
+from build.gpus import Gpus, detected_gpus
 from build.manifest import Manifest, read_manifest
 from build.paths import ENGINES
-from serving.gpu_engine import REPOSITORY, gpu_engines, is_gpu_engine, require_servable, visible_gpus
+from serving.gpu_engine import gpu_engines, is_gpu_engine, require_servable
 from serving.process import Process
 from serving.settings import without_keys
 from serving.supervisor import Supervisor
@@ -44,20 +43,17 @@ def bring_up_to_date(chosen: Engine, supervisor: Supervisor) -> None:
 def choose(
     variables: Mapping[str, str],
     engines: Path = ENGINES,
-    find_gpus: Callable[[], Gpus | None] = visible_gpus,
+    find_gpus: Callable[[], Gpus | None] = detected_gpus,
 ) -> Engine:
     """The engine that NAME, MODEL and PRECISION ask for; what they leave open stays as it was built.
 
     When they ask for none: the one that TensorRT-LLM compiled, if it and a GPU are here, or the embedded one.
     """
     name, model, precision = (variables.get(key, "") for key in ("NAME", "MODEL", "PRECISION"))
-    try:
-        # Another engine in its place (ENGINE) is for one that could be served here in any case.
-        is_open = not (model or (variables.get("ENGINE") and not name))
-        compiled = _compiled(name, engines, find_gpus) if is_open else None
-        return compiled or _choose(name, model, precision, engines)
-    except BuildError as error:
-        raise Failure(str(error)) from error
+    # Another engine in its place (ENGINE) is for one that could be served here in any case.
+    is_open = not (model or (variables.get("ENGINE") and not name))
+    compiled = _compiled(name, engines, find_gpus) if is_open else None
+    return compiled or _choose(name, model, precision, engines)
 
 
 def _compiled(name: str, engines: Path, find_gpus: Callable[[], Gpus | None]) -> Engine | None:

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import VISIBLE
 from build.llm_api.repository import read_llm_api
-from build.paths import ROOT
+from build.paths import ROOT, TENSORRT_LLM_BACKEND
 from build.tensorrt_llm.toolchain import IMAGE
 from serving import tritonserver
 from serving.node.mpi_ranks import UNLOADING_S
 
-BACKEND = Path("/opt/tritonserver/backends/tensorrtllm")
 LOOPBACK = "127.0.0.1"
 # Beyond what a server grants itself to finish its requests.
 STOP_MARGIN_S = 5
@@ -58,7 +57,7 @@ def gpu_launch(
     folder: Path,
     grpc_port: int,
     variables: Mapping[str, str],
-    backend: Path = BACKEND,
+    backend: Path = TENSORRT_LLM_BACKEND,
     metrics_port: int | None = None,
 ) -> ServerLaunch:
     """The ranks of a TensorRT-LLM engine; fails where neither its backend nor Docker is."""

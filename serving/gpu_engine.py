@@ -1,27 +1,21 @@
 """Engines of TensorRT-LLM, compiled or the LLM API's: which folders hold one, and can it be served here."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from build.errors import BuildError
-from build.failure import Failure
-from build.gpus import Gpus, detected_gpus
+from build.engine_folder import ENGINE, REPOSITORY
+from build.errors import Failure
+from build.gpus import Gpus, driver_problem
 from build.llm_api.repository import LlmApiServing, read_llm_api
 from build.repository import CONFIG, ENGINE_MODEL, read_config
-from build.tensorrt_llm.config import BACKEND, ENGINE
-from build.tensorrt_llm.engine import TENSORRT_LLM_VERSION, TensorRtLlmEngine, read_tensorrt_llm_engine
-
-REPOSITORY = "model_repository"
+from build.tensorrt_llm.config import BACKEND
+from build.tensorrt_llm.engine import read_tensorrt_llm_engine, require_gpus
 
 
 def is_gpu_engine(folder: Path) -> bool:
     """Whether an engine folder's repository is for TensorRT-LLM: for its own backend, or for its LLM API."""
     config = folder / REPOSITORY / ENGINE_MODEL / CONFIG
-    try:
-        is_compiled = config.is_file() and read_config(config).backend == BACKEND
-        return is_compiled or read_llm_api(folder) is not None
-    except BuildError as error:
-        raise Failure(str(error)) from error
+    is_compiled = config.is_file() and read_config(config).backend == BACKEND
+    return is_compiled or read_llm_api(folder) is not None
 
 
 def gpu_engines(engines: Path) -> list[Path]:
@@ -32,52 +26,30 @@ def gpu_engines(engines: Path) -> list[Path]:
     return sorted(folder for folder in folders if is_gpu_engine(folder))
 
 
-def visible_gpus(find: Callable[[], Gpus | None] = detected_gpus) -> Gpus | None:
-    """This machine's GPUs; fails with a sentence when they are of several kinds."""
-    try:
-        return find()
-    except BuildError as error:
-        raise Failure(str(error)) from error
-
-
 def require_servable(folder: Path, gpus: Gpus | None) -> None:
     """Fails with a sentence when the folder's engine would not load on these GPUs."""
-    num_gpus = gpus.count if gpus else 0
-    if not num_gpus:
+    if gpus is None:
         raise Failure(f"{folder} is a TensorRT-LLM engine, and no GPU is to be seen here (nvidia-smi)")
     if llm_api := read_llm_api(folder):
-        _require_llm_api(folder, llm_api, num_gpus)
+        _require_llm_api(folder, llm_api, gpus)
         return
-    engine = _read(folder)
-    if engine.version != TENSORRT_LLM_VERSION:
-        raise Failure(
-            f"{folder} was built by TensorRT-LLM {engine.version}, and {TENSORRT_LLM_VERSION} loads its own "
-            f"engines alone; build it again: make build-engines NAME={folder.name}"
-        )
-    layout = f"TP={engine.tensor_parallel} PP={engine.pipeline_parallel}"
+    engine = read_tensorrt_llm_engine(folder / ENGINE)
     if engine.num_nodes > 1:
+        layout = f"TP={engine.tensor_parallel} PP={engine.pipeline_parallel}"
         raise Failure(
             f"{folder} needs {engine.num_nodes} machines of {engine.gpus_per_node} GPUs ({layout}), and "
             "make serve starts one; docs/gpu.md tells how to start several"
         )
-    if num_gpus < engine.world_size:
-        raise Failure(
-            f"{folder} needs {engine.world_size} GPUs ({layout}), and {num_gpus} are to be seen here"
-        )
+    require_gpus(folder, engine, gpus, engine.world_size)
 
 
-def _require_llm_api(folder: Path, llm_api: LlmApiServing, num_gpus: int) -> None:
+def _require_llm_api(folder: Path, llm_api: LlmApiServing, gpus: Gpus) -> None:
+    if problem := driver_problem(gpus):
+        raise Failure(problem)
     if not llm_api.checkpoint.is_dir():
         raise Failure(f"{folder} serves the checkpoint {llm_api.checkpoint}, which is not there")
-    if num_gpus < llm_api.world_size:
+    if gpus.count < llm_api.world_size:
         layout = f"TP={llm_api.tensor_parallel} PP={llm_api.pipeline_parallel}"
         raise Failure(
-            f"{folder} needs {llm_api.world_size} GPUs ({layout}), and {num_gpus} are to be seen here"
+            f"{folder} needs {llm_api.world_size} GPUs ({layout}), and {gpus.count} are to be seen here"
         )
-
-
-def _read(folder: Path) -> TensorRtLlmEngine:
-    try:
-        return read_tensorrt_llm_engine(folder / ENGINE)
-    except BuildError as error:
-        raise Failure(str(error)) from error

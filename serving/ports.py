@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from build.failure import Failure
+from build.errors import Failure
 
 HIGHEST = 65535
 

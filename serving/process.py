@@ -13,12 +13,17 @@ from typing import IO
 LAUNCHER = Path(__file__).with_name("die_with_parent.py")
 # Of a log: files that are kept, one a start, and lines that are shown.
 NUM_KEPT = 5
-NUM_SHOWN = 5
+NUM_FIRST, NUM_LAST = 3, 5
 LONGEST_SHOWN = 400
-# tritonserver's severity letter and date, its fatal errors, or Python's.
-ERROR = re.compile(r"(?:E\d{4} |error: |\w*Error: )")
-# Said at every start on a machine without a GPU.
-NOISE = re.compile("CudaDriverHelper|CUDA driver version")
+# tritonserver's severity letter and date, its fatal errors, or Python's; TensorRT-LLM's, and MPI's.
+ERROR = re.compile(
+    r"(?:E\d{4} |error: |(?:\w+\.)*\w*(?:Error|Exception): |.*\[TensorRT-LLM\]\[ERROR\]|.*\[TRT-LLM\] \[E\]"
+    r"|terminate called|.*MPI_ABORT|\[\S+:\d+\] \*\*\*)"
+)
+
+# tritonserver's own words at every start on a machine without a GPU. An engine's words of an older driver are
+# no noise: they are what is wrong.
+NOISE = re.compile("CudaDriverHelper|unable to create stream for ensemble")
 TABLE = re.compile(r"[+|]")
 
 
@@ -87,7 +92,7 @@ class Process:
         ended = f"{self.name} ended with {_describe(self._popen.wait())}"
         if self._log is None:
             return f"{ended}; the reason is above"
-        return f"{ended}; from its log {self._log}:\n{last_errors(self._log)}"
+        return f"{ended}; from its log {self._log}:\n{told_errors(self._log)}"
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         output = None if self._log is None else open_new(self._log)
@@ -119,12 +124,19 @@ def open_new(path: Path) -> IO[bytes]:
     return path.open("wb")
 
 
-def last_errors(path: Path) -> str:
-    """The last lines of the log that tell of errors, or else just its last lines."""
+def told_errors(path: Path) -> str:
+    """The first and the last lines of the log that tell of errors, or else just its last lines.
+
+    What an engine says first is the cause; what Triton says of it last are consequences.
+    """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line for line in lines if ERROR.match(line) and not NOISE.search(line)]
-    shown = errors or [line for line in lines if line.strip() and not TABLE.match(line)]
-    return "\n".join(f"  {line[:LONGEST_SHOWN]}" for line in shown[-NUM_SHOWN:])
+    shown = [line for line in lines if line.strip() and not TABLE.match(line)][-NUM_LAST:]
+    if len(errors) > NUM_FIRST + NUM_LAST:
+        shown = [*errors[:NUM_FIRST], "...", *errors[-NUM_LAST:]]
+    elif errors:
+        shown = errors
+    return "\n".join(f"  {line[:LONGEST_SHOWN]}" for line in shown)
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
-from build.failure import Failure
+from build.errors import Failure
 from frontend.settings import NAMES, checked_settings
 from frontend.settings_file import VARIABLE, SettingsError, read_settings_file
 from serving import ports

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from build.failure import INTERRUPTED, Failure
+from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
 

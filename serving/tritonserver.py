@@ -11,12 +11,14 @@ from importlib import metadata
 from pathlib import Path
 
 from build import debian_packages
-from build.failure import Failure
-from build.paths import CACHE
+from build.errors import Failure
+from build.paths import CACHE, VENV
 from build.usable_python import shared_library
 from serving.backends import backends_of
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
+# Of NVIDIA's image (Dockerfile of tensorrtllm_backend): all that TensorRT-LLM and its models import.
+IMAGE_VENV = Path("/opt/venv-tritonserver")
 WHEEL = "nvidia-pytriton"
 EXIT_TIMEOUT_S = 10
 # Registered shared memory has been a way to run code in Triton (CVE-2025-23319, 23320, 23334), and nothing
@@ -91,6 +93,23 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
         allocator = _assembled() / "lib" / ALLOCATOR
         if allocator.exists():
             result["LD_PRELOAD"] = str(allocator)
+    return result
+
+
+def image_environment(
+    inherited: Mapping[str, str], packages: Path = IMAGE_VENV, home: Path = CACHE / "home"
+) -> dict[str, str]:
+    """What TensorRT-LLM's models run in: the Python of NVIDIA's image, with a home that they can write to.
+
+    home: for a user who has none, as the image's own; libraries of the LLM API keep what they compile there.
+    """
+    own = {str(VENV / "bin"), str(packages / "bin")}
+    path = [part for part in inherited.get("PATH", os.defpath).split(os.pathsep) if part not in own]
+    result = {name: value for name, value in inherited.items() if name != "VIRTUAL_ENV"}
+    result["PATH"] = os.pathsep.join([str(packages / "bin"), *path] if packages.is_dir() else path)
+    if not os.access(result.get("HOME") or "/nowhere", os.W_OK):
+        home.mkdir(parents=True, exist_ok=True)
+        result["HOME"] = str(home)
     return result
 
 

@@ -1,0 +1,1 @@
+"""Reads models of Llama architecture: files, weights, tokenizer and chat template, in any format."""

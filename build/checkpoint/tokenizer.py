@@ -1,4 +1,4 @@
-"""Turns a checkpoint's tokenizer and chat template into tokenizer.json and chat_template.jinja."""
+"""Turns a checkpoint's tokenizer and chat template into a folder of the same form for every source."""
 
 import base64
 import binascii
@@ -117,6 +117,7 @@ def _write(tokenizer: Tokenizer, template: str, end_ids: list[int], folder: Path
     # Not by its own save, which raises a bare Exception when the disk is full.
     (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    _write_config(tokenizer.id_to_token(end_ids[0]), folder)
     special = {
         token.content: index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special
     }
@@ -129,6 +130,19 @@ def _write(tokenizer: Tokenizer, template: str, end_ids: list[int], folder: Path
         special_ids=tuple(sorted(special.values())),
         bos_id=before_text[0] if before_text else None,
     )
+
+
+def _write_config(end_token: str | None, folder: Path) -> None:
+    """What transformers' AutoTokenizer needs to open the folder, by which the LLM API does.
+
+    Its guides end where eos_token ends a text.
+    """
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": end_token,
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 class _GgufFields:

@@ -7,7 +7,7 @@ from pathlib import Path
 from build.checkpoint.shapes import LlamaShape, find_shape
 from build.checkpoint.source import Source, find_source
 from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
-from build.engine_folder import copy_file, engine_folder, locked, staged
+from build.engine_folder import REPOSITORY, TOKENIZER, copy_file, engine_folder, locked, staged
 from build.errors import BuildError
 from build.llm_api.repository import ADAPTERS, LlmApiServing, render_llm_api_repository
 from build.manifest import Inputs, Limits, Manifest, tree_sha256, write_manifest
@@ -50,15 +50,15 @@ def build_llm_api(order: LlmApiOrder, reporter: Reporter) -> Path:
     adapters = read_adapters(order.adapters)
     folder = engine_folder(order.engines, order.name or source.name)
     with (
-        locked(folder, lambda owner: reporter.say(f"Waiting for process {owner}, which builds this too ...")),
+        locked(folder, reporter.say),
         staged(folder) as partial,
     ):
         _copy_adapters(adapters, partial / ADAPTERS)
-        manifest = _manifest(order, source, shape, from_hugging_face(source.path, partial / "tokenizer"))
+        manifest = _manifest(order, source, shape, from_hugging_face(source.path, partial / TOKENIZER))
         render_llm_api_repository(
             manifest,
             LlmApiServing(source.path, order.tensor_parallel, order.pipeline_parallel, order.max_num_seqs),
-            partial / "model_repository",
+            partial / REPOSITORY,
             adapters={adapter.name: number for number, adapter in enumerate(adapters, 1)},
             overrides=order.serving,
         )

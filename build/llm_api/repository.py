@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2
 
-from build.engine_folder import copy_file
+from build.engine_folder import REPOSITORY, copy_file
 from build.errors import BuildError
 from build.manifest import Manifest, tree_files
 from build.repository import (
@@ -103,7 +103,7 @@ def render_llm_api_repository(
 
 def read_llm_api(folder: Path) -> LlmApiServing | None:
     """How an engine folder is served; None when it is another engine's. Raises BuildError."""
-    path = folder / "model_repository" / ENGINE_MODEL / CONFIG
+    path = folder / REPOSITORY / ENGINE_MODEL / CONFIG
     values = read_config(path).parameters if path.is_file() else {}
     if _MARK not in values:
         return None

@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from build.gpus import Gpus
-from build.plan.gpu_memory import KV_FRACTION, RUNTIME_BYTES
+from build.plan.gpu_memory import KV_FRACTION, RUNTIME_BYTES, kv_bytes_per_token, weight_bytes
 from build.plan.layouts import Layout, Wish, layouts, recommended
 from build.plan.precisions import PRECISIONS, runs_on
-from build.tensorrt_llm.memory import kv_bytes_per_token, weight_bytes
 
 _MOST_NODES = 4
 

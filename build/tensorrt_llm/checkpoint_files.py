@@ -37,11 +37,6 @@ def source_bytes(folder: Path) -> int:
     return sum(size for _, size in _weight_sizes(folder))
 
 
-def largest_weight_file(folder: Path) -> int:
-    """Bytes of the largest weight file."""
-    return max((size for _, size in _weight_sizes(folder)), default=0)
-
-
 def file_problem(path: Path) -> str | None:
     """What is wrong with one safetensors file."""
     if not path.is_file():

@@ -8,14 +8,14 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engine_folder import ENGINE, TOKENIZER
 from build.errors import BuildError
 from build.tensorrt_llm.engine import TensorRtLlmEngine
 
 TEMPLATE = Path(__file__).with_name("config.pbtxt")
 BACKEND = "tensorrtllm"
 # Within the engine folder, in which tritonserver runs.
-ENGINE = "engine"
-TOKENIZER_INFO = "tokenizer/xgrammar_tokenizer_info.json"
+TOKENIZER_INFO = f"{TOKENIZER}/xgrammar_tokenizer_info.json"
 ADAPTERS = "lora"
 
 # Declared by upstream and misread by 1.2.1: it passes 17 arguments by position to a constructor of 20, so

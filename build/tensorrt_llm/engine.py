@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from build.engine_folder import ENGINE, MANIFEST
 from build.errors import BuildError
+from build.gpus import Gpus, driver_problem
 
 # The last stable release with compiled engines; an engine runs on the release that built it alone.
 TENSORRT_LLM_VERSION = "1.2.1"
@@ -14,10 +16,13 @@ CONFIG = "config.json"
 # Of such an engine in its manifest.
 KIND = "tensorrt_llm"
 
+_KV_CACHE_TYPES = ("paged", "continuous", "disabled")
+_SWITCHES: Mapping[object, bool] = {None: False, False: False, True: True, "disable": False, "enable": True}
+
 
 @dataclass(frozen=True)
 class TensorRtLlmEngine:
-    """Lengths are in tokens; one rank is one GPU. Keys as trtllm-build 1.2.1 writes them (builder.py)."""
+    """Lengths are in tokens; one rank is one GPU. Keys as trtllm-build writes them (builder.py)."""
 
     version: str
     tensor_parallel: int
@@ -57,18 +62,47 @@ def read_tensorrt_llm_engine(folder: Path) -> TensorRtLlmEngine:
     path = folder / CONFIG
     try:
         engine = _parse(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BuildError(f"{folder} is no TensorRT-LLM engine: it has no {CONFIG}.") from error
+    except OSError as error:
+        raise BuildError(f"{folder} is no TensorRT-LLM engine: {CONFIG}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BuildError(
-            f"{path} is not as trtllm-build {TENSORRT_LLM_VERSION} writes it: {error!r}."
-        ) from error
+        told = f"{error} is missing" if isinstance(error, KeyError) else error
+        writer = f"trtllm-build {TENSORRT_LLM_VERSION}"
+        raise BuildError(f"{path} is not as {writer} writes it: {told}.") from error
     for name in engine.files:
         if not (folder / name).is_file():
             raise BuildError(
                 f"{folder} lacks {name}: an engine of {engine.world_size} ranks has one of each."
             )
     return engine
+
+
+def require_gpus(folder: Path, engine: TensorRtLlmEngine, gpus: Gpus, num_wanted: int) -> None:
+    """Raises BuildError when the engine of an engine folder would not load on these GPUs of one machine."""
+    if engine.version != TENSORRT_LLM_VERSION:
+        raise BuildError(
+            f"{folder / ENGINE / CONFIG}: built by TensorRT-LLM {engine.version}, and {TENSORRT_LLM_VERSION} "
+            f"loads its own engines alone; build it again: make build-engines NAME={folder.name}"
+        )
+    if problem := driver_problem(gpus):
+        raise BuildError(problem)
+    built_on = _built_on(folder)
+    if built_on not in (0, gpus.gpu.compute):
+        raise BuildError(
+            f"{folder / MANIFEST}: built for compute capability {built_on / 10}, and the {gpus.gpu.name} has "
+            f"{gpus.gpu.compute / 10}; build it again here: make build-engines NAME={folder.name}"
+        )
+    if gpus.count < num_wanted:
+        layout = f"TP={engine.tensor_parallel} PP={engine.pipeline_parallel}"
+        raise BuildError(f"{folder} needs {num_wanted} GPUs ({layout}), and {gpus.count} are to be seen here")
+
+
+def _built_on(folder: Path) -> int:
+    """The compute capability, times ten, of the GPUs that compiled the engine; 0 where nobody wrote it."""
+    try:
+        compute = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("compute")
+    except (OSError, ValueError, AttributeError):
+        return 0
+    return compute if isinstance(compute, int) else 0
 
 
 def _parse(config: Mapping[str, Any]) -> TensorRtLlmEngine:
@@ -82,18 +116,37 @@ def _parse(config: Mapping[str, Any]) -> TensorRtLlmEngine:
         pipeline_parallel=_count(mapping, "pp_size"),
         gpus_per_node=_count(mapping, "gpus_per_node"),
         vocab_size=_count(model, "vocab_size"),
-        logits_dtype=str(model["logits_dtype"]),
+        logits_dtype=str(model.get("logits_dtype", "float32")),
         max_batch_size=_count(build, "max_batch_size"),
         max_num_tokens=_count(build, "max_num_tokens"),
         max_seq_len=_count(build, "max_seq_len"),
         max_beam_width=_count(build, "max_beam_width"),
         tokens_per_block=_count(plugins, "tokens_per_block"),
-        gathers_context_logits=bool(build["gather_context_logits"]),
-        gathers_generation_logits=bool(build["gather_generation_logits"]),
-        has_paged_kv_cache=build["kv_cache_type"] == "PAGED",
-        has_paged_context=bool(plugins["use_paged_context_fmha"]),
-        has_lora=bool(plugins["lora_plugin"]),
+        gathers_context_logits=_switch(build, "gather_context_logits"),
+        gathers_generation_logits=_switch(build, "gather_generation_logits"),
+        has_paged_kv_cache=_has_paged_kv_cache(build, plugins),
+        has_paged_context=_switch(plugins, "use_paged_context_fmha"),
+        has_lora=plugins.get("lora_plugin") not in (None, False, "disable"),
     )
+
+
+def _has_paged_kv_cache(build: Mapping[str, Any], plugins: Mapping[str, Any]) -> bool:
+    """Upper case until the enumeration became Python's own (llmapi/kv_cache_type.py), lower case since."""
+    value = build.get("kv_cache_type")
+    if value is None:
+        return _switch(plugins, "paged_kv_cache")
+    name = str(value).rpartition(".")[2].lower()
+    if name not in _KV_CACHE_TYPES:
+        raise ValueError(f"kv_cache_type is {value!r}, known are {', '.join(_KV_CACHE_TYPES)}")
+    return name == "paged"
+
+
+def _switch(values: Mapping[str, Any], key: str) -> bool:
+    """A flag as truth value, number or the command line's own word; off where it is absent."""
+    value = values.get(key)
+    if value not in _SWITCHES:
+        raise ValueError(f"{key} is {value!r}")
+    return _SWITCHES[value]
 
 
 def _count(values: Mapping[str, Any], key: str) -> int:

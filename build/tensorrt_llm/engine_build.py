@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from build.engine_folder import link_or_copy, link_or_copy_tree, locked, staged
+from build.engine_folder import ENGINE, REPOSITORY, TOKENIZER, link_or_copy, link_or_copy_tree, locked, staged
 from build.manifest import (
     InputFile,
     Inputs,
@@ -13,22 +13,18 @@ from build.manifest import (
     Manifest,
     are_known,
     combined_sha256,
-    hash_files,
+    hash_source,
     read_manifest,
     tree_sha256,
     write_manifest,
 )
 from build.progress import Reporter
 from build.repository import COMMITTED, render_tensorrt_llm_repository
-from build.tensorrt_llm.config import ADAPTERS, ENGINE, TOKENIZER_INFO
+from build.tensorrt_llm.config import ADAPTERS, TOKENIZER_INFO
 from build.tensorrt_llm.engine import KIND, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
-from build.tensorrt_llm.machine import Machine
-from build.tensorrt_llm.order import Order
-from build.tensorrt_llm.prepare import Job, find_job, require_machine
-from build.tensorrt_llm.step_record import StepRecord
-from build.tensorrt_llm.steps import GUIDES, GUIDES_FILE, LOGS, Steps, write_tokenizer
-
-REPOSITORY, TOKENIZER = "model_repository", "tokenizer"
+from build.tensorrt_llm.order import Job, Order, find_job, require_machine
+from build.tensorrt_llm.preflight import Machine
+from build.tensorrt_llm.steps import GUIDES, GUIDES_FILE, LOGS, StepRecord, Steps, write_tokenizer
 
 
 def build_tensorrt_llm(
@@ -36,9 +32,7 @@ def build_tensorrt_llm(
 ) -> Path:
     """Makes the engine folder of the order, or finds it up to date; raises BuildError or OSError."""
     job = find_job(order)
-    with locked(
-        job.folder, lambda owner: reporter.say(f"Waiting for process {owner}, which builds this too ...")
-    ):
+    with locked(job.folder, reporter.say):
         _Build(order, job, reporter).run(machine, variables)
     return job.folder
 
@@ -62,10 +56,17 @@ class _Build:
         record = StepRecord(self._job.work)
         steps = Steps(self._job, toolchain, record, self._reporter)
         tools = steps.prepare()
-        files = self._hash((*(previous.files if previous else ()), *record.files))
+        files = hash_source(
+            self._job.source, (*(previous.files if previous else ()), *record.files), self._reporter
+        )
         record.note_files(files)
         steps.run(tools, combined_sha256(self._job.source, files), here.gpus.per_node if here.gpus else 0)
-        self._publish(self._job.work, self._job.work / GUIDES / GUIDES_FILE, files, self._inputs(files))
+        self._publish(
+            self._job.work,
+            self._job.work / GUIDES / GUIDES_FILE,
+            files,
+            compute=here.gpus.gpu.compute if here.gpus else 0,
+        )
         shutil.rmtree(self._job.work)
 
     def _inputs(self, files: tuple[InputFile, ...]) -> Inputs:
@@ -74,19 +75,11 @@ class _Build:
         versions = {"tensorrt_llm": TENSORRT_LLM_VERSION}
         return Inputs(source, KIND, recipe.precision, versions, recipe.options() | adapters)
 
-    def _hash(self, known: tuple[InputFile, ...]) -> tuple[InputFile, ...]:
-        source = self._job.source
-        if are_known(source, known):
-            return hash_files(source, known, lambda _: None)
-        size = sum(path.stat().st_size for path in source.files)
-        with self._reporter.step("Hashing the model's files", size) as advance:
-            return hash_files(source, known, advance)
-
     def _is_kept(self, previous: Manifest) -> bool:
         """Whether the engine there is what is asked for: told before machine and tools are looked at."""
         if previous.inputs.engine_kind != KIND or not are_known(self._job.source, previous.files):
             return False
-        files = hash_files(self._job.source, previous.files, lambda _: None)
+        files = hash_source(self._job.source, previous.files, self._reporter)
         outputs = (ENGINE, TOKENIZER, TOKENIZER_INFO, REPOSITORY)
         return previous.inputs == self._inputs(files) and all(
             (self._job.folder / name).exists() for name in outputs
@@ -104,9 +97,9 @@ class _Build:
             self._reporter.say(f"{self._job.folder} is up to date.")
         else:
             folder = self._job.folder
-            self._publish(folder, folder / TOKENIZER_INFO, previous.files, previous.inputs)
+            self._publish(folder, folder / TOKENIZER_INFO, previous.files, compute=previous.compute)
 
-    def _publish(self, parts: Path, guides: Path, files: tuple[InputFile, ...], inputs: Inputs) -> None:
+    def _publish(self, parts: Path, guides: Path, files: tuple[InputFile, ...], *, compute: int) -> None:
         """Makes the engine folder: `parts` has engine, adapters and logs, which are linked."""
         job = self._job
         engine = read_tensorrt_llm_engine(parts / ENGINE)
@@ -119,12 +112,13 @@ class _Build:
             manifest = Manifest(
                 origin=job.source.origin,
                 files=files,
-                inputs=inputs,
+                inputs=self._inputs(files),
                 limits=Limits(engine.max_seq_len, engine.vocab_size),
                 tokenizer=facts,
                 served_model_name=self._served_model_name(),
                 repository_sha256=tree_sha256(COMMITTED),
                 serving=self._serving(),
+                compute=compute,
             )
             adapters = {adapter.name: number for number, adapter in enumerate(job.adapters, 1)}
             render_tensorrt_llm_repository(

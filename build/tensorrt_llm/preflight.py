@@ -1,18 +1,43 @@
 """Finds what would stop a build hours later: model, recipe and machine are compared before any work."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from build.checkpoint.shapes import LlamaShape
-from build.gpus import Gpus
-from build.plan.gpu_memory import EngineSize, gpu_memory
+from build.gpus import Gpus, detected_gpus, driver_problem
+from build.plan.gpu_memory import EngineSize, gpu_memory, weight_bytes
 from build.plan.precisions import PRECISIONS
-from build.tensorrt_llm.checkpoint_files import largest_weight_file, source_bytes
-from build.tensorrt_llm.machine import Machine
-from build.tensorrt_llm.memory import weight_bytes
+from build.tensorrt_llm.checkpoint_files import source_bytes
 from build.tensorrt_llm.recipe import Recipe, is_for
+
+_MEMORY = Path("/proc/meminfo")
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """memory_bytes is the host memory that can be had at the moment; free_disk is told of a folder's disk."""
+
+    gpus: Gpus | None
+    memory_bytes: int
+    free_disk: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+
+
+def this_machine() -> Machine:
+    """Raises BuildError when nvidia-smi's GPUs are not all of one kind."""
+    return Machine(detected_gpus(), available_memory())
+
+
+def available_memory(memory: Path = _MEMORY, limit: Path = _CGROUP_LIMIT) -> int:
+    """Bytes that the kernel could give out, or this container's limit where that is less."""
+    lines = dict(line.split(":", 1) for line in memory.read_text(encoding="ascii").splitlines())
+    available = int(lines["MemAvailable"].split()[0]) * 1024
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return min(available, int(text)) if text.isdecimal() else available
+
 
 _HINTS = {"fp8": "PRECISION=bf16 or int4-awq", "fp8-rowwise": "PRECISION=fp8 or bf16"}
 
@@ -88,6 +113,8 @@ def _parallel_problems(plan: Plan) -> Iterator[str]:
 
 def _machine_problems(plan: Plan, machine: Machine) -> Iterator[str]:
     if machine.gpus:
+        if problem := driver_problem(machine.gpus):
+            yield problem
         yield from _gpu_problems(plan.recipe, machine.gpus)
         yield from _gpu_memory_problems(plan, machine.gpus)
     else:
@@ -117,6 +144,11 @@ def _gpu_problems(recipe: Recipe, gpus: Gpus) -> Iterator[str]:
         yield (
             f"{recipe.precision} needs compute capability {wanted}, the {gpus.gpu.name} has "
             f"{gpus.gpu.compute / 10}" + (f"; try {hint}." if hint else ".")
+        )
+    if recipe.build.get("user_buffer") == "enable" and not gpus.gpu.has_nvlink:
+        yield (
+            f"user_buffer needs GPUs with NVLink, and {gpus.gpu.name} is none by its name: "
+            'SET="user_buffer=disable".'
         )
     needed = min(recipe.world_size, recipe.gpus_per_node)
     if gpus.per_node < needed:
@@ -156,14 +188,14 @@ def _gpu_memory_problems(plan: Plan, gpus: Gpus) -> Iterator[str]:
 def host_bytes(plan: Plan, num_gpus: int) -> tuple[int, int]:
     """Host memory that making the checkpoint and compiling the engine take.
 
-    convert_checkpoint.py keeps one whole model unless it loads by shard, quantize.py one in 16 bits.
+    convert_checkpoint.py keeps the tensors of the ranks that its workers are at: upstream's unified converter
+    maps the files and does not look at load_by_shard (models/llama/model.py). quantize.py keeps a model.
     """
     recipe, shape = plan.recipe, plan.shape
     shard = weight_bytes(shape, recipe.precision) // recipe.world_size
-    if recipe.checkpoint.get("load_by_shard"):
-        checkpoint = shard * recipe.checkpoint_workers + largest_weight_file(plan.model)
-    else:
-        checkpoint = max(source_bytes(plan.model), weight_bytes(shape, recipe.precision))
+    checkpoint = max(source_bytes(plan.model), weight_bytes(shape, recipe.precision))
+    if recipe.tool == "convert_checkpoint":
+        checkpoint = checkpoint // recipe.world_size * min(recipe.checkpoint_workers, recipe.world_size)
     return checkpoint, _ENGINE_COPIES * shard * recipe.engine_workers(num_gpus)
 
 

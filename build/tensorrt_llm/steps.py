@@ -1,23 +1,75 @@
 """The steps that upstream's tools do, in order: the quick ones first, so that what is wrong shows early."""
 
+import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
+from build.engine_folder import ENGINE, TOKENIZER
 from build.errors import BuildError
-from build.manifest import tree_sha256
+from build.manifest import InputFile, tree_sha256
 from build.progress import Reporter
-from build.tensorrt_llm.commands import Tools
-from build.tensorrt_llm.config import ADAPTERS, ENGINE
+from build.tensorrt_llm.config import ADAPTERS
 from build.tensorrt_llm.engine import CONFIG, TENSORRT_LLM_VERSION, read_tensorrt_llm_engine
 from build.tensorrt_llm.logged_command import run_logged
 from build.tensorrt_llm.lora import check_converted
-from build.tensorrt_llm.prepare import Job
+from build.tensorrt_llm.order import Job
 from build.tensorrt_llm.recipe import Recipe
-from build.tensorrt_llm.step_record import StepRecord
-from build.tensorrt_llm.toolchain import Toolchain, find_tools
+from build.tensorrt_llm.toolchain import Toolchain, Tools, find_tools, require_flags
+
+FILE_NAME = "steps.json"
+
+
+class StepRecord:
+    """The file steps.json in a build's work folder; a broken one counts as empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._values = _read(self._path)
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """The model's files as an earlier run hashed them."""
+        return tuple(InputFile(**file) for file in self._values["files"])
+
+    def note_files(self, files: Iterable[InputFile]) -> None:
+        self._write(self._values | {"files": [asdict(file) for file in files]})
+
+    def is_done(self, step: str, inputs: Iterable[str]) -> bool:
+        """Whether the step came to its end with exactly these inputs."""
+        return bool(self._values["steps"].get(step) == _digest(inputs))
+
+    def note_done(self, step: str, inputs: Iterable[str]) -> None:
+        self._write(self._values | {"steps": self._values["steps"] | {step: _digest(inputs)}})
+
+    def forget(self, step: str) -> None:
+        steps = {name: digest for name, digest in self._values["steps"].items() if name != step}
+        self._write(self._values | {"steps": steps})
+
+    def _write(self, values: dict[str, Any]) -> None:
+        self._values = values
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
+        os.replace(partial, self._path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        files = [asdict(InputFile(**file)) for file in values["files"]]
+        return {"files": files, "steps": {str(k): str(v) for k, v in values["steps"].items()}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"files": [], "steps": {}}
+
+
+def _digest(inputs: Iterable[str]) -> str:
+    return hashlib.sha256(json.dumps(list(inputs)).encode()).hexdigest()
+
 
 CHECKPOINT, GUIDES, LOGS = "checkpoint", "guides", "logs"
 GUIDES_FILE = "xgrammar_tokenizer_info.json"
@@ -38,13 +90,18 @@ class Steps:
     def prepare(self) -> Tools:
         """Finds the tools; raises BuildError when they or the tokenizer won't do."""
         (self._job.work / "home").mkdir(exist_ok=True)
-        write_tokenizer(self._job, self._job.work / "tokenizer")
+        write_tokenizer(self._job, self._job.work / TOKENIZER)
         preparation = self._toolchain.preparation()
         if preparation is not None:
             log = self._job.work / LOGS / "image.log"
             run_logged(f"Pulling {preparation[-1]} (14 GB)", preparation, log, self._reporter)
         with self._reporter.step(f"Looking for TensorRT-LLM in {self._toolchain.title}"):
-            return find_tools(self._toolchain)
+            tools = find_tools(self._toolchain)
+        with self._reporter.step("Asking its tools for their flags"):
+            work, recipe = self._job.work, self._job.recipe
+            require_flags(self._toolchain, tools.checkpoint(recipe, self._job.source.path, work / CHECKPOINT))
+            require_flags(self._toolchain, tools.engine(recipe, work / CHECKPOINT, work / ENGINE, num_gpus=1))
+        return tools
 
     def run(self, tools: Tools, source_sha256: str, num_gpus: int) -> None:
         """Raises BuildError for the first step that fails; those before it are not done again."""

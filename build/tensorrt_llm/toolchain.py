@@ -1,6 +1,7 @@
-"""Where TensorRT-LLM's tools run: here, inside NVIDIA's container, or in that container through Docker."""
+"""TensorRT-LLM's tools: their command lines, and where they run, here or in NVIDIA's container by Docker."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,64 @@ from pathlib import Path
 from typing import Protocol
 
 from build.errors import BuildError
-from build.tensorrt_llm.commands import Tools
 from build.tensorrt_llm.engine import TENSORRT_LLM_VERSION
+from build.tensorrt_llm.flags import Value, arguments
 from build.tensorrt_llm.logged_command import UNBUFFERED
+from build.tensorrt_llm.recipe import Recipe
+
+_SCRIPTS = {
+    "convert_checkpoint": "models/core/llama/convert_checkpoint.py",
+    "quantize": "quantization/quantize.py",
+    "generate_xgrammar_tokenizer_info": "generate_xgrammar_tokenizer_info.py",
+    "hf_lora_convert": "hf_lora_convert.py",
+}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The Python that has tensorrt_llm, and the folder of upstream's examples; trtllm-build is in PATH."""
+
+    python: str
+    examples: Path
+
+    def checkpoint(self, recipe: Recipe, model: Path, output: Path) -> list[str]:
+        """Converts or quantizes a Hugging Face folder into a TensorRT-LLM checkpoint."""
+        ends: dict[str, Value] = {"model_dir": str(model), "output_dir": str(output)}
+        return self._script(recipe.tool, {**ends, **recipe.checkpoint})
+
+    def engine(self, recipe: Recipe, checkpoint: Path, output: Path, num_gpus: int) -> list[str]:
+        """Compiles one engine for each rank; all ranks on this machine, also those of other nodes."""
+        ends: dict[str, Value] = {
+            "checkpoint_dir": str(checkpoint),
+            "output_dir": str(output),
+            # Beside the engine: upstream's default is the working directory.
+            "output_timing_cache": str(output.parent / "timing.cache"),
+        }
+        values = {**ends, **recipe.build, "workers": recipe.engine_workers(num_gpus)}
+        return ["trtllm-build", *arguments("build", values)]
+
+    def tokenizer_info(self, model: Path, output: Path) -> list[str]:
+        """Writes the xgrammar_tokenizer_info.json that guided decoding needs."""
+        ends: dict[str, Value] = {"model_dir": str(model), "output_dir": str(output)}
+        return self._script("generate_xgrammar_tokenizer_info", ends)
+
+    def adapter(self, source: Path, output: Path) -> list[str]:
+        """Writes the two .npy files of a LoRA adapter, in float16 as Triton's tensor lora_weights."""
+        ends: dict[str, Value] = {
+            "in-file": str(source),
+            "out-dir": str(output),
+            "storage-type": "float16",
+        }
+        return self._script("hf_lora_convert", ends)
+
+    def programs(self) -> dict[str, list[str]]:
+        """How each tool is started, by its name in flags.toml."""
+        scripts = {name: [self.python, str(self.examples / path)] for name, path in _SCRIPTS.items()}
+        return scripts | {"build": ["trtllm-build"]}
+
+    def _script(self, command: str, values: dict[str, Value]) -> list[str]:
+        return [self.python, str(self.examples / _SCRIPTS[command]), *arguments(command, values)]
+
 
 # TensorRT-LLM 1.2.1, TensorRT 10.14, CUDA 13.1: needs a driver of 590 or newer.
 IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
@@ -163,6 +219,28 @@ def find_tools(toolchain: Toolchain) -> Tools:
             f"with {TENSORRT_LLM_VERSION}; use {IMAGE}."
         )
     return Tools(said["python"], toolchain.examples)
+
+
+def require_flags(toolchain: Toolchain, command: Sequence[str]) -> None:
+    """Asks a tool for its help, hours before its turn; raises BuildError when it lacks one of the flags."""
+    flags = [word for word in command if word.startswith("--")]
+    program = list(command[: command.index(flags[0])])
+    done = subprocess.run(
+        toolchain.command([*program, "--help"]), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise BuildError(f"{program[-1]} does not run in {toolchain.title}: {reason}")
+    unknown = sorted(set(flags) - flags_in_help(done.stdout))
+    if unknown:
+        raise BuildError(
+            f"{program[-1]} in {toolchain.title} has no flag {', '.join(unknown)}; take it out of the "
+            f"recipe, or use {IMAGE}."
+        )
+
+
+def flags_in_help(text: str) -> set[str]:
+    return set(re.findall(r"--[\w-]+", text))
 
 
 def _answers(command: list[str]) -> bool:

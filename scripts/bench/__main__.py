@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import RESULTS
 from scripts.bench.parts import (
     bare_engine,

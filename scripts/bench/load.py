@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.stack import HOST, Stack, engine_folder
 from scripts.replay.check import words_of
 

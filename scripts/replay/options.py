@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from build.failure import Failure
+from build.errors import Failure
 
 # The options of both engines.
 _NATIVE_OPTIONS = (

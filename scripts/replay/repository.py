@@ -8,7 +8,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from build.failure import Failure
+from build.errors import Failure
 from build.native_library import compiled_library
 from build.paths import CACHE, ROOT
 from build.repository import CONFIG, ENGINE_MODEL, ENGINE_PROCESS, read_config, write_config

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import httpx2 as httpx
 
-from build.failure import Failure, run
+from build.errors import Failure, run
 from build.paths import LOGS
 from scripts.bench.stack import HOST, Stack, children, engine_folder, served
 from scripts.replay.check import read_count, words_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.stack import children, memory_bytes
 
 Counts: TypeAlias = Mapping[str, int]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 
 LEADER = Path(__file__).with_name("rank_leader.py")
 # What the ranks may take to leave when no request is running any more.
@@ -36,6 +36,8 @@ def mpirun_command(
         raise Failure("an engine of several ranks is started by mpirun, and there is none on the PATH")
     command = [sys.executable, str(LEADER), str(grace_s + UNLOADING_S), mpirun]
     command += [*(["--allow-run-as-root"] if os.geteuid() == 0 else []), *placement]
+    # Open MPI binds each rank of two to one core, where all threads of rank 0's server and models would be.
+    command += ["--bind-to", "none"]
     # For a SIGTERM of mpirun's own: ranks get SIGKILL a second later unless told otherwise.
     command += ["-mca", "odls_base_sigkill_timeout", str(grace_s)]
     for rank in range(world_size):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.failure import Failure
+from build.errors import Failure
 
 SSH_PORT = 2222
 _SSHD = "/usr/sbin/sshd"

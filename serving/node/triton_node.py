@@ -10,18 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import BuildError
-from build.failure import Failure, run
+from build.engine_folder import ENGINE, REPOSITORY
+from build.errors import Failure, run
+from build.gpus import detected_gpus
 from build.tensorrt_llm.engine import CONFIG, TensorRtLlmEngine, read_tensorrt_llm_engine
 from serving import tritonserver
 from serving.node.mpi_ranks import mpirun_command
 from serving.node.pod_group import PodGroup, placement, read_pod_group, sshd_command, wait_for_workers
+from serving.node.requirements import (
+    require_files,
+    require_fitting_gpus,
+    require_packages,
+    require_shared_memory,
+)
 
 # All of the container's own network: NetworkPolicy and compose's private network keep others out.
 _ADDRESS = "0.0.0.0"  # noqa: S104
 _PORT = 8001
 # By it an LLM API's engine folder is known without reading protobuf, which NVIDIA's image need not have.
-_LLM_API_MODULE = Path("model_repository") / "tensorrt_llm" / "1" / "llm_api_engine.py"
+_LLM_API_MODULE = Path(REPOSITORY) / "tensorrt_llm" / "1" / "llm_api_engine.py"
 
 
 @dataclass(frozen=True)
@@ -39,23 +46,25 @@ def main() -> int:
     """Does not return, unless the command can't be started."""
     order = read_order()
     scratch = Path(tempfile.mkdtemp(prefix="triton-node-"))
-    environment = tritonserver.environment(os.environ)
+    environment = server_environment(order.engine, os.environ)
     if order.engine is None:
         command = sshd_command(read_pod_group(os.environ).keys, environment, scratch)
     else:
+        if is_gpu_engine_folder(order.engine):
+            require_node(order.engine, order.gpus_per_node, environment)
         where = (order.address, order.port, order.metrics_port)
         command = server_command(order.engine, order.gpus_per_node, os.environ, scratch, where)
-        environment = server_environment(order.engine, os.environ)
         os.chdir(order.engine)
     # All but the option with a secret, which is random at each start.
     print(*(part for part in command if not part.startswith("--grpc-restricted-protocol")), flush=True)
     os.execve(command[0], command, environment)  # noqa: S606
 
 
-def server_environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The LLM API's Python model needs the image's own packages: there is tensorrt_llm."""
-    is_llm_api = (folder / _LLM_API_MODULE).is_file()
-    return dict(variables) if is_llm_api else tritonserver.environment(variables)
+def server_environment(folder: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    """TensorRT-LLM's models and a worker's ranks run in the image's Python, the CPU engine's in .venv."""
+    if folder is None or is_gpu_engine_folder(folder):
+        return tritonserver.image_environment(variables)
+    return tritonserver.environment(variables)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> Order:
@@ -81,7 +90,7 @@ def server_command(
     where: tuple[str, int, int | None] = (_ADDRESS, _PORT, None),
 ) -> list[str]:
     """The command line that serves the folder, on the nodes of the pod group if gpus_per_node is given."""
-    repository = folder.resolve() / "model_repository"
+    repository = folder.resolve() / REPOSITORY
     if not repository.is_dir():
         raise Failure(f"{folder} is no engine folder: it has no model_repository")
     address, port, metrics_port = where
@@ -95,14 +104,24 @@ def server_command(
     return _ranks(server, engine, ())
 
 
+def require_node(folder: Path, gpus_per_node: int, environment: Mapping[str, str]) -> None:
+    """Raises Failure for what would end the server minutes later."""
+    require_files(folder)
+    require_fitting_gpus(folder, _compiled_engine(folder), gpus_per_node, detected_gpus())
+    require_packages(environment)
+    require_shared_memory()
+
+
+def is_gpu_engine_folder(folder: Path) -> bool:
+    """By its files alone: whether TensorRT-LLM runs it, compiled or by its LLM API."""
+    return (folder / ENGINE / CONFIG).is_file() or (folder / _LLM_API_MODULE).is_file()
+
+
 def _compiled_engine(folder: Path) -> TensorRtLlmEngine | None:
     """None for an engine that is one process of Triton's, whatever it runs on."""
-    if not (folder / "engine" / CONFIG).exists():
+    if not (folder / ENGINE / CONFIG).exists():
         return None
-    try:
-        return read_tensorrt_llm_engine(folder / "engine")
-    except BuildError as error:
-        raise Failure(str(error)) from error
+    return read_tensorrt_llm_engine(folder / ENGINE)
 
 
 def _ranks(server: list[str], engine: TensorRtLlmEngine | None, where: Sequence[str]) -> list[str]:

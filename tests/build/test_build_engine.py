@@ -17,8 +17,9 @@ from build.build_engine import Order, build_engine
 from build.checkpoint.gguf import GgufCheckpoint
 from build.cpu.engine import MODEL_FILES, check_engine, write_engine
 from build.cpu.weights import PRECISIONS, stored_bytes
+from build.engine_folder import MANIFEST
 from build.errors import BuildError
-from build.manifest import FILE_NAME, read_manifest, write_manifest
+from build.manifest import read_manifest, write_manifest
 from build.progress import Reporter
 from build.repository import CONFIG, read_config
 from tests.build.tiny_llama import LLAMA3_SCALING, tiny_config, write_gguf, write_hugging_face
@@ -52,11 +53,12 @@ def root(built: Path, tmp_path: Path) -> Path:
 
 def test_engine_folder_is_complete(built: Path) -> None:
     assert {path.name for path in built.parent.iterdir()} == {"tiny", ".tiny.lock"}
-    assert {path.name for path in built.iterdir()} == {FILE_NAME, "engine", "tokenizer", "model_repository"}
+    assert {path.name for path in built.iterdir()} == {MANIFEST, "engine", "tokenizer", "model_repository"}
     assert {path.name for path in (built / "engine").iterdir()} == set(MODEL_FILES)
     assert {path.name for path in (built / "tokenizer").iterdir()} == {
         "tokenizer.json",
         "chat_template.jinja",
+        "tokenizer_config.json",
     }
     config = read_config(built / "model_repository" / "preprocess" / CONFIG)
     assert config.parameters["max_model_len"].string_value == "512"

@@ -81,14 +81,14 @@ def test_engine_of_a_build_killed_while_publishing_comes_back(tmp_path: Path) ->
 
 
 def test_second_build_waits_and_says_for_whom(tmp_path: Path) -> None:
-    waiting, entered, owners = threading.Event(), threading.Event(), list[str]()
+    waiting, entered, said = threading.Event(), threading.Event(), list[str]()
 
     def second() -> None:
-        def on_wait(owner: str) -> None:
-            owners.append(owner)
+        def say(text: str) -> None:
+            said.append(text)
             waiting.set()
 
-        with locked(tmp_path / "tiny", on_wait):
+        with locked(tmp_path / "tiny", say):
             entered.set()
 
     thread = threading.Thread(target=second)
@@ -98,7 +98,7 @@ def test_second_build_waits_and_says_for_whom(tmp_path: Path) -> None:
         assert not entered.is_set()
     thread.join(10)
     assert entered.is_set()
-    assert owners == [str(os.getpid())]
+    assert said == [f"Waiting for process {os.getpid()}, which builds this too ..."]
 
 
 def test_builds_of_different_names_do_not_wait(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from build.errors import BuildError
-from build.gpus import GPUS, VISIBLE, Gpu, Gpus, detected_gpus, named_gpus
+from build.gpus import GPUS, VISIBLE, Gpu, Gpus, detected_gpus, driver_problem, named_gpus
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_what_names_no_gpus_is_an_error(text: str) -> None:
 
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 81559, 90, True)
-TWO_H100 = """0, GPU-5a2f, NVIDIA H100 80GB HBM3, 81559, 9.0
-1, GPU-77c1, NVIDIA H100 80GB HBM3, 81079, 9.0
+TWO_H100 = """0, GPU-5a2f, 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0
+1, GPU-77c1, 590.44.01, NVIDIA H100 80GB HBM3, 81079, 9.0
 """
 
 
@@ -66,7 +66,7 @@ def test_only_what_cuda_shows_counts(visible: str, gpus: Gpus | None) -> None:
     ],
 )
 def test_lines_of_nvidia_smi(line: str, gpu: Gpu) -> None:
-    assert detected_gpus(lambda: f"0, GPU-1, {line}", {}) == Gpus(gpu, 1, 1)
+    assert detected_gpus(lambda: f"0, GPU-1, 590.44.01, {line}", {}) == Gpus(gpu, 1, 1)
 
 
 def test_no_gpu() -> None:
@@ -75,7 +75,12 @@ def test_no_gpu() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["NVIDIA H100", "0, GPU-1, NVIDIA H100, [N/A], 9.0", "0, GPU-1, NVIDIA H100, 81559, [N/A]", "No devices"],
+    [
+        "NVIDIA H100",
+        "0, GPU-1, 590.44.01, NVIDIA H100, [N/A], 9.0",
+        "0, GPU-1, 590.44.01, NVIDIA H100, 81559, [N/A]",
+        "No devices",
+    ],
 )
 def test_other_lines_are_an_error(line: str) -> None:
     with pytest.raises(BuildError, match="no GPU that can be used"):
@@ -83,7 +88,27 @@ def test_other_lines_are_an_error(line: str) -> None:
 
 
 def test_different_gpus_are_an_error_unless_one_kind_is_chosen() -> None:
-    text = "0, GPU-1, NVIDIA L4, 23034, 8.9\n1, GPU-2, NVIDIA A10G, 23028, 8.6\n"
+    text = "0, GPU-1, 590.44.01, NVIDIA L4, 23034, 8.9\n1, GPU-2, 590.44.01, NVIDIA A10G, 23028, 8.6\n"
     with pytest.raises(BuildError, match=r"different GPUs \(NVIDIA A10G, NVIDIA L4\).*CUDA_VISIBLE_DEVICES"):
         detected_gpus(lambda: text, {})
     assert detected_gpus(lambda: text, {VISIBLE: "1"}) == Gpus(Gpu("NVIDIA A10G", 23028, 86, False), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda", "is_right"),
+    [
+        ("590.44.01", 0, True),
+        ("610.43.02", 0, True),
+        ("580.95.05", 0, True),
+        ("570.124.06", 0, False),
+        ("570.124.06", 12_080, False),
+        # The image's own libcuda, for data-centre GPUs with an older driver.
+        ("570.124.06", 13_010, True),
+        ("", 0, True),
+    ],
+)
+def test_the_driver_must_run_the_images_cuda(driver: str, cuda: int, is_right: bool) -> None:
+    told = driver_problem(Gpus(H100, 1, 1, driver), lambda: cuda)
+    assert (told is None) == is_right
+    if told:
+        assert told.startswith(f"The NVIDIA driver is {driver}, and CUDA 13.1")

@@ -9,9 +9,9 @@ import pytest
 
 from build.checkpoint.source import Source
 from build.checkpoint.tokenizer import TokenizerFacts
+from build.engine_folder import MANIFEST as MANIFEST_FILE
 from build.errors import BuildError
 from build.manifest import (
-    FILE_NAME,
     InputFile,
     Inputs,
     Limits,
@@ -51,7 +51,7 @@ def test_no_folder_is_no_manifest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokenizer": 5}'])
 def test_manifest_of_another_form_is_none(text: str, tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(text)
+    (tmp_path / MANIFEST_FILE).write_text(text)
     assert read_manifest(tmp_path) is None
 
 

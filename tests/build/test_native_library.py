@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.native_library import ANY_CPU, compiled_library, find_compiler
 from build.paths import ROOT
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from build.paths import VENV
 from frontend.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def test_the_frontends_lock_has_what_it_imports() -> None:
         for name in re.findall(r"^([\w.-]+)==", (DEPLOY / "frontend.txt").read_text(), re.MULTILINE)
     }
     packages = _packages()
-    for name in sorted(_imported() - {"frontend"}):
+    for name in sorted(_imported((ROOT / "frontend").rglob("*.py")) - {"frontend"}):
         distributions = {item.lower().replace("_", "-") for item in packages[name]}
         assert name in sys.stdlib_module_names or distributions & locked, (
             f"{name} is not in deploy/frontend.in"
@@ -143,17 +144,51 @@ def _packages() -> Mapping[str, set[str]]:
     return found
 
 
-def test_the_frontends_lock_agrees_with_the_tested_one() -> None:
+@pytest.mark.parametrize("lock", ["frontend.txt", "gpu_node.txt"])
+def test_a_lock_agrees_with_the_tested_one(lock: str) -> None:
     pins = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
     tested = dict(pins.findall((ROOT / "scripts" / "requirements.txt").read_text()))
-    locked = dict(pins.findall((DEPLOY / "frontend.txt").read_text()))
+    locked = dict(pins.findall((DEPLOY / lock).read_text()))
     assert locked
     assert locked.items() <= tested.items()
 
 
-def _imported() -> set[str]:
+# What a GPU machine starts, and the GPU image, where only deploy/gpu_node.txt is set up.
+NODE_PROGRAMS = [
+    "scripts.serve",
+    "build.__main__",
+    "build.plan.__main__",
+    "serving.node.triton_node",
+    "serving.node.node_health",
+    "frontend.__main__",
+    "build.llm_api.build",
+]
+OWN = {"build", "frontend", "scripts", "serving"}
+IMPORTED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*(module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)))
+"""
+
+
+def test_the_gpu_nodes_lock_has_what_is_imported_there_and_nothing_for_cpus_or_tests() -> None:
+    lock = (DEPLOY / "gpu_node.txt").read_text()
+    locked = {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
+    assert not locked & {"openvino", "nvidia-pytriton", "llguidance", "pytest", "ruff", "mypy"}
+    loaded = map(Path, run([sys.executable, "-c", IMPORTED, *NODE_PROGRAMS], PYTHONPATH=str(ROOT)).split())
+    own = {path for path in loaded if path.is_relative_to(ROOT)} - {*ROOT.glob("scripts/replay/*.py")}
+    own = {path for path in own if VENV not in path.parents}
+    assert len(own) > 100
+    packages = _packages()
+    for name in sorted(_imported(own) - sys.stdlib_module_names - OWN - {path.stem for path in own}):
+        distributions = {item.lower().replace("_", "-") for item in packages[name]}
+        assert distributions & locked, f"{name} is not in deploy/gpu_node.in"
+
+
+def _imported(paths: Iterable[Path]) -> set[str]:
     names: set[str] = set()
-    for path in (ROOT / "frontend").glob("*.py"):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names.update(alias.name.split(".")[0] for alias in node.names)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from build.checkpoint.tokenizer import from_tiktoken
-from build.failure import run
+from build.errors import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
 from scripts.replay.options import ReplayOptions

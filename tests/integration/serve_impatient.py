@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from build.failure import run
+from build.errors import run
 from scripts.serve import serve
 from serving import settings as serve_settings
 

@@ -13,6 +13,7 @@ LOCKS = [
     "requirements.txt",
     "perf_analyzer.txt",
     "deploy_validators.txt",
+    "gpu_image.txt",
     "bench/matplotlib.txt",
     "bench/peers/locks/llama-cpp.txt",
     "bench/peers/locks/transformers.txt",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts import perf
 from serving.settings import ServeSettings
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from build.checkpoint.tokenizer import TokenizerFacts
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import GPUS, Gpus
 from build.manifest import Inputs, Limits, Manifest, write_manifest
 from serving import engine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import ROOT
 from build.tensorrt_llm.toolchain import IMAGE
 from serving.engine_server import gpu_launch

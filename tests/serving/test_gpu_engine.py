@@ -1,14 +1,16 @@
 """Which engine folders are TensorRT-LLM's, and which of them a machine can serve."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import GPUS, Gpus, detected_gpus
+from build.manifest import write_manifest
 from build.repository import render_repository
-from serving.gpu_engine import gpu_engines, is_gpu_engine, require_servable, visible_gpus
+from serving.gpu_engine import gpu_engines, is_gpu_engine, require_servable
 from tests.build.compiled_engine import engine_config
 from tests.build.test_manifest import MANIFEST
 from tests.serving.compiled_folder import write_compiled_folder
@@ -74,7 +76,22 @@ def test_an_engine_without_all_its_ranks_is_told(tmp_path: Path) -> None:
         require_servable(folder, gpus(2))
 
 
+def test_an_older_driver_is_told(tmp_path: Path) -> None:
+    folder = write_compiled_folder(tmp_path / "llama")
+    with pytest.raises(Failure, match=r"The NVIDIA driver is 570\.124\.06.*580 or newer.*update the driver"):
+        require_servable(folder, Gpus(GPUS["H100"], 1, 1, "570.124.06"))
+
+
+def test_an_engine_of_another_gpu_is_told(tmp_path: Path) -> None:
+    folder = write_compiled_folder(tmp_path / "llama")
+    write_manifest(replace(MANIFEST, compute=90), folder)
+    require_servable(folder, gpus(1))
+    told = r"llama/manifest\.json: built for compute capability 9\.0, and the L40S has 8\.9; build it again"
+    with pytest.raises(Failure, match=told):
+        require_servable(folder, Gpus(GPUS["L40S"], 1, 1))
+
+
 def test_different_gpus_are_a_sentence() -> None:
-    text = "0, GPU-1, NVIDIA L4, 23034, 8.9\n1, GPU-2, NVIDIA A10G, 23028, 8.6\n"
+    text = "0, GPU-1, 590.44.01, NVIDIA L4, 23034, 8.9\n1, GPU-2, 590.44.01, NVIDIA A10G, 23028, 8.6\n"
     with pytest.raises(Failure, match="different GPUs"):
-        visible_gpus(lambda: detected_gpus(lambda: text, {}))
+        detected_gpus(lambda: text, {})

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving import ports
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.process import NUM_KEPT, Process, last_errors, open_new
+from serving.process import NUM_KEPT, Process, open_new, told_errors
 
 ROOT = Path(__file__).parents[2]
 # Says that it is up, then waits for ever; `ignore` makes it deaf to SIGTERM.
@@ -115,10 +115,26 @@ def test_earlier_logs_are_kept_up_to_a_number(tmp_path: Path) -> None:
         ("I0101 fine\nerror: creating server\n", "  error: creating server"),
         ("Traceback\nValueError: no\n", "  ValueError: no"),
         ("E0101 CudaDriverHelper has not been initialized\nE0101 bad\n", "  E0101 bad"),
+        (
+            "E0101 CudaDriverHelper has not been initialized\n"
+            "[TensorRT-LLM][ERROR] CUDA driver version is insufficient for CUDA runtime version\n"
+            + "".join(f"E0101 model {number} failed\n" for number in range(20)),
+            "  [TensorRT-LLM][ERROR] CUDA driver version is insufficient for CUDA runtime version\n"
+            "  E0101 model 0 failed\n  E0101 model 1 failed\n  ...\n"
+            + "\n".join(f"  E0101 model {number} failed" for number in range(15, 20)),
+        ),
+        (
+            "I0101 fine\nterminate called after throwing an 'x'\n[host:17] *** Process received signal ***\n",
+            "  terminate called after throwing an 'x'\n  [host:17] *** Process received signal ***",
+        ),
+        (
+            "tensorrt_llm.executor.RequestError: no memory\n",
+            "  tensorrt_llm.executor.RequestError: no memory",
+        ),
         ("just\n\nthis\n+--+\n| a table |\n", "  just\n  this"),
         ("", ""),
     ],
 )
-def test_last_errors(tmp_path: Path, text: str, shown: str) -> None:
+def test_told_errors(tmp_path: Path, text: str, shown: str) -> None:
     (tmp_path / "log").write_text(text)
-    assert last_errors(tmp_path / "log") == shown
+    assert told_errors(tmp_path / "log") == shown

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving import ports
 from serving import settings as serve_settings
 from serving.settings import ServeSettings

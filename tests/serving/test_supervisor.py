@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving.process import Process
 from serving.supervisor import SIGNALS, Stopped, Supervisor
 

@@ -1,7 +1,11 @@
 import sys
 from pathlib import Path
 
+import pytest
+
+from build.paths import VENV
 from serving import tritonserver
+from serving.tritonserver import image_environment
 
 
 def test_only_grpc_is_served_and_only_on_loopback() -> None:
@@ -43,3 +47,19 @@ def test_the_environment_leads_to_this_python_alone() -> None:
     assert environment["HOME"] == "/root"
     assert "PYTHONPATH" not in environment
     assert environment["PYTHONNOUSERSITE"] == "1"
+
+
+def test_the_images_packages_come_first_on_the_path(tmp_path: Path) -> None:
+    """Also for whom .venv is activated, as make does it."""
+    packages = tmp_path / "venv-tritonserver"
+    packages.mkdir()
+    inherited = {"PATH": f"{VENV}/bin:/usr/bin", "VIRTUAL_ENV": str(VENV), "HOME": str(tmp_path), "A": "1"}
+    environment = image_environment(inherited, packages)
+    assert environment == {"PATH": f"{packages}/bin:/usr/bin", "HOME": str(tmp_path), "A": "1"}
+
+
+@pytest.mark.parametrize("given", [{}, {"HOME": "/proc/nowhere"}, {"HOME": ""}])
+def test_who_has_no_home_to_write_to_gets_one(tmp_path: Path, given: dict[str, str]) -> None:
+    environment = image_environment({"PATH": "/usr/bin", **given}, home=tmp_path / "cache" / "home")
+    assert environment["HOME"] == str(tmp_path / "cache" / "home")
+    assert (tmp_path / "cache" / "home").is_dir()

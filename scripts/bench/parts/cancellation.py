@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import LOGS
 from scripts.bench.load import post
 from scripts.bench.stack import HOST, Stack, served

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx2 as httpx
 
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import LOGS
 from scripts.bench.peers.load import TIMEOUT_S, Broken, Load, drive, question
 from scripts.bench.peers.servers import SERVERS, Server

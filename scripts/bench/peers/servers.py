@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from build.checkpoint.checkpoint import tensor_shapes
 from build.checkpoint.gguf import GgufCheckpoint
-from build.failure import Failure
+from build.errors import Failure
 from build.paths import CACHE, ENGINES
 from serving import ports
 

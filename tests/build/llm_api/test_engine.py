@@ -157,7 +157,7 @@ def test_greedy_is_greedy(stack: Stack, asked: dict[str, Any]) -> None:
 def test_a_bias_is_one_number_for_each_id(stack: Stack) -> None:
     bias = np.linspace(-1, 1, 260, dtype=np.float32)
     stack.ask(embedding_bias=bias[np.newaxis])
-    assert np.array_equal(stack.params.embedding_bias, bias)
+    assert np.array_equal(stack.params.embedding_bias.array, bias)
 
 
 def test_without_an_end_id_nothing_but_the_length_ends(stack: Stack) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.gpus import GPUS, Gpus
 from serving import engine
 from serving.engine_server import gpu_launch
@@ -66,6 +66,6 @@ def test_one_tritonserver_starts_its_ranks_itself(build: Build, tmp_path: Path) 
 
 def test_its_models_see_the_images_packages(build: Build, tmp_path: Path) -> None:
     """Where tensorrt_llm is, and not in this project's virtual environment."""
-    variables = {"PATH": "/usr/bin", "PYTHONPATH": "/opt/tensorrt_llm"}
+    variables = {"PATH": "/usr/bin", "PYTHONPATH": "/opt/tensorrt_llm", "HOME": str(tmp_path)}
     assert server_environment(build().path, variables) == variables
     assert server_environment(tmp_path, variables)["PATH"] != "/usr/bin"

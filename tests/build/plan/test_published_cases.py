@@ -4,10 +4,9 @@ import pytest
 
 from build.checkpoint.shapes import LLAMA_3_1
 from build.gpus import named_gpus
-from build.plan.gpu_memory import EngineSize, gpu_memory
+from build.plan.gpu_memory import EngineSize, gpu_memory, kv_bytes_per_token, weight_bytes
 from build.plan.layouts import Wish, layouts
 from build.plan.precisions import PRECISIONS
-from build.tensorrt_llm.memory import kv_bytes_per_token, weight_bytes
 
 
 def sequences(model: str, precision: str, gpus: str, context: int) -> dict[tuple[int, int], int]:

@@ -9,8 +9,8 @@ from rich.console import Console
 from build.gpus import detected_gpus
 from build.progress import Reporter
 from build.tensorrt_llm.engine_build import build_tensorrt_llm
-from build.tensorrt_llm.machine import Machine
 from build.tensorrt_llm.order import Order
+from build.tensorrt_llm.preflight import Machine
 from tests.build.tensorrt_llm.llama_folder import write_llama
 from tests.build.tensorrt_llm.standins import StandIns, install
 

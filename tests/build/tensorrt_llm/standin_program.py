@@ -13,11 +13,33 @@ from typing import Any
 import tomli
 
 from build.gpus import NVIDIA_SMI
+from tests.build.compiled_engine import NEWER, build_config
 
 RECORD = Path(__file__).parents[3] / "build" / "tensorrt_llm" / "flags.toml"
 _TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size")
 _LIMITS = ("max_batch_size", "max_input_len", "max_seq_len", "max_beam_width", "max_num_tokens")
+# What the two writers of a checkpoint's config.json say differently. convert_checkpoint.py: the keys of
+# PretrainedConfig (tensorrt_llm/models/modeling_utils.py), as in the config.json of published engines.
+# quantize.py: ModelOpt's convert_to_tensorrt_llm_config (modelopt/torch/export/tensorrt_llm_utils.py), which
+# writes logits in FP16.
+_BY_TOOL: dict[str, dict[str, Any]] = {
+    "convert_checkpoint": {
+        "logits_dtype": "float32",
+        "hidden_act": "silu",
+        "position_embedding_type": "rope_gpt_neox",
+        "quantization": {"quant_algo": None, "kv_cache_quant_algo": None, "group_size": 128},
+    },
+    "quantize": {
+        "producer": {"name": "modelopt", "version": "0.37.0"},
+        "logits_dtype": "float16",
+        "use_parallel_embedding": True,
+        "embedding_sharding_dim": 0,
+        "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"},
+    },
+}
+# What trtllm-build adds to a mapping that has not all of it (tensorrt_llm/mapping.py).
+_MAPPING = {"gpus_per_node": 8, "cp_size": 1, "moe_tp_size": 1, "moe_ep_size": 1}
 
 
 def upstream_parser(tool: str) -> argparse.ArgumentParser:
@@ -40,6 +62,8 @@ def upstream_parser(tool: str) -> argparse.ArgumentParser:
 
 def main(tool: str, folder: str, arguments: list[str]) -> int:
     home = Path(folder)
+    if arguments == ["--help"]:
+        return _help(home, tool)
     with (home / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps([tool, *arguments]) + "\n")
     failing = home / "failing"
@@ -50,18 +74,27 @@ def main(tool: str, folder: str, arguments: list[str]) -> int:
     return _PROGRAMS[tool](home, arguments)
 
 
+def _help(home: Path, tool: str) -> int:
+    """As argparse prints it; without the flags in the file lost-flags."""
+    lost = (home / "lost-flags").read_text().split() if (home / "lost-flags").exists() else []
+    text = upstream_parser(tool).format_help()
+    for flag in lost:
+        text = text.replace(flag, "")
+    sys.stdout.write(text)
+    return 0
+
+
 def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:
     def run(_: Path, arguments: list[str]) -> int:
         given = upstream_parser(tool).parse_args(arguments)
         model = json.loads((Path(given.model_dir) / "config.json").read_text())
         world = given.tp_size * given.pp_size
-        mapping = {"world_size": world, "tp_size": given.tp_size, "pp_size": given.pp_size, "cp_size": 1}
         config = {
             "architecture": model["architectures"][0],
             "dtype": given.dtype.replace("auto", model["torch_dtype"]),
-            "logits_dtype": "float32",
             **{name: model[name] for name in _SIZES},
-            "mapping": {**mapping, "gpus_per_node": 8},
+            "mapping": {"world_size": world, "tp_size": given.tp_size, "pp_size": given.pp_size},
+            **_BY_TOOL[tool],
         }
         output = _folder(given.output_dir)
         (output / "config.json").write_text(json.dumps(config))
@@ -72,16 +105,23 @@ def _checkpoint(tool: str) -> Callable[[Path, list[str]], int]:
     return run
 
 
-def _build(_: Path, arguments: list[str]) -> int:
+def _build(home: Path, arguments: list[str]) -> int:
     given = vars(upstream_parser("build").parse_args(arguments))
     model = json.loads((Path(given["checkpoint_dir"]) / "config.json").read_text())
+    model["mapping"] = _MAPPING | model["mapping"]
+    if given["logits_dtype"]:
+        model["logits_dtype"] = given["logits_dtype"]
     output = _folder(given["output_dir"])
     Path(given["output_timing_cache"]).write_bytes(b"timings")
     words = {"enable": True, "disable": None}
-    build: dict[str, Any] = {name: given[name] for name in _LIMITS}
-    build |= {name: given[name] for name in ("gather_context_logits", "gather_generation_logits")}
-    build["kv_cache_type"] = "PAGED"
-    build["plugin_config"] = {name: words.get(str(value), value) for name, value in given.items()}
+    plugins = {
+        name: words.get(str(value), value)
+        for name, value in given.items()
+        if name.endswith("_plugin") or str(value) in words or name == "tokens_per_block"
+    }
+    values = {name: given[name] for name in (*_LIMITS, "gather_context_logits", "gather_generation_logits")}
+    spelling = (home / "spelling").read_text() if (home / "spelling").exists() else NEWER
+    build = build_config(spelling, plugins, **values)
     config = {"version": "1.2.1", "pretrained_config": model, "build_config": build}
     (output / "config.json").write_text(json.dumps(config))
     for rank in range(model["mapping"]["world_size"]):
@@ -110,6 +150,9 @@ def _adapter(_: Path, arguments: list[str]) -> int:
 
 
 def _nvidia_smi(home: Path, arguments: list[str]) -> int:
+    if arguments == ["nvlink", "--status"]:
+        sys.stdout.write("GPU 0: NVIDIA H100 80GB HBM3\n\t Link 0: 26.562 GB/s\n")
+        return 0
     assert arguments == list(NVIDIA_SMI[1:])
     sys.stdout.write((home / "gpus").read_text())
     return 0

@@ -44,6 +44,14 @@ class StandIns:
         """From now on this tool fails; None lets all work again."""
         (self.folder / "failing").write_text(tool or "")
 
+    def write_as(self, spelling: str) -> None:
+        """In which of upstream's spellings config.json is written (tests/build/compiled_engine.py)."""
+        (self.folder / "spelling").write_text(spelling)
+
+    def lose(self, flag: str) -> None:
+        """As if upstream had removed it."""
+        (self.folder / "lost-flags").write_text(flag)
+
     def set_gpus(self, *lines: str) -> None:
         (self.folder / "gpus").write_text("".join(f"{line}\n" for line in lines))
 
@@ -81,7 +89,7 @@ def install(folder: Path, *, docker: bool = False) -> StandIns:
 
 def h100(index: int) -> str:
     """A line of nvidia-smi's table."""
-    return f"{index}, GPU-0000000{index}, NVIDIA H100 80GB HBM3, 81559, 9.0"
+    return f"{index}, GPU-0000000{index}, 590.44.01, NVIDIA H100 80GB HBM3, 81559, 9.0"
 
 
 def _program(tool: str, folder: Path) -> str:

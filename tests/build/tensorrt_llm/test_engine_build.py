@@ -11,6 +11,7 @@ from build.errors import BuildError
 from build.manifest import read_manifest
 from build.repository import CONFIG, read_config
 from build.tensorrt_llm.toolchain import IMAGE
+from tests.build.compiled_engine import NEWER, OLDER
 from tests.build.tensorrt_llm.conftest import Workshop
 from tests.build.tensorrt_llm.llama_folder import write_adapter
 from tests.build.tensorrt_llm.standins import h100
@@ -42,9 +43,28 @@ def test_engine_folder_is_complete(workshop: Workshop) -> None:
     assert {path.name for path in (workshop.engine / "tokenizer").iterdir()} == {
         "tokenizer.json",
         "chat_template.jinja",
+        "tokenizer_config.json",
         "xgrammar_tokenizer_info.json",
     }
     assert {path.name for path in workshop.engine.parent.iterdir()} == {"llama", ".llama.lock"}
+
+
+@pytest.mark.parametrize("spelling", [NEWER, OLDER])
+def test_an_engine_is_taken_in_either_spelling(workshop: Workshop, spelling: str) -> None:
+    workshop.tools.write_as(spelling)
+    assert "is ready" in workshop.build(precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("flag", "tool"), [("--multiple_profiles", "trtllm-build"), ("--calib_size", "quantize.py")]
+)
+def test_a_flag_that_upstream_removed_is_told_before_any_work(
+    workshop: Workshop, flag: str, tool: str
+) -> None:
+    workshop.tools.lose(flag)
+    with pytest.raises(BuildError, match=f"{tool} in .* has no flag {flag}; take it out of the recipe"):
+        workshop.build(precision="fp8")
+    assert ran(workshop) == []
 
 
 def test_repository_is_that_of_the_engine(workshop: Workshop) -> None:

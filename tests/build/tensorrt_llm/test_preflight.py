@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from build.checkpoint.shapes import LLAMA_3_1
-from build.gpus import named_gpus
-from build.tensorrt_llm.machine import Machine, available_memory
-from build.tensorrt_llm.preflight import Plan, problems
+from build.gpus import GPUS, Gpus, named_gpus
+from build.tensorrt_llm.preflight import Machine, Plan, available_memory, host_bytes, problems
 from build.tensorrt_llm.recipe import find_recipe, overridden
 from tests.build.tensorrt_llm.llama_folder import llama_config, write_llama
 
@@ -31,6 +30,14 @@ def told(
     return problems(plan, Machine(named_gpus(gpus) if gpus else None, memory))
 
 
+def test_an_older_driver_is_told() -> None:
+    gpus = Gpus(GPUS["H100"], 1, 1, "535.183.01")
+    shape, recipe = LLAMA_3_1["8b"], find_recipe("llama-3.1-8b-fp8")
+    plan = Plan(Path(__file__).parent, llama_config(), shape, recipe, 2 * TB)
+    (problem,) = problems(plan, Machine(gpus, 2 * TB))
+    assert problem.startswith("The NVIDIA driver is 535.183.01")
+
+
 def test_what_is_well_is_not_told() -> None:
     assert told() == []
 
@@ -39,6 +46,13 @@ def test_what_is_well_is_not_told() -> None:
     ("case", "problems"),
     [
         ({"gpus": ""}, ["nvidia-smi lists no GPU"]),
+        (
+            {"recipe": "llama-3.1-70b-fp8", "gpus": "4xL40S", "settings": ("max_seq_len=8192",)},
+            [
+                'user_buffer needs GPUs with NVLink, and L40S is none .*SET="user_buffer',
+                "Quantizing",
+            ],
+        ),
         ({"memory": 10**10}, ["10 GB of host memory are available, about 18 GB .*build.workers=1"]),
         ({"disk": 10**10}, ["10 GB of disk are free, about 19 GB are needed"]),
         (
@@ -125,6 +139,15 @@ def test_converting_whole_models_takes_their_size_in_memory(tmp_path: Path) -> N
         file.truncate(40 * 10**9)  # sparse
     found = told("llama-3.1-8b-bf16", memory=36 * 10**9, folder=model)
     assert "36 GB of host memory are available, about 40 GB are needed; use a machine with more." in found
+
+
+def test_a_converting_worker_takes_the_memory_of_its_rank(tmp_path: Path) -> None:
+    """Whatever load_by_shard says: upstream's unified converter does not look at it."""
+    plan = Plan(tmp_path, llama_config(), LLAMA_3_1["405b"], find_recipe("llama-3.1-405b-bf16"), 2 * TB)
+    checkpoint, _ = host_bytes(plan, 8)
+    assert checkpoint == pytest.approx(2 * 812e9 / 16, rel=0.01)
+    by_shard = overridden(plan.recipe, ["load_by_shard=true"])
+    assert host_bytes(dataclasses.replace(plan, recipe=by_shard), 8)[0] == checkpoint
 
 
 @pytest.mark.parametrize(

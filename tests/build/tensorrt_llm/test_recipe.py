@@ -8,10 +8,9 @@ import pytest
 from build.checkpoint.shapes import LLAMA_3_1
 from build.errors import BuildError
 from build.gpus import Gpus, named_gpus
-from build.tensorrt_llm.commands import Tools
-from build.tensorrt_llm.machine import Machine
-from build.tensorrt_llm.preflight import Plan, problems
+from build.tensorrt_llm.preflight import Machine, Plan, problems
 from build.tensorrt_llm.recipe import RECIPES, Recipe, choose_recipe, find_recipe, overridden, read_recipe
+from build.tensorrt_llm.toolchain import Tools
 from tests.build.tensorrt_llm.llama_folder import llama_config
 from tests.build.tensorrt_llm.standin_program import upstream_parser
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from build.errors import BuildError
-from build.tensorrt_llm.commands import Tools
-from build.tensorrt_llm.toolchain import IMAGE, Direct, Docker, find_toolchain, find_tools
+from build.tensorrt_llm.toolchain import IMAGE, Direct, Docker, Tools, find_toolchain, find_tools
 from tests.build.tensorrt_llm.standins import StandIns, install
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.__main__ import PARTS, chosen_parts
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.replay.options import ReplayOptions, read_options
 
 

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from build.failure import Failure
+from build.errors import Failure
 from build.repository import COMMITTED, read_config
 from build.tensorrt_llm.config import TEMPLATE
 from scripts.replay.check import words_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.soak.__main__ import Outcome, soak_for
 from scripts.soak.companions import Fuzzer, failed
 from scripts.soak.counters import MAX_GROWTH_MIB, MEMORY, WORKERS, FrontendCounters, leaks

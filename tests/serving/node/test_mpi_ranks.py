@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving.node.mpi_ranks import LEADER, mpirun_command
 
 SERVER = [
@@ -63,6 +63,7 @@ def test_ranks_get_time_to_end_and_stand_where_they_are_put(mpirun: str) -> None
     command = mpirun_command(SERVER, 2, 25, ["--default-hostfile", "/tmp/hosts"])
     options = command[: command.index("-n")]
     assert options[options.index("--default-hostfile") + 1] == "/tmp/hosts"
+    assert options[options.index("--bind-to") + 1] == "none"
     assert options[options.index("odls_base_sigkill_timeout") + 1] == "25"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from serving.node import pod_group
 from serving.node.pod_group import PodGroup, placement, read_pod_group, sshd_command, wait_for_workers
 

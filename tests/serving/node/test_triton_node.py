@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from build.llm_api.repository import MODEL
-from build.paths import ROOT
+from build.paths import ROOT, VENV
 from serving import tritonserver
 from serving.node.triton_node import Order, read_order, server_command, server_environment
 from tests.build.compiled_engine import engine_config, write_compiled_engine
@@ -121,9 +121,21 @@ def test_it_needs_the_standard_library_alone() -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
 
 
-def test_an_llm_api_engine_gets_the_images_own_python(folder: Path) -> None:
-    variables = {"PATH": "/usr/bin", "PYTHONPATH": "/opt/tensorrt_llm"}
+def test_an_llm_api_engine_gets_the_images_own_python(folder: Path, tmp_path: Path) -> None:
+    variables = {"PATH": "/usr/bin", "PYTHONPATH": "/opt/tensorrt_llm", "HOME": str(tmp_path)}
     assert "PYTHONPATH" not in server_environment(folder, variables)
     # The module by which it is known, as build/ copies it.
     shutil.copytree(MODEL / "1", folder / "model_repository" / "tensorrt_llm" / "1")
     assert server_environment(folder, variables) == variables
+
+
+def test_so_do_a_compiled_engine_and_a_worker(folder: Path, tmp_path: Path) -> None:
+    variables = {
+        "PATH": f"{VENV}/bin:/usr/bin",
+        "LD_LIBRARY_PATH": "/opt/tritonserver",
+        "HOME": str(tmp_path),
+    }
+    write_compiled_engine(folder / "engine")
+    for served in (folder, None):
+        environment = server_environment(served, variables)
+        assert environment == variables | {"PATH": "/usr/bin"}

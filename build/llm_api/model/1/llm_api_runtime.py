@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch  # type: ignore[import-not-found]
 import xgrammar  # type: ignore[import-not-found]
 from contract.parameters import InvalidSettings
 from contract.request import GenerationRequest, ModelLimits
@@ -27,10 +28,15 @@ class TensorRtLlm:
         self._adapters = adapters
 
     def generate(self, request: LlmApiRequest) -> Any:
-        guided = GuidedDecodingParams(**request.guide.arguments) if request.guide else None
+        params = SamplingParams(
+            guided_decoding=GuidedDecodingParams(**request.guide.arguments) if request.guide else None,
+            # A copy: Triton's memory is read-only.
+            embedding_bias=None if request.bias is None else torch.from_numpy(request.bias.copy()),
+            **_sampling_arguments(request),
+        )
         return self._llm.generate_async(
             request.wanted.prompt_ids,
-            sampling_params=SamplingParams(guided_decoding=guided, **_sampling_arguments(request)),
+            sampling_params=params,
             lora_request=None if request.task_id is None else self._adapters[request.task_id],
             streaming=_needs_streaming(request.wanted),
         )
@@ -100,7 +106,7 @@ def _llm_arguments(settings: LlmApiSettings) -> dict[str, Any]:
 
 
 def _sampling_arguments(request: LlmApiRequest) -> dict[str, Any]:
-    """Of SamplingParams, but guided_decoding, whose value is an object of the LLM API."""
+    """Of SamplingParams, but those whose values are objects: guided_decoding and embedding_bias."""
     wanted = request.wanted
     sampling = wanted.sampling
     arguments: dict[str, Any] = {
@@ -113,7 +119,6 @@ def _sampling_arguments(request: LlmApiRequest) -> dict[str, Any]:
         # Otherwise the stop id is cut off when the text ends, after it was streamed.
         "include_stop_str_in_output": True,
         "bad_token_ids": request.bad_ids or None,
-        "embedding_bias": request.bias,
         "repetition_penalty": sampling.repetition_penalty,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.parts import cancellation
 from scripts.bench.parts.cancellation import cancellation_of, ends_of, outlived
 

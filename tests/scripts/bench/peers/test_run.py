@@ -1,6 +1,6 @@
 import pytest
 
-from build.failure import Failure
+from build.errors import Failure
 from scripts.bench.peers.run import Figure, chosen, rounds_of, summarize
 from scripts.bench.peers.servers import SERVERS
 

@@ -6,6 +6,7 @@ After a prompt that ends with id i it writes i + 1, i + 2, ... and the end id af
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -15,15 +16,34 @@ CACHED_TOKENS = 70
 
 
 class Arguments(SimpleNamespace):
-    """Keyword arguments, held to a recorded signature."""
+    """Keyword arguments, held to a recorded signature: names and declared types."""
 
-    signature: ClassVar[dict[str, object]] = {}
+    signature: ClassVar[dict[str, tuple[str, object]]] = {}
 
     def __init__(self, **values: Any) -> None:
         unknown = values.keys() - self.signature.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {min(unknown)!r}")
-        super().__init__(**{**self.signature, **values})
+        for name, value in values.items():
+            _require(name, value, self.signature[name][0])
+        defaults = {name: default for name, (_, default) in self.signature.items()}
+        super().__init__(**{**defaults, **values})
+
+
+def _require(name: str, value: object, declared: str) -> None:
+    if not any(_is_a(value, kind) for kind in declared.split(" | ")):
+        raise TypeError(f"{name} is {declared}, not {type(value)}")
+
+
+def _is_a(value: object, declared: str) -> bool:
+    """As pydantic's strict mode and the executor's bindings hold it: no NumPy numbers, no int for a bool."""
+    if declared == "None":
+        return value is None
+    if declared.startswith("list["):
+        return isinstance(value, list) and all(_is_a(item, declared[5:-1]) for item in value)
+    if declared == "float":
+        return type(value) in (int, float)
+    return type(value).__name__ == declared.partition("[")[0]
 
 
 class SamplingParams(Arguments):
@@ -120,6 +140,11 @@ class LLM:
         unknown = arguments.keys() - upstream.LLM
         if unknown:
             raise ValueError(f"LLM got an unknown argument {min(unknown)!r}")
+        for name, value in arguments.items():
+            _require(name, value, upstream.LLM_TYPES[name])
+        # By AutoTokenizer (tokenizer/tokenizer.py), which knows a folder by this file or by a config.json.
+        if not (Path(arguments["tokenizer"]) / "tokenizer_config.json").is_file():
+            raise ValueError(f"Unrecognized model in {arguments['tokenizer']}.")
         self.arguments = arguments
         self.results: list[RequestOutput] = []
         self.loras: list[Any] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from build.manifest import InputFile
-from build.tensorrt_llm.step_record import FILE_NAME, StepRecord
+from build.tensorrt_llm.steps import FILE_NAME, StepRecord
 
 FILE = InputFile("/model/a", 3, 4, "5")
 
