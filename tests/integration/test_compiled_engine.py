@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import openai
 import pytest
 
 from build.paths import ENGINES, LOGS
 from tests.build.compiled_engine import engine_config
+from tests.fakes.clients import openai_client
 from tests.integration import gpu_machine
 from tests.integration.live_stack import API_KEY, served_stack
 from tests.serving.compiled_folder import write_compiled_folder
@@ -32,7 +32,7 @@ def test_ranks_serve_and_leave_in_order(engine: str, tmp_path: Path) -> None:
     gpu_machine.install(commands)
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
     with served_stack(tmp_path / "serve.log", NAME=engine, PATH=path) as stack:
-        with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+        with openai_client(stack.url, API_KEY) as client:
             answer = client.completions.create(model=stack.model, prompt="Hello", max_tokens=5)
         assert answer.usage is not None
         assert answer.usage.completion_tokens == 5

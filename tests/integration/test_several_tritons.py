@@ -16,6 +16,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fakes.clients import openai_client
 from tests.integration.live_stack import REPOSITORY, LiveStack, free_port, served_stack, wait_until_ready
 from tests.integration.test_supervision import child
 
@@ -37,7 +38,7 @@ class Pair:
     """host:port of each Triton's own."""
 
     def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+        return openai_client(self.url, "none")
 
     def num_times_in_service(self, stack: LiveStack) -> int:
         return self.log.read_text().count(f"{stack.triton} serves")

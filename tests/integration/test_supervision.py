@@ -14,6 +14,7 @@ from openai.types import Completion
 
 from build.paths import ENGINES
 from scripts.replay.check import words_of
+from tests.fakes.clients import openai_client
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 
 # Two probes of a dead model are six seconds apart; starting tritonserver takes about eight.
@@ -60,7 +61,7 @@ def child(pid: int, part_of_command: str) -> int:
 
 
 def client(stack: LiveStack) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0)
+    return openai_client(stack.url, API_KEY)
 
 
 def code_of_the_error_at_the_end(stream: "openai.Stream[Completion]") -> str | None:
@@ -71,7 +72,7 @@ def code_of_the_error_at_the_end(stream: "openai.Stream[Completion]") -> str | N
 
 
 def readiness(stack: LiveStack) -> int:
-    return httpx.get(f"{stack.url}/health/ready").status_code
+    return httpx.get(f"{stack.url}/health/ready", verify=False).status_code
 
 
 def generate(stack: LiveStack, max_tokens: int = 4) -> str:

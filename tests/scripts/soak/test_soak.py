@@ -87,7 +87,8 @@ def test_what_nobody_would_send(sabotage: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tests", "fails"), [("tests/frontend/generation/test_stop_strings.py", False), ("tests/no_such_test.py", True)]
+    ("tests", "fails"),
+    [("tests/frontend/generation/test_stop_strings.py", False), ("tests/no_such_test.py", True)],
 )
 def test_a_property_that_does_not_hold(tests: str, fails: bool, tmp_path: Path) -> None:
     assert asyncio.run(failed(tmp_path / "log", (tests,))) == fails
