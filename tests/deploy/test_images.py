@@ -138,8 +138,8 @@ def _packages() -> Mapping[str, set[str]]:
     """What can be imported -> distributions; on Python 3.10 importlib.metadata overlooks most of them."""
     found = defaultdict(set)
     for distribution in metadata.distributions():
-        for path in distribution.files or ():
-            found[path.parts[0].partition(".")[0]].add(distribution.metadata["Name"])
+        for row in (distribution.read_text("RECORD") or "").splitlines():
+            found[row.partition("/")[0].partition(".")[0]].add(distribution.metadata["Name"])
     return found
 
 
@@ -153,7 +153,7 @@ def test_the_frontends_lock_agrees_with_the_tested_one() -> None:
 
 def _imported() -> set[str]:
     names: set[str] = set()
-    for path in (ROOT / "frontend").glob("*.py"):
+    for path in (ROOT / "frontend").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names.update(alias.name.split(".")[0] for alias in node.names)
