@@ -20,6 +20,8 @@ from tests.fakes.clients import openai_client
 from tests.integration.live_stack import REPOSITORY, LiveStack, free_port, served_stack, wait_until_ready
 from tests.integration.test_supervision import child
 
+pytestmark = pytest.mark.slow
+
 NUM_STREAMS = 8
 NUM_TOKENS = 80
 TOKENS_PER_SECOND = 20
