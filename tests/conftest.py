@@ -9,9 +9,8 @@ from build.checkpoint.tokenizer import from_tiktoken
 from tests.fuzzing import register_profiles
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL, Reference
 
-TESTS = Path(__file__).parent
 # What waits for servers, first: the other processes work meanwhile.
-FIRST = ("integration", "scripts/soak", "faults")
+FIRST = tuple(str(Path(__file__).parent / room) for room in ("integration", "scripts/soak", "faults"))
 
 register_profiles()
 # A shell's background job ignores it, and so would all that tests start and interrupt.
@@ -24,8 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With --dist loadgroup a file's tests run in one process, so that what they share is made once."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
-    items.sort(key=lambda item: not str(item.path.relative_to(TESTS)).startswith(FIRST))
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items.sort(key=lambda item: not str(item.path).startswith(FIRST))
 
 
 @pytest.fixture(scope="session")

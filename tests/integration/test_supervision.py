@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from build.paths import ENGINES
 from scripts.replay.check import words_of
 from tests.fakes.clients import openai_client
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
+from tests.patience import is_gone, wait_until
 
 # Two probes of a dead model are six seconds apart; starting tritonserver takes about eight.
-RECOVERY_S = 90
-REAPING_S = 5
+RECOVERY_S = 180
 PROMPT = "Once upon a time"
 # What the processes of the models are called by.
 COMMANDS = {"preprocess": "/preprocess/1/", "tensorrt_llm": "engine_host.py tensorrt_llm"}
@@ -89,10 +88,7 @@ def generates(stack: LiveStack) -> bool:
 
 
 def wait_until_it_generates(stack: LiveStack) -> None:
-    deadline = time.monotonic() + RECOVERY_S
-    while not generates(stack):
-        assert time.monotonic() < deadline, stack.log.read_text()
-        time.sleep(0.2)
+    wait_until(lambda: generates(stack), stack.log.read_text, RECOVERY_S)
 
 
 @pytest.mark.row(40, 41)
@@ -158,7 +154,7 @@ def test_what_hangs_is_killed_and_started_again(stack: LiveStack, hanging: str, 
         assert refused.value.status_code in (503, 504)
     wait_until_it_generates(stack)
     assert readiness(stack) == 200
-    assert not Path(f"/proc/{triton}").exists()
+    assert is_gone(triton)
     assert child(stack.process.pid, "-m frontend") == frontend
     said = stack.log.read_text()[said_before:]
     assert re.search(complaint, said), said
@@ -186,7 +182,4 @@ def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack)
     assert stack.process.wait(RECOVERY_S) == 0
     # tritonserver 2.51 does not unload a model whose client left in the very moment of its last response. It
     # gives up after a while then, and what is below it is killed, which may take a moment.
-    deadline = time.monotonic() + REAPING_S
-    while [pid for pid in family if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, children(1)
-        time.sleep(0.05)
+    wait_until(lambda: all(is_gone(pid) for pid in family), lambda: children(1))
