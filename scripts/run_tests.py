@@ -17,6 +17,8 @@ from serving.process import Process
 # Many tests wait, for a process or for a deadline: more of them run at once than there are cores.
 PROCESSES_PER_CORE = 2
 MAX_PROCESSES = 16
+# What shares servers stays together, and nothing changes the order, in which what takes longest comes first.
+PYTEST = ("-m", "pytest", "--dist", "loadgroup", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,7 @@ def main() -> int:
         raise Failure("the tests need the embedded model's engine; why it could not be built is above")
     with tempfile.TemporaryDirectory(prefix="reports-") as scratch:
         path = Path(scratch) / "tests.xml"
-        # In this order, so that what takes longest is not last.
-        pytest = [
-            "-m",
-            "pytest",
-            "-n",
-            str(_num_processes()),
-            "--dist",
-            "loadgroup",
-            "--no-loadscope-reorder",
-            f"--junit-xml={path}",
-        ]
+        pytest = [*PYTEST, "-n", str(_num_processes()), f"--junit-xml={path}"]
         code = _run_covered(pytest, Path(scratch)) if are_all else _run(pytest)
         if not path.exists():
             raise Failure(f"pytest could not run the tests (exit code {code}); the reason is above")

@@ -9,7 +9,6 @@ import pytest
 from build.failure import Failure
 from scripts.bench.peers.chats import question
 from scripts.bench.peers.load import Broken, count_tokens, drive
-from scripts.bench.peers.report import Figure, summarize
 from scripts.bench.peers.run import chosen, rounds_of
 from scripts.bench.peers.servers import SERVERS
 
@@ -75,14 +74,6 @@ def test_questions_are_the_same_each_time_and_all_different() -> None:
     questions = [question(kind, number) for kind in ("short", "long") for number in range(100)]
     assert questions == [question(kind, number) for kind in ("short", "long") for number in range(100)]
     assert len({text[:16] for text in questions}) > 190
-
-
-def test_summaries_are_medians_with_their_spread() -> None:
-    figures = [
-        Figure("a", "short", 4, number, rate, 10 * rate) for number, rate in enumerate((3.0, 1.0, 9.0))
-    ]
-    (summary,) = summarize(figures)
-    assert (summary.tokens_per_s, summary.least, summary.most, summary.ttft_ms) == (3, 1, 9, 30)
 
 
 def test_ours_is_always_measured_too() -> None:
