@@ -74,15 +74,9 @@ def _run(pytest: Sequence[str]) -> int:
 def _run_covered(pytest: Sequence[str], scratch: Path) -> int:
     """Tells what the tests do not reach, and fails if that is more than pyproject.toml allows."""
     environment = _environment() | {"COVERAGE_FILE": str(scratch / "coverage")}
-    tests, _, coverage = (
-        _python(step, ["-m", "coverage", *arguments], environment)
-        for step, arguments in (
-            ("run", ["run", *pytest]),
-            ("combine", ["combine", "-q"]),
-            ("report", ["report"]),
-        )
-    )
-    return tests or coverage
+    code = _python("tests", ["-m", "coverage", "run", *pytest], environment)
+    _python("coverage", ["-m", "coverage", "combine", "-q"], environment)
+    return _python("coverage", ["-m", "coverage", "report"], environment) or code
 
 
 def _environment() -> dict[str, str]:

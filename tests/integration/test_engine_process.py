@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.integration.test_supervision import children
+from scripts.soak.process_tree import children
 from tests.integration.tried_server import TriedServer, start_server, tried_server
 from tests.patience import PATIENCE_S, is_gone, wait_until
 
@@ -31,7 +31,7 @@ def told(server: TriedServer, **arguments: Any) -> dict[str, Any]:
 
 
 def hosts(server: TriedServer) -> list[int]:
-    return [pid for pid, command in children(server.process.pid).items() if "engine_host" in command]
+    return children(server.process.pid, "engine_host")
 
 
 TENSORS = {

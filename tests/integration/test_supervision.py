@@ -4,7 +4,6 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2 as httpx
 import openai
@@ -13,6 +12,7 @@ from openai.types import Completion
 
 from build.paths import ENGINES
 from scripts.replay.check import words_of
+from scripts.soak.process_tree import children
 from tests.fakes.clients import openai_client
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 from tests.patience import is_gone, wait_until
@@ -40,22 +40,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
         yield stack
 
 
-def children(pid: int) -> dict[int, str]:
-    """The living children of a process and their command lines."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == pid and command:
-            found[int(folder.name)] = command
-    return found
-
-
 def child(pid: int, part_of_command: str) -> int:
-    (found,) = [number for number, command in children(pid).items() if part_of_command in command]
+    (found,) = children(pid, part_of_command)
     return found
 
 
@@ -170,7 +156,7 @@ def test_the_frontend_dies(stack: LiveStack) -> None:
 
 @pytest.mark.row(49)
 def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack) -> None:
-    family = {*children(stack.process.pid), *children(child(stack.process.pid, "tritonserver"))}
+    family = {*children(stack.process.pid, ""), *children(child(stack.process.pid, "tritonserver"), "")}
     with client(stack) as api:
         stream = api.completions.create(model=stack.model, prompt=PROMPT, max_tokens=60, stream=True)
         text = next(stream).choices[0].text
@@ -182,4 +168,4 @@ def test_sigterm_lets_streams_finish_and_leaves_nothing_behind(stack: LiveStack)
     assert stack.process.wait(RECOVERY_S) == 0
     # tritonserver 2.51 does not unload a model whose client left in the very moment of its last response. It
     # gives up after a while then, and what is below it is killed, which may take a moment.
-    wait_until(lambda: all(is_gone(pid) for pid in family), lambda: children(1))
+    wait_until(lambda: all(is_gone(pid) for pid in family))
