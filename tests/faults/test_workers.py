@@ -30,7 +30,9 @@ def worker_pids(frontend: Frontend) -> list[int]:
 
 @contextmanager
 def two_workers(log: Path, **settings: object) -> Iterator[Frontend]:
-    with frontend_process(log, workers=2, **settings) as frontend:
+    # On a busy machine a worker may stay stopped for long before the other one has answered.
+    patient = {"worker_silence_s": PATIENCE_S, **settings}
+    with frontend_process(log, workers=2, **patient) as frontend:
         # The port listens before there are workers.
         wait_until(lambda: len(worker_pids(frontend)) == 2)
         for pid in worker_pids(frontend):
