@@ -47,7 +47,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup serve build-engines gpu-report plan test check format perf bench soak trace keys docs lock clean
+.PHONY: help setup serve build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -79,8 +79,11 @@ plan: setup ## Show what fits: MODEL=8b PRECISION=fp8 GPUS=8xH100 CONTEXT=8192 (
 gpu-report: setup ## Hold a GPU machine and NVIDIA's image against what is assumed here; writes results/
 	@exec $(VENV_PYTHON) -m scripts.gpu_report
 
-test: setup ## Run all tests, on the embedded model
+test: setup ## Run the tests that take seconds, on the embedded model too
 	@exec $(VENV_PYTHON) -m scripts.run_tests
+
+test-all: setup ## Run all tests, and hold what of the code they reach to the floor in pyproject.toml
+	@exec $(VENV_PYTHON) -m scripts.run_tests --all
 
 check: setup ## Check format, lint and types
 	$(VENV_PYTHON) -m ruff format --check .

@@ -1,71 +1,95 @@
-"""`make test`: unit tests on every core, then the integration tests on one live server, and one sum."""
+"""`make test`: the tests that take seconds; `make test-all`: all of them, and what of the code they reach."""
 
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from build.errors import Failure, run
+from build.paths import CACHE
 from scripts.perf import analyzer_command
 from serving.process import Process
 
-INTEGRATION = "tests/integration"
-SUITES = {"unit": ["-n", "auto", "tests", f"--ignore={INTEGRATION}"], "integration": [INTEGRATION]}
+# Many tests wait, for a process or for a deadline: more of them run at once than there are cores.
+PROCESSES_PER_CORE = 2
+MAX_PROCESSES = 16
+# What shares servers stays together, and nothing changes the order, in which what takes longest comes first.
+PYTEST = ("-m", "pytest", "--dist", "loadgroup", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How many tests of one pytest run passed, failed and were skipped."""
+class Report:
+    """What became of the tests of one run of pytest."""
 
     num_passed: int
     num_failed: int
-    num_skipped: int
-
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(
-            self.num_passed + other.num_passed,
-            self.num_failed + other.num_failed,
-            self.num_skipped + other.num_skipped,
-        )
+    skipped: Counter[tuple[str, str]]
+    """Module and reason -> number of tests."""
 
     def __str__(self) -> str:
-        return f"{self.num_passed} passed, {self.num_failed} failed, {self.num_skipped} skipped"
+        return f"{self.num_passed} passed, {self.num_failed} failed, {self.skipped.total()} skipped"
 
 
 def main() -> int:
-    """Fetches what the tests need, runs both suites even if the first one fails, and sums up."""
-    analyzer_command()
-    if _python("build", ["-m", "build"]):
+    """Fetches what the tests need, runs them, and sums up."""
+    are_all = "--all" in sys.argv[1:]
+    if are_all:
+        analyzer_command()
+    if _python("build", ["-m", "build"], os.environ):
         raise Failure("the tests need the embedded model's engine; why it could not be built is above")
     with tempfile.TemporaryDirectory(prefix="reports-") as scratch:
-        results = [_run_suite(name, Path(scratch)) for name in SUITES]
-    print(sum((outcome for _, outcome in results), Outcome(0, 0, 0)))
-    return max(code for code, _ in results)
+        path = Path(scratch) / "tests.xml"
+        pytest = [*PYTEST, "-n", str(_num_processes()), f"--junit-xml={path}"]
+        code = _run_covered(pytest, Path(scratch)) if are_all else _run(pytest)
+        if not path.exists():
+            raise Failure(f"pytest could not run the tests (exit code {code}); the reason is above")
+        report = read_report(path)
+    for (module, reason), number in sorted(report.skipped.items()):
+        print(f"skipped: {number} of {module}: {reason}")
+    print(report)
+    return code
 
 
-def read_report(path: Path) -> Outcome:
-    """Counts in pytest's JUnit report."""
+def read_report(path: Path) -> Report:
+    """Reads pytest's JUnit report."""
     suite = ElementTree.parse(path).getroot()[0]  # noqa: S314 - pytest wrote it just now
-    total, failures, errors, skipped = (
-        int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")
+    total, failures, errors = (int(suite.attrib[key]) for key in ("tests", "failures", "errors"))
+    skipped = Counter(
+        (case.attrib["classname"], reason.attrib["message"])
+        for case in suite.iter("testcase")
+        for reason in case.iter("skipped")
     )
-    return Outcome(total - failures - errors - skipped, failures + errors, skipped)
+    return Report(total - failures - errors - skipped.total(), failures + errors, skipped)
 
 
-def _run_suite(name: str, reports: Path) -> tuple[int, Outcome]:
-    report = reports / f"{name}.xml"
-    print(f"{name} tests", flush=True)
-    code = _python(name, ["-m", "pytest", *SUITES[name], f"--junit-xml={report}"])
-    if not report.exists():
-        raise Failure(f"pytest could not run the {name} tests (exit code {code}); the reason is above")
-    return code, read_report(report)
+def _run(pytest: Sequence[str]) -> int:
+    return _python("tests", [*pytest, "-m", "not slow"], _environment())
 
 
-def _python(name: str, arguments: Sequence[str]) -> int:
-    return Process(name, [sys.executable, *arguments], os.environ).wait()
+def _run_covered(pytest: Sequence[str], scratch: Path) -> int:
+    """Tells what the tests do not reach, and fails if that is more than pyproject.toml allows."""
+    environment = _environment() | {"COVERAGE_FILE": str(scratch / "coverage")}
+    code = _python("tests", ["-m", "coverage", "run", *pytest], environment)
+    _python("coverage", ["-m", "coverage", "combine", "-q"], environment)
+    return _python("coverage", ["-m", "coverage", "report"], environment) or code
+
+
+def _environment() -> dict[str, str]:
+    """With a place for compiled code, whatever the shell says: tests start hundreds of processes."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | {"PYTHONPYCACHEPREFIX": str(CACHE / "pycache")}
+
+
+def _num_processes() -> int:
+    return min(PROCESSES_PER_CORE * len(os.sched_getaffinity(0)), MAX_PROCESSES)
+
+
+def _python(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    return Process(name, [sys.executable, *arguments], environment).wait()
 
 
 if __name__ == "__main__":

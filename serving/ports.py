@@ -1,11 +1,14 @@
 """Port numbers: read from the environment and tried before anything is started."""
 
 import errno
+import secrets
 import socket
 
 from build.errors import Failure
 
 HIGHEST = 65535
+# Linux gives none of these to who asks for just any, so that one stays free until it is listened on.
+NEVER_GIVEN = range(15_000, 30_000)
 
 
 def parse(variable: str, text: str) -> int:
@@ -29,8 +32,13 @@ def require_free(variable: str, host: str, port: int) -> None:
 
 def free() -> int:
     """A port of the loopback interface that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    while True:
+        port = secrets.choice(NEVER_GIVEN)
+        try:
+            require_free("", "127.0.0.1", port)
+        except Failure:
+            continue
+        return port
 
 
 def _sentence(variable: str, host: str, port: int, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Meta's vocabulary, converted once a session, Meta's own formatter, and how generated tests run."""
+"""Meta's vocabulary and formatter, made once a session; how tests are generated and shared out."""
 
 import os
 import signal
@@ -11,11 +11,24 @@ from frontend.settings_file import VARIABLE
 from tests.fuzzing import register_profiles
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL, Reference
 
+# What waits for servers, first: the other processes work meanwhile.
+FIRST = tuple(str(Path(__file__).parent / room) for room in ("integration", "scripts/soak", "faults"))
+
 register_profiles()
 # A developer's own settings are none of the tests'.
 os.environ[VARIABLE] = os.devnull
 # A shell's background job ignores it, and so would all that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup a file's tests run in one process, so that what they share is made once."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items.sort(key=lambda item: not str(item.path).startswith(FIRST))
 
 
 @pytest.fixture(scope="session")

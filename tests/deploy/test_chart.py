@@ -10,7 +10,7 @@ from frontend.settings import Settings
 from tests.deploy.chart import CHART, KEYS, MULTI_NODE, VALUES, one, pod_templates, render
 from tests.deploy.custom_resources import SCHEMAS
 
-pytestmark = pytest.mark.usefixtures("validators")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("validators")]
 # Of Chart.yaml's kubeVersion, and the newest that the validator knows.
 KUBERNETES = ("1.27", "1.37")
 INFO = 1

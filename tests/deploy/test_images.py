@@ -43,6 +43,7 @@ def compose(validators: Path, profile: str) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
 def test_hadolint_finds_nothing(validators: Path, dockerfile: Path) -> None:
     assert not run([str(validators / "bin" / "hadolint"), str(dockerfile)])
@@ -88,12 +89,14 @@ def test_an_image_holds_what_it_starts(dockerfile: str, arguments: list[str], tm
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_yamllint_finds_nothing(validators: Path) -> None:
     files = [DEPLOY / "compose.yaml", DEPLOY / "chart" / "values.yaml", DEPLOY / "chart" / "Chart.yaml"]
     command = [sys.executable, "-m", "yamllint", "--strict", "-d", YAMLLINT, *map(str, files)]
     assert not run(command, PYTHONPATH=str(validators))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["gpu", "cpu"])
 def test_compose_publishes_the_frontend_alone(validators: Path, profile: str) -> None:
     config = compose(validators, profile)
@@ -108,6 +111,7 @@ def test_compose_publishes_the_frontend_alone(validators: Path, profile: str) ->
             assert list(service["networks"]) == ["private"]
 
 
+@pytest.mark.slow
 def test_compose_gives_triton_the_gpus_and_the_limits_of_nvidias_own_command(validators: Path) -> None:
     triton = compose(validators, "gpu")["services"]["triton"]
     assert triton["gpus"] == [{"count": -1}]
@@ -115,6 +119,7 @@ def test_compose_gives_triton_the_gpus_and_the_limits_of_nvidias_own_command(val
     assert int(triton["shm_size"]) >= 2 << 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["gpu", "cpu"])
 def test_the_frontend_knows_every_setting_it_gets(validators: Path, profile: str) -> None:
     settings = compose(validators, profile)["services"]["frontend"]["environment"]
@@ -139,8 +144,8 @@ def _packages() -> Mapping[str, set[str]]:
     """What can be imported -> distributions; on Python 3.10 importlib.metadata overlooks most of them."""
     found = defaultdict(set)
     for distribution in metadata.distributions():
-        for path in distribution.files or ():
-            found[path.parts[0].partition(".")[0]].add(distribution.metadata["Name"])
+        for row in (distribution.read_text("RECORD") or "").splitlines():
+            found[row.partition("/")[0].partition(".")[0]].add(distribution.metadata["Name"])
     return found
 
 

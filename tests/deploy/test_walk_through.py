@@ -84,6 +84,7 @@ def _option(word: str) -> tuple[str, str]:
     return f"--{name.lower()}", value
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("validators")
 @pytest.mark.parametrize("words", of("helm"), ids=lambda words: f"{len(words)} words")
 def test_helm_takes_its_values(words: list[str]) -> None:
@@ -106,7 +107,6 @@ def test_docker_is_told_of_files_and_profiles_that_exist() -> None:
             assert words[words.index("--profile") + 1] in profiles
 
 
-@pytest.mark.usefixtures("validators")
 def test_the_secrets_are_those_that_the_chart_mounts() -> None:
     made = {words[3]: words[4:] for words in of("kubectl") if words[:2] == ["create", "secret"]}
     assert set(made) == {KEYS["frontend"]["keysSecret"], MULTI_NODE["multiNode"]["sshSecret"]}

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from pathlib import Path
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
+from serving import ports
 from tests.fakes.triton_server import FakeTriton
+from tests.patience import wait_until
 
 ROOT = Path(__file__).parents[2]
 API_KEY = "fault-key"
-START_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def frontend_process(
     """A frontend that answers, with these settings; it is ended by SIGKILL if it still runs."""
     fake = FakeTriton()
     with served_fake(fake) as grpc_port:
-        port = free_port()
+        port = ports.free()
         variables = {
             "FRONTEND_PORT": port,
             "TRITON_GRPC_ADDRESSES": f"127.0.0.1:{grpc_port}",
@@ -94,17 +94,10 @@ def frontend_process(
             process.wait()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def _wait_until_listening(frontend: Frontend) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    def is_listening() -> bool:
         assert frontend.process.poll() is None, frontend.log.read_text()
         with socket.socket() as probe:
-            if probe.connect_ex(frontend.address) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(frontend.log.read_text())
+            return probe.connect_ex(frontend.address) == 0
+
+    wait_until(is_listening, frontend.log.read_text)

@@ -4,13 +4,12 @@ import asyncio
 import json
 import os
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import API_KEY, frontend_process
 from tests.frontend.conftest import MODEL
+from tests.patience import wait_until
 
 NUM_CLIENTS = 2000
 NUM_AT_ONCE = 4
@@ -19,8 +18,6 @@ SCRIPT = Script([tokens("a")] * 40, pause_s=0.003)
 LAST_LEAVES_S = 0.06
 # Of those whose request is whole: they leave at the first byte of the answer, however long it takes.
 SHARE_AT_FIRST_BYTE = 0.1
-# A second is promised; the rest is for a busy machine.
-SETTLE_S = 30
 SPARE_FILES = 2
 # A leak of 20 KB a client, which the allocator's own ups and downs of some MB do not hide.
 MAX_GROWTH_BYTES = 40 * 1024 * 1024
@@ -68,13 +65,6 @@ async def crowd(address: tuple[str, int], num_clients: int) -> None:
     await asyncio.gather(*(ask_and_leave(address, turns) for _ in range(num_clients)))
 
 
-def settle(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SETTLE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def test_thousands_leave_at_random_and_nothing_stays(tmp_path: Path) -> None:
     random.seed(7)
     with frontend_process(tmp_path / "log") as frontend:
@@ -85,11 +75,11 @@ def test_thousands_leave_at_random_and_nothing_stays(tmp_path: Path) -> None:
             return len(os.listdir(f"/proc/{frontend.process.pid}/fd"))
 
         asyncio.run(crowd(frontend.address, NUM_CLIENTS // 4))
-        settle(lambda: fake.num_running == 0, "sequences run on after warming up")
+        wait_until(lambda: fake.num_running == 0)
         files, memory = num_files(), frontend.rss_bytes
         asyncio.run(crowd(frontend.address, NUM_CLIENTS))
-        settle(lambda: fake.num_running == 0, "sequences run on in the engine")
-        settle(lambda: num_files() <= files + SPARE_FILES, "files stay open")
+        wait_until(lambda: fake.num_running == 0)
+        wait_until(lambda: num_files() <= files + SPARE_FILES)
         assert frontend.rss_bytes - memory < MAX_GROWTH_BYTES
         # Those who left at the first byte of a stream, at least.
         assert len(fake.requests) > MIN_GENERATIONS

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from scripts.fuzz.raw_exchange import exchange
+from serving import ports
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.conftest import MAX_BODY_BYTES
-from tests.faults.frontend_process import Frontend, free_port, frontend_process
+from tests.faults.frontend_process import Frontend, frontend_process
 from tests.faults.raw_client import CHAT, chat_body, chat_request, head
 
 MIB = 1024 * 1024
@@ -75,7 +76,7 @@ def test_a_good_request_among_two_hundred_bad_ones(frontend: Frontend) -> None:
 
 @pytest.mark.row(39)
 def test_without_triton_it_is_alive_and_not_ready(tmp_path: Path) -> None:
-    nobody = f"127.0.0.1:{free_port()}"
+    nobody = f"127.0.0.1:{ports.free()}"
     with frontend_process(tmp_path / "log", triton_grpc_addresses=nobody) as frontend:
         assert exchange(frontend.address, head("GET /health/live HTTP/1.1")).status == 200
         assert exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status == 503

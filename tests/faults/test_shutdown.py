@@ -14,6 +14,7 @@ from scripts.fuzz.raw_exchange import connect, exchange, read_all, read_answer
 from tests.fakes.triton_server import Script, tokens
 from tests.faults.frontend_process import Frontend, frontend_process
 from tests.faults.raw_client import chat_request, head
+from tests.patience import wait_until
 
 NUM_STREAMS = 50
 MARGIN_S = 15
@@ -70,9 +71,7 @@ def test_streams_finish_within_the_grace_time(log: Path) -> None:
 
 
 def wait_until_draining(frontend: Frontend) -> None:
-    deadline = time.monotonic() + MARGIN_S
-    while exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status == 200:
-        assert time.monotonic() < deadline
+    wait_until(lambda: exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status != 200)
 
 
 @pytest.mark.row(49)
@@ -80,8 +79,7 @@ def test_streams_over_the_grace_time_end_with_an_error_frame(log: Path) -> None:
     with frontend_process(log, shutdown_grace_s=1) as frontend, streams(frontend) as clients:
         whole = connect(frontend.address)
         whole.sendall(chat_request())
-        while len(frontend.fake.requests) <= NUM_STREAMS:
-            time.sleep(0.01)
+        wait_until(lambda: len(frontend.fake.requests) > NUM_STREAMS)
         start = time.monotonic()
         frontend.process.terminate()
         for client in clients:

@@ -20,6 +20,7 @@ from frontend.limits.ledger import SharedLedger
 from frontend.server.server import create_server
 from frontend.settings import Settings
 from tests.fakes.asgi_servers import ASGI_SERVER, AsgiServer, plain_server
+from tests.fakes.clients import http_client, openai_client
 from tests.fakes.live_vocabulary import LiveTriton
 from tests.fakes.triton_server import FakeTriton, Script
 
@@ -71,14 +72,13 @@ def fake(stack: Stack) -> FakeTriton:
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=10) as client:
+    with http_client(stack.url, API_KEY, timeout=10) as client:
         yield client
 
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+    with openai_client(stack.url, API_KEY) as client:
         yield client
 
 

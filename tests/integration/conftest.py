@@ -6,6 +6,7 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from tests.fakes.clients import http_client, openai_client
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 
 
@@ -14,7 +15,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "live_stack" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("engines")
         engines = marker.args if marker else ("cpu",)
-        metafunc.parametrize("live_stack", engines, indirect=True, scope="session")
+        stacks = [
+            pytest.param(name, marks=pytest.mark.xdist_group(f"live stack of {name}")) for name in engines
+        ]
+        metafunc.parametrize("live_stack", stacks, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +38,11 @@ def triton(live_stack: LiveStack) -> str:
 
 @pytest.fixture
 def client(live_stack: LiveStack) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{live_stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+    with openai_client(live_stack.url, API_KEY) as client:
         yield client
 
 
 @pytest.fixture
 def http(live_stack: LiveStack) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    with httpx.Client(base_url=live_stack.url, headers=headers, timeout=60) as client:
+    with http_client(live_stack.url, API_KEY, timeout=60) as client:
         yield client

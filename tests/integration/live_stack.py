@@ -2,22 +2,22 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
-import pytest
+
+from serving import ports
+from tests.patience import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 API_KEY = "integration-key"
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 40
+START_TIMEOUT_S = 240
+STOP_TIMEOUT_S = 90
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStac
 
     module: what is run instead of `make serve`, and its arguments.
     """
-    port, grpc_port = free_port(), free_port()
+    port, grpc_port = ports.free(), ports.free()
     environment = os.environ | {
         "PORT": str(port),
         "TRITON_GRPC_PORT": str(grpc_port),
@@ -62,22 +62,15 @@ def served_stack(log: Path, *module: str, **variables: str) -> Iterator[LiveStac
     assert exit_code == 0, log.read_text()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    def is_ready() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            if httpx.get(f"{url}/health/ready").status_code == 200:
-                return
+            return httpx.get(f"{url}/health/ready", verify=False).status_code == 200
         except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"not ready after {START_TIMEOUT_S} s:\n{log.read_text()}")
+            return False
+
+    wait_until(is_ready, log.read_text, START_TIMEOUT_S)
 
 
 def _served_model(url: str) -> str:

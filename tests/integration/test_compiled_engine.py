@@ -15,6 +15,7 @@ from build.paths import ENGINES, LOGS
 from scripts.gpu_image import fetch
 from serving.engine import choose
 from tests.build.compiled_engine import engine_config
+from tests.fakes.clients import openai_client
 from tests.gpu_image.conftest import DOUBLES
 from tests.integration import gpu_machine
 from tests.integration.live_stack import API_KEY, served_stack
@@ -42,7 +43,7 @@ def test_ranks_serve_and_leave_in_order(engine: str, tmp_path: Path) -> None:
     gpu_machine.install(commands, [fetch(), DOUBLES])
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
     with served_stack(tmp_path / "serve.log", NAME=engine, PATH=path) as stack:
-        with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+        with openai_client(stack.url, API_KEY) as client:
             answer = client.completions.create(model=stack.model, prompt="Hello", max_tokens=5)
             guided = client.chat.completions.create(
                 model=stack.model, messages=CHAT, max_tokens=5, response_format=schema({"type": "object"})

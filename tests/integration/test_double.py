@@ -4,11 +4,11 @@ import asyncio
 import json
 from typing import Any
 
-import anthropic
 import openai
 import pytest
 
 from scripts.replay.check import words_of
+from tests.fakes.clients import anthropic_client
 from tests.integration.live_stack import API_KEY, LiveStack
 from tests.integration.serve_double import ADAPTER
 
@@ -157,7 +157,7 @@ class TestOtherApis:
         assert whole.usage.output_tokens == events[-1].response.usage.output_tokens == 3
 
     def test_messages(self, live_stack: LiveStack) -> None:
-        with anthropic.Anthropic(base_url=live_stack.url, api_key=API_KEY, max_retries=0) as client:
+        with anthropic_client(live_stack.url, API_KEY) as client:
             request: Any = {
                 "model": live_stack.model,
                 "max_tokens": 20,

@@ -3,20 +3,19 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scripts.soak.process_tree import children
 
-from tests.integration.test_supervision import children
 from tests.integration.tried_server import TriedServer, start_server, tried_server
+from tests.patience import PATIENCE_S, is_gone, wait_until
 
 OWN = "engine_process"
 LARGE = 1 << 19
-PATIENCE_S = 20
 
 
 @pytest.fixture(scope="module", params=[OWN, "python"])
@@ -32,14 +31,7 @@ def told(server: TriedServer, **arguments: Any) -> dict[str, Any]:
 
 
 def hosts(server: TriedServer) -> list[int]:
-    return [pid for pid, command in children(server.process.pid).items() if "engine_host" in command]
-
-
-def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return children(server.process.pid, "engine_host")
 
 
 TENSORS = {
@@ -111,19 +103,14 @@ def test_a_client_that_leaves_is_noticed(server: TriedServer) -> None:
     call = server.call("wait")
     next(iter(call))
     call.cancel()
-    deadline = time.monotonic() + PATIENCE_S
-    while told(server)["cancelled"] != "yes":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: told(server)["cancelled"] == "yes")
 
 
 def test_a_gauge_is_on_the_metrics_port(server: TriedServer) -> None:
     for value in (7, 8):
         server.ask("set", ints=np.array([[value]], np.int32))
-        deadline = time.monotonic() + PATIENCE_S
-        while f'tried{{kind="tried",model="tensorrt_llm"}} {value}' not in server.metrics():
-            assert time.monotonic() < deadline, server.metrics()
-            time.sleep(0.05)
+        row = f'tried{{kind="tried",model="tensorrt_llm"}} {value}'
+        wait_until(lambda row=row: row in server.metrics(), server.metrics)
 
 
 @pytest.mark.parametrize("server", [OWN], indirect=True)
@@ -173,7 +160,7 @@ def test_the_process_goes_with_tritonserver(tmp_path: Path) -> None:
     with tried_server(tmp_path, OWN) as server:
         (host,) = hosts(server)
         server.process.kill()
-        wait_until_gone(host)
+        wait_until(lambda: is_gone(host))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -183,7 +170,7 @@ def test_a_model_that_does_not_come_to_its_end_is_ended(tmp_path: Path, number: 
         server.ask("hang_at_the_end")
         server.process.send_signal(number)
         server.process.wait(PATIENCE_S)
-        wait_until_gone(host)
+        wait_until(lambda: is_gone(host))
 
 
 def test_a_process_that_has_stopped_is_ended(tmp_path: Path) -> None:
@@ -192,4 +179,4 @@ def test_a_process_that_has_stopped_is_ended(tmp_path: Path) -> None:
         os.kill(host, signal.SIGSTOP)
         server.process.terminate()
         assert server.process.wait(PATIENCE_S) == 0
-        wait_until_gone(host)
+        wait_until(lambda: is_gone(host))

@@ -1,15 +1,12 @@
 """What the engine tells Triton, and the frontend whoever scrapes it."""
 
-import time
-from collections.abc import Callable
-
 import httpx2 as httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.live_stack import LiveStack
+from tests.patience import wait_until
 
-TIMEOUT_S = 60
 KV_CACHE_USAGE = "vllm:kv_cache_usage_perc"
 RUNNING = "vllm:num_requests_running"
 
@@ -18,13 +15,6 @@ def gauge(http: httpx.Client, name: str) -> float:
     families = {family.name: family for family in text_string_to_metric_families(http.get("/metrics").text)}
     (sample,) = families[name].samples
     return float(sample.value)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.engines("cpu", "double")

@@ -2,10 +2,10 @@
 
 import asyncio
 
-import anthropic
 import openai
 import pytest
 
+from tests.fakes.clients import anthropic_client
 from tests.integration.live_stack import API_KEY, LiveStack
 
 pytestmark = pytest.mark.engines("cpu", "double")
@@ -69,7 +69,7 @@ def test_message_whole_and_streamed_are_the_same_text(live_stack: LiveStack) -> 
         # The SDK knows it no longer.
         "extra_body": {"temperature": 0},
     }
-    with anthropic.Anthropic(base_url=live_stack.url, api_key=API_KEY, max_retries=0) as client:
+    with anthropic_client(live_stack.url, API_KEY) as client:
         whole = client.messages.create(**request)
         with client.messages.stream(**request) as stream:
             text = "".join(stream.text_stream)

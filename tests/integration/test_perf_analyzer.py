@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.integration.live_stack import API_KEY, REPOSITORY, LiveStack
 
 TIMEOUT_S = 180
 
 
+@pytest.mark.slow
 def test_perf_measures_triton_and_the_frontend(live_stack: LiveStack) -> None:
     environment = os.environ | {
         "PORT": live_stack.url.rpartition(":")[2],

@@ -12,6 +12,7 @@ import pytest
 from scripts.replay.check import words_of
 from scripts.replay.options import LACKING_INPUTS
 from scripts.replay.repository import native_replay_library
+from tests.fakes.clients import openai_client
 from tests.integration.engine_client import EngineClient, Response
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack
 from tests.integration.serve_double import SHARED_OPTIONS
@@ -243,7 +244,7 @@ def test_a_client_that_leaves_makes_room(engine: EngineClient) -> None:
 class TestThroughTheFrontend:
     @pytest.fixture
     def client(self, stack: LiveStack) -> Iterator[openai.OpenAI]:
-        with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=API_KEY, max_retries=0) as client:
+        with openai_client(stack.url, API_KEY) as client:
             yield client
 
     def test_a_chat(self, client: openai.OpenAI, stack: LiveStack, words: "ReplayWords") -> None:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +15,19 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.live_stack import REPOSITORY, LiveStack, free_port, served_stack, wait_until_ready
+from serving import ports
+from tests.fakes.clients import openai_client
+from tests.integration.live_stack import REPOSITORY, LiveStack, served_stack, wait_until_ready
 from tests.integration.test_supervision import child
+from tests.patience import wait_until
+
+pytestmark = pytest.mark.slow
 
 NUM_STREAMS = 8
 NUM_TOKENS = 80
 TOKENS_PER_SECOND = 20
 # make serve starts a dead tritonserver again, which takes about eight seconds.
-RECOVERY_S = 90
+RECOVERY_S = 180
 PROMPT = "Once upon a time"
 
 
@@ -37,7 +41,7 @@ class Pair:
     """host:port of each Triton's own."""
 
     def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+        return openai_client(self.url, "none")
 
     def num_times_in_service(self, stack: LiveStack) -> int:
         return self.log.read_text().count(f"{stack.triton} serves")
@@ -47,13 +51,13 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     variables = {"ENGINE": "replay", "TOKENS_PER_SECOND": str(TOKENS_PER_SECOND)}
-    ports = [free_port(), free_port()]
-    metrics = [f"127.0.0.1:{number}" for number in ports]
+    metrics_ports = [ports.free(), ports.free()]
+    metrics = [f"127.0.0.1:{number}" for number in metrics_ports]
     with (
-        served_stack(folder / "first.log", **variables, TRITON_METRICS_PORT=str(ports[0])) as first,
-        served_stack(folder / "second.log", **variables, TRITON_METRICS_PORT=str(ports[1])) as second,
+        served_stack(folder / "first.log", **variables, TRITON_METRICS_PORT=str(metrics_ports[0])) as first,
+        served_stack(folder / "second.log", **variables, TRITON_METRICS_PORT=str(metrics_ports[1])) as second,
     ):
-        port = free_port()
+        port = ports.free()
         log = folder / "frontend.log"
         addresses = {
             "FRONTEND_PORT": str(port),
@@ -105,10 +109,7 @@ def kill_tritonserver(stack: LiveStack) -> None:
 
 
 def wait_until_in_service(pair: Pair, stack: LiveStack, num_times: int) -> None:
-    deadline = time.monotonic() + RECOVERY_S
-    while pair.num_times_in_service(stack) < num_times:
-        assert time.monotonic() < deadline, pair.log.read_text()
-        time.sleep(0.2)
+    wait_until(lambda: pair.num_times_in_service(stack) >= num_times, pair.log.read_text, RECOVERY_S)
 
 
 def test_a_killed_server_costs_its_own_streams_alone_and_comes_back(pair: Pair) -> None:

@@ -1,16 +1,20 @@
+from collections import Counter
 from pathlib import Path
 
-from scripts.run_tests import Outcome, read_report
+from scripts.run_tests import read_report
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?>
-<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10"></testsuite></testsuites>
+<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10">
+<testcase classname="tests.a" name="one"><skipped message="no curl">a.py:1</skipped></testcase>
+<testcase classname="tests.a" name="two"><skipped message="no curl">a.py:1</skipped></testcase>
+<testcase classname="tests.b" name="one"><skipped message="no AVX2">b.py:1</skipped></testcase>
+<testcase classname="tests.b" name="two" />
+</testsuite></testsuites>
 """
 
 
 def test_report(tmp_path: Path) -> None:
-    (tmp_path / "unit.xml").write_text(REPORT)
-    assert read_report(tmp_path / "unit.xml") == Outcome(num_passed=4, num_failed=3, num_skipped=3)
-
-
-def test_sum() -> None:
-    assert str(Outcome(4, 0, 1) + Outcome(3, 2, 0)) == "7 passed, 2 failed, 1 skipped"
+    (tmp_path / "tests.xml").write_text(REPORT)
+    report = read_report(tmp_path / "tests.xml")
+    assert str(report) == "4 passed, 3 failed, 3 skipped"
+    assert report.skipped == Counter({("tests.a", "no curl"): 2, ("tests.b", "no AVX2"): 1})

@@ -1,6 +1,7 @@
 """docs/reliability.md has a table of bad input and faults: each row has tests, those that it names."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def rows_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[int]:
     }
 
 
+@functools.cache
 def files_of_rows() -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -32,22 +34,21 @@ def files_of_rows() -> dict[int, set[str]]:
     return found
 
 
+@functools.cache
 def documented_files() -> dict[int, set[str]]:
     rows = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     return {int(number): set(re.findall(r"`(tests/[^`]+)`", files)) for number, files in rows}
 
 
-FILES, DOCUMENTED = files_of_rows(), documented_files()
-
-
 @pytest.mark.parametrize("row", range(1, NUM_ROWS + 1))
 def test_every_row_has_the_tests_that_are_documented(row: int) -> None:
-    assert FILES.get(row), "no test is marked with this row"
-    assert DOCUMENTED[row] == FILES[row]
+    files = files_of_rows().get(row)
+    assert files, "no test is marked with this row"
+    assert documented_files()[row] == files
 
 
 def test_there_are_no_other_rows() -> None:
-    assert set(FILES) | set(DOCUMENTED) == set(range(1, NUM_ROWS + 1))
+    assert set(files_of_rows()) | set(documented_files()) == set(range(1, NUM_ROWS + 1))
 
 
 def test_every_test_that_the_promises_name_is_there() -> None:

@@ -22,6 +22,7 @@ from frontend.metrics.counters import (
 )
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
+from tests.fakes.clients import http_client
 from tests.fakes.triton_server import Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack, serving
 
@@ -37,11 +38,12 @@ THREE = Script([tokens("a"), tokens("b"), tokens("c")], pause_s=0.05)
 
 def chat(stack: Stack, **fields: object) -> httpx.Response:
     body = {"model": MODEL, "messages": USER, **fields}
-    return httpx.post(f"{stack.url}/v1/chat/completions", headers=HEADERS, json=body, timeout=30)
+    url = f"{stack.url}/v1/chat/completions"
+    return httpx.post(url, headers=HEADERS, json=body, timeout=30, verify=False)
 
 
 def scrape(stack: Stack) -> dict[str, Metric]:
-    answer = httpx.get(f"{stack.url}/metrics", headers=HEADERS)
+    answer = httpx.get(f"{stack.url}/metrics", headers=HEADERS, verify=False)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
     return {family.name: family for family in text_string_to_metric_families(answer.text)}
@@ -132,7 +134,7 @@ def test_who_runs_and_who_waits_and_who_leaves() -> None:
     with serving(max_concurrent_requests=1, max_queued_requests=1) as stack:
         stack.fake.reset(Script([tokens("a")], hangs_after=1))
         body = {"model": MODEL, "messages": USER, "stream": True}
-        with httpx.Client(base_url=stack.url, headers=HEADERS, timeout=30) as client:
+        with http_client(stack.url, API_KEY, timeout=30) as client:
             with client.stream("POST", "/v1/chat/completions", json=body):
                 wait_for(lambda: value(scrape(stack), "vllm:num_requests_running") == 1)
                 with pytest.raises(httpx.ReadTimeout):
@@ -162,24 +164,24 @@ def test_refusals_have_a_reason(settings: dict[str, object], reason: str) -> Non
         stack.fake.reset(Script([tokens("a")], hangs_after=1))
         body = {"model": MODEL, "messages": USER, "stream": True}
         url = f"{stack.url}/v1/chat/completions"
-        with httpx.stream("POST", url, headers=HEADERS, json=body, timeout=30):
+        with httpx.stream("POST", url, headers=HEADERS, json=body, timeout=30, verify=False):
             wait_for(lambda: len(stack.fake.requests) == 1)
             assert chat(stack).status_code == 429
         assert value(scrape(stack), "llama_frontend_refused_requests_total", reason=reason) == 1
 
 
 def test_metrics_want_a_key(stack: Stack) -> None:
-    assert httpx.get(f"{stack.url}/metrics").status_code == 401
+    assert httpx.get(f"{stack.url}/metrics", verify=False).status_code == 401
 
 
 def test_nothing_of_a_client_is_a_label() -> None:
     with serving() as stack:
         stack.fake.reset(THREE)
         for path in ("/etc/passwd", "/v1/unknown", "/v1/models/made-up", "/v1/chat/completions/x"):
-            httpx.get(f"{stack.url}{path}", headers=HEADERS)
+            httpx.get(f"{stack.url}{path}", headers=HEADERS, verify=False)
         chat(stack, model="made-up", user="made-up")
-        httpx.get(f"{stack.url}/v1/models", headers={"Authorization": "Bearer made-up"})
-        text = httpx.get(f"{stack.url}/metrics", headers=HEADERS).text
+        httpx.get(f"{stack.url}/v1/models", headers={"Authorization": "Bearer made-up"}, verify=False)
+        text = httpx.get(f"{stack.url}/metrics", headers=HEADERS, verify=False).text
         for secret in ("made-up", "passwd", "unknown", API_KEY, "secret of the client"):
             assert secret not in text
         families = scrape(stack)

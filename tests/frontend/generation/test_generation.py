@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.triton_server import Script, tokens
-from tests.frontend.conftest import API_KEY, MODEL, Stack
+from tests.fakes.triton_server import FakeTriton, Script, tokens
+from tests.frontend.conftest import MODEL
 from tests.fuzzing import examples
 
 # Every byte is a token, so that a cut may lie anywhere within a character.
@@ -22,6 +22,8 @@ TRAPS = st.sampled_from(
 )
 TEXTS = st.lists(st.text(max_size=6).map(str.encode) | TRAPS, max_size=6).map(b"".join)
 CUTS = st.lists(st.integers(0, 60), max_size=8)
+# Enough for most pieces to come apart from the next one.
+PAUSE_S = 0.005
 STOPS = st.none() | st.text("ab\u00e9\n", min_size=1, max_size=3)
 PATHS: dict[str, dict[str, Any]] = {
     "/v1/completions": {"prompt": "hi", "max_tokens": 4000},
@@ -51,11 +53,11 @@ def deltas(stream: bytes) -> Iterator[str]:
 @examples(60)
 @given(data=TEXTS, cuts=CUTS, stop=STOPS)
 def test_the_deltas_are_the_text(
-    stack: Stack, path: str, data: bytes, cuts: list[int], stop: str | None
+    http: httpx.Client, fake: FakeTriton, path: str, data: bytes, cuts: list[int], stop: str | None
 ) -> None:
-    stack.fake.reset(Script([[BYTES[value] for value in piece] for piece in cut(data, cuts)]))
-    body = {"model": MODEL, "stream": True, "stop": stop, **PATHS[path]}
-    answer = httpx.post(stack.url + path, json=body, headers={"Authorization": f"Bearer {API_KEY}"})
+    pieces = [[BYTES[value] for value in piece] for piece in cut(data, cuts)]
+    fake.reset(Script(pieces, pause_s=PAUSE_S))
+    answer = http.post(path, json={"model": MODEL, "stream": True, "stop": stop, **PATHS[path]})
     assert answer.status_code == 200
     text = data.decode("utf-8", "replace")
     assert "".join(deltas(answer.content)) == (text.partition(stop)[0] if stop else text)

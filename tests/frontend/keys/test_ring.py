@@ -12,7 +12,6 @@ from pathlib import Path
 
 import anthropic
 import httpx2 as httpx
-import openai
 import pytest
 from starlette.routing import Route
 
@@ -22,13 +21,14 @@ from frontend.limits.ledger import SharedLedger
 from frontend.middleware.auth import OPEN_PATHS
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
+from tests.fakes.clients import anthropic_client, http_client, openai_client
 from tests.fakes.triton_server import Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack, serving
 
 USER = [{"role": "user", "content": "hi"}]
 HELLO = Script([tokens("a"), tokens("b")])
 # Made once, as it takes longer than a request; every request takes a connection of its own.
-ANYBODY = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+ANYBODY = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=False)
 # What HELLO uses: five tokens of prompt, two of text, and the end.
 NUM_TOKENS = 8
 # A change of the key file is seen within a second.
@@ -53,7 +53,7 @@ def api_routes(routes: Iterable[object]) -> Iterator[Route]:
 
 @pytest.mark.row(14)
 def test_every_route_but_liveness_and_readiness_wants_a_key(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as client:
+    with http_client(stack.url) as client:
         open_routes = {path for method, path in routes() if client.request(method, path).status_code != 401}
         assert open_routes == OPEN_PATHS == {"/health/live", "/health/ready"}
 
@@ -228,7 +228,7 @@ def test_concurrency(keyed: Stack) -> None:
 
 
 def test_anthropics_clients_read_their_own_headers(keyed: Stack) -> None:
-    with anthropic.Anthropic(base_url=keyed.url, api_key="twice-key", max_retries=0) as client:
+    with anthropic_client(keyed.url, "twice-key") as client:
         answer = client.messages.with_raw_response.create(model=MODEL, messages=USER, max_tokens=5)
         assert answer.headers["anthropic-ratelimit-requests-limit"] == "2"
         assert answer.headers["anthropic-ratelimit-requests-remaining"] == "1"
@@ -331,6 +331,6 @@ def test_the_client_that_is_told_to_wait_comes_through(file: Path) -> None:
         with stack.ledger.locked():
             column = stack.ledger.column("quick")
             stack.ledger.times[0, column], stack.ledger.levels[0, column] = time.monotonic(), -29.0
-        with openai.OpenAI(base_url=f"{stack.url}/v1", api_key="quick-key", max_retries=2) as client:
+        with openai_client(stack.url, "quick-key", max_retries=2) as client:
             assert client.chat.completions.create(model=MODEL, messages=USER).choices
         assert stack.ledger.usage_by_key()["quick"]["refused"] == 1

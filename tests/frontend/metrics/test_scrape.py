@@ -58,7 +58,7 @@ def frontend(*addresses: str) -> Iterator[Stack]:
 
 
 def get(stack: Stack, path: str) -> httpx.Response:
-    return httpx.get(f"{stack.url}{path}", headers=HEADERS)
+    return httpx.get(f"{stack.url}{path}", headers=HEADERS, verify=False)
 
 
 def scrape(stack: Stack) -> dict[str, Metric]:
@@ -90,9 +90,11 @@ def test_kv_cache_usage_has_a_series_an_engine() -> None:
 
 def test_what_waits_in_the_engine_counts_as_waiting() -> None:
     with metrics_server(TEXT) as triton, frontend(triton) as stack:
-        stack.fake.reset(Script([tokens("a")], hangs_after=0))
+        # A streamed answer begins with the first token that there is.
+        stack.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
         body = {"model": MODEL, "prompt": ["x"] * 10, "stream": True}
-        with httpx.stream("POST", f"{stack.url}/v1/completions", headers=HEADERS, json=body, timeout=30):
+        url = f"{stack.url}/v1/completions"
+        with httpx.stream("POST", url, headers=HEADERS, json=body, timeout=30, verify=False):
             families = scrape(stack)
         # The engine's last step was of three, and ten are there.
         assert values(families["vllm:num_requests_running"]) == {"0": 3}
@@ -173,7 +175,7 @@ def test_nobody_is_asked_without_an_address() -> None:
 
 def test_tritons_own_metrics_pass_through() -> None:
     with metrics_server(TEXT) as triton, frontend(triton) as stack:
-        assert httpx.get(f"{stack.url}/metrics/triton").status_code == 401
+        assert httpx.get(f"{stack.url}/metrics/triton", verify=False).status_code == 401
         answer = get(stack, "/metrics/triton")
         assert answer.text == TEXT
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -44,6 +44,7 @@ async def soak_it(frontend: Frontend, settle_s: float) -> Outcome:
         return await soak_for(soak, counters.read, DURATION_S, settle_s=settle_s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sabotage", "complaint"),
     [
@@ -73,6 +74,7 @@ def test_sabotage_is_seen(sabotage: str, complaint: str | None, tmp_path: Path) 
         assert [found for found in complaints if found.startswith(complaint)], complaints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sabotage", ["crash", "nothing"])
 def test_what_nobody_would_send(sabotage: str, tmp_path: Path) -> None:
     command = ("-m", "tests.scripts.soak.leaking_frontend", sabotage)
@@ -85,6 +87,7 @@ def test_what_nobody_would_send(sabotage: str, tmp_path: Path) -> None:
     assert bool(soak.broken) == (sabotage == "crash"), soak.broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tests", "fails"),
     [("tests/frontend/generation/test_stop_strings.py", False), ("tests/no_such_test.py", True)],
@@ -101,6 +104,7 @@ def test_memory_may_grow_a_little_and_nothing_else() -> None:
     assert leaks(before, {**before, MEMORY: 90, "tasks": 3}) == ["tasks: 2 before, 3 after"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_says_nothing_is_missed(tmp_path: Path) -> None:
     with frontend_process(tmp_path / "log", workers=NUM_WORKERS) as frontend:
         counters = FrontendCounters(lambda: frontend.process.pid, NUM_WORKERS + 1, frontend.log)

@@ -8,6 +8,7 @@ import httpx2 as httpx
 import pytest
 from anthropic.types import Message
 
+from tests.fakes.clients import anthropic_client
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.conftest import API_KEY, MODEL, Stack
 
@@ -30,7 +31,7 @@ TOOLS = [ADD, NOW]
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=stack.url, api_key=API_KEY, max_retries=0) as client:
+    with anthropic_client(stack.url, API_KEY) as client:
         yield client
 
 

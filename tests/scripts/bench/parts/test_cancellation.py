@@ -5,7 +5,7 @@ import pytest
 
 from build.errors import Failure
 from scripts.bench.parts import cancellation
-from scripts.bench.parts.cancellation import cancellation_of, ends_of, outlived
+from scripts.bench.parts.cancellation import ends_of, outlived
 
 
 def test_the_first_end_is_the_first_leaver_s() -> None:
@@ -23,8 +23,3 @@ def test_a_sequence_that_stays_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancellation, "PATIENCE_S", 0.01)
     with pytest.raises(Failure, match="1 sequences stay in the engine"):
         asyncio.run(ends_of(lambda: 1, 3))
-
-
-def test_a_row() -> None:
-    row = cancellation_of("at once", [0.1, 0.2, 0.6])
-    assert (row.num_left, row.gone_p50, row.gone_max) == (3, pytest.approx(200), pytest.approx(600))

@@ -7,10 +7,8 @@ import pytest
 
 from scripts.bench.parts.prompts import (
     LENGTHS,
-    PromptCost,
     _conversation,
     _first_answer,
-    _medians,
     measure_lengths,
 )
 
@@ -103,11 +101,3 @@ def test_the_second_turn_has_the_first_in_front(client: httpx.Client, server: Fa
     asked, asked_again = (body["messages"] for body in server.bodies)
     assert asked_again[:2] == [*asked, {"role": "assistant", "content": "answer 1"}]
     assert [message["role"] for message in asked_again] == ["user", "assistant", "user"]
-
-
-def test_medians_are_of_each_place() -> None:
-    def cost(turn: int, ttft_ms: float) -> PromptCost:
-        return PromptCost(turn, 10, 0, ttft_ms, 1)
-
-    rounds = [[cost(1, 5), cost(2, 1)], [cost(1, 9), cost(2, 3)], [cost(1, 6), cost(2, 2)]]
-    assert _medians(rounds) == [cost(1, 6), cost(2, 2)]
