@@ -11,6 +11,8 @@ RECEIVE_TIMEOUT_S = 1.5
 SEND_TIMEOUT_S = 1
 IDLE_TIMEOUT_S = 2
 MAX_BODY_BYTES = 1024 * 1024
+# A frontend in a process of its own asks for the vocabulary once, so that these are named before it starts.
+WORDS = tokens("ok", "good", "a", "b", "x", "x" * 300_000)
 
 
 @pytest.fixture(scope="session")

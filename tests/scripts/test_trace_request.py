@@ -15,6 +15,8 @@ from tests.faults.frontend_process import served_fake
 
 MOST_OF_A_REQUEST = 30
 MOST_OF_A_TOKEN = 14
+# Named before the frontend asks for the vocabulary.
+PIECES = [tokens(f" w{number}") for number in range(1000)]
 
 
 class WritingTriton(FakeTriton):
@@ -23,8 +25,9 @@ class WritingTriton(FakeTriton):
     async def _generate(self, request: Any, context: Any, stop: Any) -> AsyncIterator[Any]:
         (index,) = (index for index, tensor in enumerate(request.inputs) if tensor.name == "max_tokens")
         num_tokens = int.from_bytes(request.raw_input_contents[index], "little")
-        pieces = [tokens(f" w{number}") for number in range(num_tokens)]
-        self.script = Script(pieces, ends_by_end_id=False, pause_s=0.02 if num_tokens > 2 else 0.001)
+        self.script = Script(
+            PIECES[:num_tokens], ends_by_end_id=False, pause_s=0.02 if num_tokens > 2 else 0.001
+        )
         async for response in super()._generate(request, context, stop):
             yield response
 

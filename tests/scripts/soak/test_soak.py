@@ -16,6 +16,9 @@ from tests.faults.frontend_process import API_KEY, Frontend, frontend_process
 from tests.frontend.conftest import MODEL
 
 NUM_WORDS = 20
+# Named before a frontend asks for the vocabulary.
+WORDS = [tokens(f" w{number}") for number in range(NUM_WORDS)]
+OK = [tokens("ok")]
 NUM_WORKERS = 2
 DURATION_S = 3
 SETTLE_S = 3
@@ -63,9 +66,7 @@ def test_sabotage_is_seen(sabotage: str, complaint: str | None, tmp_path: Path) 
     command = ("-m", "tests.scripts.soak.leaking_frontend", sabotage)
     log = tmp_path / "log"
     with frontend_process(log, command, log_level="warning", workers=NUM_WORKERS) as frontend:
-        frontend.fake.reset(
-            Script([tokens(f" w{number}") for number in range(NUM_WORDS)], ends_by_end_id=False)
-        )
+        frontend.fake.reset(Script(WORDS, ends_by_end_id=False))
         settle_s = PATIENT_SETTLE_S if complaint is None else SETTLE_S
         complaints = asyncio.run(soak_it(frontend, settle_s)).complaints
     if complaint is None:
@@ -79,7 +80,7 @@ def test_sabotage_is_seen(sabotage: str, complaint: str | None, tmp_path: Path) 
 def test_what_nobody_would_send(sabotage: str, tmp_path: Path) -> None:
     command = ("-m", "tests.scripts.soak.leaking_frontend", sabotage)
     with frontend_process(tmp_path / "log", command, log_level="warning") as frontend:
-        frontend.fake.reset(Script([tokens("ok")]))
+        frontend.fake.reset(Script(OK))
         soak = Soak(httpx.AsyncClient(), frontend.address, API_KEY, MODEL, CountingWords(), 1, {})
         Fuzzer(soak, lambda: soak.seen["generated request"] >= NUM_GENERATED).run()
     assert soak.seen["raw request"]
