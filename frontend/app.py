@@ -74,6 +74,18 @@ def create_app(
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    _add_routes(app, triton, settings, gate)
+    _set_state(app, settings)
+    _map_exceptions(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
+    app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(RequestId)
+    app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate) -> None:
     admission = Admission(triton, settings, gate)
     answers = Answers(triton, admission, SSE_KEEP_ALIVE_S)
     for router in (
@@ -87,14 +99,6 @@ def create_app(
         metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses),
     ):
         app.include_router(router)
-    _set_state(app, settings)
-    _map_exceptions(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
-    app.add_middleware(Authentication, keys=keys)
-    app.add_middleware(RequestId)
-    app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
-    return app
 
 
 def _set_state(app: FastAPI, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from frontend.errors import EngineFailed
 from frontend.generation.delta import Delta, FinishReason, PromptScore, Token
-from frontend.generation.logprobs import read_logprobs, read_prompt_scores, read_top_tokens, spelled
+from frontend.generation.logprobs import read_logprobs, read_prompt_scores, read_top_tokens
 from frontend.generation.request import REUSED_BLOCKS, GenerationRequest
 from frontend.generation.stop_strings import StopStrings
 from frontend.triton.model import ServedModel
@@ -21,6 +21,7 @@ class TextReader:
         self._model = model
         self._generation = generation
         self._vocabulary = model.vocabulary
+        self._wants_scores = generation.wants_scores
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop_strings = StopStrings(generation.stop_strings, generation.keeps_stop_string)
         self._hidden_ids = _hidden_ids(model, generation)
@@ -41,10 +42,12 @@ class TextReader:
             self._read_constants(response)
         is_last = surroundings.is_final
         ids = [] if self._generation.max_new_tokens == 0 else array("i", response.ids).tolist()
-        pieces = spelled(self._vocabulary, ids)
+        if ids and min(ids) < 0:
+            raise IndexError(f"{min(ids)} is no token id")
+        pieces = [self._vocabulary[token_id] for token_id in ids]
         tokens: tuple[Token, ...] = ()
         scores: tuple[PromptScore, ...] = ()
-        if self._generation.wants_scores:
+        if self._wants_scores:
             tokens, scores = self._scored(response, ids, pieces)
         self._is_first = False
         self._num_tokens += len(ids)

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from frontend.errors import ApiError, EngineOverloaded, InvalidRequest, RateLimited
 from frontend.generation.delta import usage
 from frontend.keys.key import ApiKey
-from frontend.limits.buckets import RateLimits
-from frontend.limits.headers import limit_headers
+from frontend.limits.buckets import RateLimits, limit_headers
 from frontend.limits.ledger import COMPLETION_TOKENS, PROMPT_TOKENS, REFUSED, REQUESTS, SharedLedger
 from frontend.limits.queue import FairQueue
 from frontend.metrics.counters import REFUSED_REQUESTS

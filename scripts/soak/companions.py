@@ -42,7 +42,7 @@ ERROR_EVENTS = (b'data: {"error"', b"event: error", b"event: response.failed")
 SHOWN_BYTES = 600
 PROPERTIES_LOG = LOGS / "soak-properties.log"
 TESTS = (
-    "tests/frontend/generation/test_generation.py",
+    "tests/frontend/generation/test_text.py",
     "tests/frontend/generation/test_stop_strings.py",
     "tests/model_repository/postprocess/test_chunk_decoder.py",
 )

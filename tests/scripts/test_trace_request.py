@@ -53,14 +53,12 @@ def test_each_list_begins_where_the_bytes_arrive(lists: dict[str, list[str]]) ->
     assert set(token) < set(stream)
 
 
-@pytest.mark.xfail(reason="the frontend still has more steps", strict=False)
 def test_a_chat_request_crosses_few_files(lists: dict[str, list[str]]) -> None:
     whole, stream, _ = lists.values()
     assert len(whole) <= MOST_OF_A_REQUEST
     assert len(stream) <= MOST_OF_A_REQUEST
 
 
-@pytest.mark.xfail(reason="the frontend still has more steps", strict=False)
 def test_a_token_crosses_few_files(lists: dict[str, list[str]]) -> None:
     _, _, token = lists.values()
     assert len(token) <= MOST_OF_A_TOKEN

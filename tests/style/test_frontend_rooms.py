@@ -17,7 +17,7 @@ FLOORS = (
     ("generation",),
     ("triton",),
     ("grpc_client",),
-    ("keys", "settings", "errors", "logs", "addresses", "writer"),
+    ("keys", "settings", "settings_file", "errors", "logs", "addresses", "writer"),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 GROUND = len(FLOORS) - 1

@@ -2,8 +2,7 @@ import pytest
 
 from frontend.errors import RateLimited
 from frontend.keys.key import ANONYMOUS, ApiKey
-from frontend.limits.buckets import Allowance, RateLimits
-from frontend.limits.headers import limit_headers
+from frontend.limits.buckets import Allowance, RateLimits, limit_headers
 from frontend.limits.ledger import SharedLedger
 
 

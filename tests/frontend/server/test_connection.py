@@ -11,6 +11,7 @@ import uvloop
 from starlette.responses import Response
 from uvicorn.server import ServerState
 
+from frontend.metrics.counters import SharedMetrics
 from frontend.server.connection import MIN_TAKEN_BYTES, ConnectionDeadlines, HttpConnection
 
 SEND_S = 1.0
@@ -32,9 +33,8 @@ async def with_connection(num_bytes: int, request: bytes, exchange: Exchange) ->
     made: list[HttpConnection] = []
     config = uvicorn.Config(Response(b"x" * num_bytes), timeout_keep_alive=IDLE_S, log_config=None, ws="none")
     config.load()
-    connection = partial(
-        HttpConnection, config, ServerState(), {}, deadlines=ConnectionDeadlines(MARGIN_S, SEND_S)
-    )
+    deadlines, metrics = ConnectionDeadlines(MARGIN_S, SEND_S), SharedMetrics()
+    connection = partial(HttpConnection, config, ServerState(), {}, deadlines=deadlines, metrics=metrics)
 
     def make() -> HttpConnection:
         made.append(connection())

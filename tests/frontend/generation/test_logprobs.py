@@ -99,14 +99,14 @@ def test_engine_that_knows_no_alternatives_is_a_400_that_names_the_field() -> No
     with pytest.raises(InvalidRequest) as of_chat:
         from_chat(chat, without_alternatives())
     with pytest.raises(InvalidRequest) as of_completion:
-        from_completion(completion, without_alternatives(), 1)
+        from_completion(completion, without_alternatives())
     assert (of_chat.value.param, of_completion.value.param) == ("top_logprobs", "logprobs")
 
 
 @pytest.mark.parametrize("extra", [{}, {"logprobs": 0}, {"top_logprobs": 5}, {"min_p": 0}])
 def test_neutral_values_need_no_support(extra: dict[str, int]) -> None:
     completion = CompletionRequest.model_validate({"model": MODEL, "prompt": "x", **extra})
-    [generation] = from_completion(completion, without_alternatives(), 1)
+    [generation] = from_completion(completion, without_alternatives())
     assert not {ENGINE_INPUT, "min_p"} & generation.inputs.keys()
 
 
