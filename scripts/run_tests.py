@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,6 +17,9 @@ from serving.process import Process
 # Many tests wait, for a process or for a deadline: more of them run at once than there are cores.
 PROCESSES_PER_CORE = 2
 MAX_PROCESSES = 16
+# Servers of others, under which the application must work as it does under its own.
+ASGI_SERVERS = ("uvicorn", "hypercorn")
+HTTP_TESTS = "tests/frontend/api"
 # What shares servers stays together, and nothing changes the order, in which what takes longest comes first.
 PYTEST = ("-m", "pytest", "--dist", "loadgroup", "--no-loadscope-reorder")
 
@@ -30,6 +33,13 @@ class Report:
     skipped: Counter[tuple[str, str]]
     """Module and reason -> number of tests."""
 
+    def __add__(self, other: "Report") -> "Report":
+        return Report(
+            self.num_passed + other.num_passed,
+            self.num_failed + other.num_failed,
+            self.skipped + other.skipped,
+        )
+
     def __str__(self) -> str:
         return f"{self.num_passed} passed, {self.num_failed} failed, {self.skipped.total()} skipped"
 
@@ -42,20 +52,30 @@ def main() -> int:
     if _python("build", ["-m", "build"], os.environ):
         raise Failure("the tests need the embedded model's engine; why it could not be built is above")
     with tempfile.TemporaryDirectory(prefix="reports-") as scratch:
-        path = Path(scratch) / "tests.xml"
-        pytest = [*PYTEST, "-n", str(_num_processes()), f"--junit-xml={path}"]
-        code = _run_covered(pytest, Path(scratch)) if are_all else _run(pytest)
-        if not path.exists():
-            raise Failure(f"pytest could not run the tests (exit code {code}); the reason is above")
-        report = read_report(path)
+        results = list(_runs(Path(scratch), are_all))
+    report = sum((report for _, report in results), Report(0, 0, Counter()))
     for (module, reason), number in sorted(report.skipped.items()):
         print(f"skipped: {number} of {module}: {reason}")
     print(report)
-    return code
+    return max(code for code, _ in results)
+
+
+def _runs(scratch: Path, are_all: bool) -> Iterator[tuple[int, Report]]:
+    """Exit codes and what became of the tests."""
+    path = scratch / "tests.xml"
+    pytest = [*PYTEST, "-n", str(_num_processes()), f"--junit-xml={path}"]
+    yield (_run_covered(pytest, scratch) if are_all else _run(pytest)), read_report(path)
+    for server in ASGI_SERVERS if are_all else ():
+        path = scratch / f"{server}.xml"
+        print(f"the application under {server}", flush=True)
+        pytest = [*PYTEST, "-n", str(_num_processes()), f"--junit-xml={path}", HTTP_TESTS]
+        yield _run(pytest, {"ASGI_SERVER": server}), read_report(path)
 
 
 def read_report(path: Path) -> Report:
-    """Reads pytest's JUnit report."""
+    """Reads pytest's JUnit report; raises Failure where there is none."""
+    if not path.exists():
+        raise Failure("pytest could not run the tests; the reason is above")
     suite = ElementTree.parse(path).getroot()[0]  # noqa: S314 - pytest wrote it just now
     total, failures, errors = (int(suite.attrib[key]) for key in ("tests", "failures", "errors"))
     skipped = Counter(
@@ -66,8 +86,8 @@ def read_report(path: Path) -> Report:
     return Report(total - failures - errors - skipped.total(), failures + errors, skipped)
 
 
-def _run(pytest: Sequence[str]) -> int:
-    return _python("tests", [*pytest, "-m", "not slow"], _environment())
+def _run(pytest: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
+    return _python("tests", [*pytest, "-m", "not slow"], _environment() | dict(variables or {}))
 
 
 def _run_covered(pytest: Sequence[str], scratch: Path) -> int:
