@@ -45,7 +45,11 @@ SSE_KEEP_ALIVE_S = 15.0
 
 
 def create_app(
-    settings: Settings, triton: Triton, drain: Drain | None = None, ledger: SharedLedger | None = None
+    settings: Settings,
+    triton: Triton,
+    drain: Drain | None = None,
+    ledger: SharedLedger | None = None,
+    keep_alive_s: float = SSE_KEEP_ALIVE_S,
 ) -> FastAPI:
     """The ASGI application; it starts and closes `triton`, and lets nobody in once it drains.
 
@@ -74,7 +78,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    _add_routes(app, triton, settings, gate)
+    _add_routes(app, triton, settings, gate, keep_alive_s)
     _set_state(app, settings)
     _map_exceptions(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -85,9 +89,9 @@ def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate) -> None:
+def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, keep_alive_s: float) -> None:
     admission = Admission(triton, settings, gate)
-    answers = Answers(triton, admission, SSE_KEEP_ALIVE_S)
+    answers = Answers(triton, admission, keep_alive_s)
     for router in (
         chat_routes(answers),
         completion_routes(triton, admission, answers),

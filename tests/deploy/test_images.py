@@ -164,7 +164,7 @@ NODE_PROGRAMS = [
     "build.__main__",
     "build.plan.__main__",
     "serving.node.triton_node",
-    "serving.node.node_health",
+    "serving.health",
     "frontend.__main__",
     "build.llm_api.build",
 ]

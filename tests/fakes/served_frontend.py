@@ -5,13 +5,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-from fastapi import FastAPI
 
 from frontend.app import SSE_KEEP_ALIVE_S, create_app
 from frontend.limits.ledger import SharedLedger
-from frontend.middleware.drain import Drain
 from frontend.server.server import create_server
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
@@ -38,12 +36,7 @@ async def served_frontend(
     triton = LiveTriton(settings)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         ledger = SharedLedger()
-
-        def application(drain: Drain) -> FastAPI:
-            app = create_app(settings, triton, drain, ledger)
-            app.state.sse_keep_alive_s = keep_alive_s
-            return app
-
+        application = partial(create_app, settings, triton, ledger=ledger, keep_alive_s=keep_alive_s)
         server = create_server(settings, application, ledger)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:

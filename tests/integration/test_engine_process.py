@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripts.soak.process_tree import children
 
+from scripts.bench.stack import children
 from tests.integration.tried_server import TriedServer, start_server, tried_server
 from tests.patience import PATIENCE_S, is_gone, wait_until
 

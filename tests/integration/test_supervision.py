@@ -9,9 +9,9 @@ import httpx2 as httpx
 import openai
 import pytest
 from openai.types import Completion
-from scripts.soak.process_tree import children
 
 from build.paths import ENGINES
+from scripts.bench.stack import children
 from scripts.replay.check import words_of
 from tests.fakes.clients import openai_client
 from tests.integration.live_stack import API_KEY, LiveStack, served_stack

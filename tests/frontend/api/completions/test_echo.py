@@ -86,7 +86,7 @@ def test_an_engine_that_scores_no_prompts_is_a_400_that_names_the_field() -> Non
     steps = {name: fake.configs[name] for name in ("preprocess", "tensorrt_llm", "postprocess")}
     model = served_model(fake.configs["ensemble"], fake.configs["ensemble_ids"], steps, created=0)
     asked = {"model": MODEL, "prompt": "x", "echo": True}
-    assert from_completion(CompletionRequest.model_validate(asked), model, 1)
+    assert from_completion(CompletionRequest.model_validate(asked), model)
     with pytest.raises(InvalidRequest) as caught:
-        from_completion(CompletionRequest.model_validate({**asked, "logprobs": 0}), model, 1)
+        from_completion(CompletionRequest.model_validate({**asked, "logprobs": 0}), model)
     assert caught.value.param == "echo"
