@@ -1,7 +1,6 @@
 """/metrics: what is counted, under which names, and what never shows."""
 
 import re
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,15 +168,6 @@ def test_refusals_have_a_reason(settings: dict[str, object], reason: str) -> Non
             wait_for(lambda: len(stack.fake.requests) == 1)
             assert chat(stack).status_code == 429
         assert value(scrape(stack), "llama_frontend_refused_requests_total", reason=reason) == 1
-
-
-def test_what_never_reaches_the_application_is_counted_too() -> None:
-    with serving() as stack:
-        host, port = stack.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as client:
-            client.sendall(b"this is not HTTP\r\n\r\n")
-            assert client.recv(4096).startswith(b"HTTP/1.1 400")
-        assert value(scrape(stack), "llama_frontend_http_requests_total", route=OTHER, status="400") == 1
 
 
 def test_metrics_want_a_key(stack: Stack) -> None:
