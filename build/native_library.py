@@ -15,7 +15,11 @@ from build.paths import CACHE
 _LOCK = Path(__file__).with_name("ziglang.txt")
 # By default zig compiles for the machine it runs on, but an image that was built here runs anywhere.
 ANY_CPU = "x86_64"
-_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden")
+# Without contraction: a product and a sum are rounded as they are written, by every compiler.
+_FLAGS = (
+    *("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"),
+    *("-fPIC", "-shared", "-fvisibility=hidden"),
+)
 
 
 def compiled_library(name: str, sources: Sequence[Path], headers: Sequence[Path], cpu: str = ANY_CPU) -> Path:

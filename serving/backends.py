@@ -15,8 +15,8 @@ from build.paths import CACHE, ROOT
 ENGINE_PROCESS = "engine_process"
 SOURCES = ROOT / "native" / ENGINE_PROCESS
 _DECODER = "cpu_decoder"
-# What its instructions need; the engine asks the CPU whether it has them (decoder_choice.py).
-_DECODER_CPU = "x86_64_v4+avx512vnni"
+# The CPUs that its libraries are compiled for; the engine asks which one this is (decoder/cpu_level.py).
+_DECODER_CPUS = {"avx512": "x86_64_v4+avx512vnni", "avxvnni": "x86_64_v3+avxvnni", "avx2": "x86_64_v3"}
 # In an image with compiled engines there is nothing that parses protobuf's text format.
 _IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 
@@ -29,7 +29,7 @@ def backends_of(repository: Path, own: Path) -> Path:
     config = repository / "tensorrt_llm" / "config.pbtxt"
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
-    files = [_backend_library(), decoder_library(), *sorted(SOURCES.glob("*.py"))]
+    files = [_backend_library(), *decoder_libraries().values(), *sorted(SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
@@ -52,7 +52,11 @@ def _backend_library() -> Path:
     )
 
 
-def decoder_library() -> Path:
-    """cpu_decoder/ compiled; raises Failure when it can't be."""
+def decoder_libraries() -> dict[str, Path]:
+    """cpu_decoder/ compiled for each level of CPUs; raises Failure when it can't be."""
     folder = ROOT / "native" / _DECODER
-    return compiled_library(_DECODER, sorted(folder.glob("*.c")), sorted(folder.glob("*.h")), _DECODER_CPU)
+    sources, headers = sorted(folder.glob("*.c")), sorted(folder.glob("*.h"))
+    return {
+        level: compiled_library(f"{_DECODER}_{level}", sources, headers, cpu)
+        for level, cpu in _DECODER_CPUS.items()
+    }

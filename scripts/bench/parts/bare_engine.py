@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from serving.backends import decoder_library
+from serving.backends import decoder_libraries
 
 if TYPE_CHECKING:
     from batching.paged_pipeline import PagedPipeline
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def use_modules(repository: Path) -> None:
-    """The engine's modules import each other by bare name, as under Triton, and so they find its library."""
-    sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), str(decoder_library().parent)]
+    """The engine's modules import each other by bare name, as under Triton, and find its libraries."""
+    libraries = [str(library.parent) for library in decoder_libraries().values()]
+    sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), *libraries]
 
 
 class BareEngine:

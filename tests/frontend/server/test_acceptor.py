@@ -11,8 +11,8 @@ from typing import ClassVar, cast
 import pytest
 import uvloop
 
-from frontend.server.acceptor import HOLD_BACK_S, Acceptor
 from frontend.server import acceptor
+from frontend.server.acceptor import HOLD_BACK_S, Acceptor
 
 NUM_CONNECTIONS = 30
 # Far above what anything here takes.
