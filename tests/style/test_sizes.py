@@ -19,7 +19,6 @@ CROWDED = {
     "frontend/api": (22, "the flow of an answer is still two"),
     "frontend/triton": (16, "the vocabulary's bytes still have a way of their own"),
     "model_repository/preprocess/1": (17, "its tools and its prompts are not apart yet"),
-    "native/cpu_decoder": (18, "headers beside their sources"),
     "native/engine_process": (23, "headers beside their sources"),
     "scripts/replay/tensorrt_llm/1": (21, "its contract is not shared with the engine's yet"),
 }
