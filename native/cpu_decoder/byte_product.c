@@ -1,7 +1,8 @@
 #include "byte_product.h"
 
 // Columns whose sums are in registers at once.
-enum { STRIP = TILE_VECTORS * LANES, CACHE_LINE = 64 };
+enum { STRIP = TILE_VECTORS * LANES };
+enum { CACHE_LINE = 64 };
 
 typedef Ints Sums[TILE_ROWS][TILE_VECTORS];
 
@@ -17,7 +18,7 @@ static inline __attribute__((always_inline)) void sum_group(Sums sums, const int
                                                             int width, const uint8_t *weights) {
     for (int i = 0; i < GROUP; i += FOUR) {
         // One row waits for memory, and the processor does not guess the next lines where a strip leaves some out.
-        if (num_rows == 1 && STRIP < PANEL)
+        if (num_rows == 1 && (int)STRIP < (int)PANEL)
             for (int j = 0; j < STRIP * FOUR; j += CACHE_LINE) __builtin_prefetch(weights + (GROUP + i) * PANEL + j);
         Columns columns[TILE_VECTORS];
 #pragma GCC unroll 4
