@@ -18,8 +18,8 @@ _SOURCES = _NATIVE / ENGINE_PROCESS
 # What the backends in C have in common.
 TRITON = _NATIVE / "triton"
 _DECODER = "cpu_decoder"
-# What its instructions need; the engine asks the CPU whether it has them (decoder_choice.py).
-_DECODER_CPU = "x86_64_v4+avx512vnni"
+# The CPUs that its libraries are compiled for; the engine asks which one this is (decoder/cpu_level.py).
+DECODER_CPUS = {"avx512": "x86_64_v4+avx512vnni", "avxvnni": "x86_64_v3+avxvnni", "avx2": "x86_64_v3"}
 # In an image with compiled engines there is nothing that parses protobuf's text format.
 _IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 
@@ -33,7 +33,7 @@ def backends_of(repository: Path, own: Path) -> Path:
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
     library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
-    files = [library, decoder_library(), *sorted(_SOURCES.glob("*.py"))]
+    files = [library, *decoder_libraries().values(), *sorted(_SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
@@ -50,6 +50,9 @@ def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:
         (folder / backend.name).symlink_to(backend)
 
 
-def decoder_library() -> Path:
-    """cpu_decoder/ compiled; raises Failure when it can't be."""
-    return compiled_library(_DECODER, [_NATIVE / _DECODER], _DECODER_CPU)
+def decoder_libraries() -> dict[str, Path]:
+    """cpu_decoder/ compiled for each level of CPUs; raises Failure when it can't be."""
+    return {
+        level: compiled_library(f"{_DECODER}_{level}", [_NATIVE / _DECODER], cpu)
+        for level, cpu in DECODER_CPUS.items()
+    }

@@ -1,23 +1,31 @@
 #include "attention.h"
 
-#include <immintrin.h>
 #include <math.h>
-#include <string.h>
-
-#include "power_of_two.h"
 
 // The tokens after which a softmax is brought up to date (arXiv:2205.14135); they begin at multiples of SEGMENT,
 // so that a query's sums do not depend on those beside it.
 enum { SEGMENT_BLOCKS = 4, SEGMENT = SEGMENT_BLOCKS * BLOCK_TOKENS };
 
-// Queries whose sums are in registers at once; for weights of two bytes half as many.
-enum { SCORED = 6, ADDED = 3, LANES = 16, PART = 64, QUAD = 4 };
+// Queries whose sums are in registers at once, over SCORED_VECTORS of tokens and over PART of a head.
+enum { SCORED = TILE_ROWS, SCORED_VECTORS = 2, ADDED = 3, PART = TILE_VECTORS * LANES };
+
+// What the largest share of a segment is rounded to.
+enum { WHOLE_SHARE = 32767 };
 
 // Far below any score; with infinity there would be differences that are no numbers.
 #define UNSEEN (-1e30f)
 
+// A block of a layer and head, in the order in which it lies there. Each token has its own scales, so that what
+// is rounded once stays as it is.
 typedef struct {
-    const int8_t *queries[MAX_QUERIES];
+    uint8_t *keys;   // with 128 added, [head_size / 4][BLOCK_TOKENS][4]
+    int8_t *values;  // [BLOCK_TOKENS / 4][head_size][4]
+    float *key_scales;
+    float *value_scales;
+} KvBlock;
+
+typedef struct {
+    const Rounded *queries[MAX_QUERIES];
     float query_scales[MAX_QUERIES];
     int32_t query_offsets[MAX_QUERIES];
     int num_queries;
@@ -25,9 +33,8 @@ typedef struct {
     KvBlock blocks[SEGMENT_BLOCKS];
     int num_blocks;
     float scores[MAX_QUERIES][SEGMENT];
-    // In units of the largest of the segment / 65535: their upper bytes and their lower ones.
-    uint8_t upper[MAX_QUERIES][SEGMENT];
-    uint8_t lower[MAX_QUERIES][SEGMENT];
+    // Of each token, in units of the largest of the segment / WHOLE_SHARE.
+    int16_t shares[MAX_QUERIES][SEGMENT];
     float units[MAX_QUERIES];
     float totals[MAX_QUERIES][MAX_HEAD_SIZE];
     float most[MAX_QUERIES];
@@ -36,79 +43,101 @@ typedef struct {
 
 static int least(int one, int other) { return one < other ? one : other; }
 
-static __m512i repeat_quad(const void *quad) {
-    int bits;
-    memcpy(&bits, quad, sizeof bits);
-    return _mm512_set1_epi32(bits);
+static KvBlock kv_block(const KvCache *cache, int layer, int kv_head, int block) {
+    int64_t index = ((int64_t)block * cache->num_layers + layer) * cache->heads.num_kv_heads + kv_head;
+    int num_bytes = BLOCK_TOKENS * cache->heads.head_size;
+    uint8_t *keys = cache->bytes + index * 2 * (num_bytes + BLOCK_TOKENS * (int)sizeof(float));
+    float *scales = (float *)(keys + 2 * num_bytes);
+    return (KvBlock){keys, (int8_t *)keys + num_bytes, scales, scales + BLOCK_TOKENS};
 }
 
-static void write_scores(Pass *pass, int query, int place, __m512i sums, const float *key_scales) {
-    __m512 scale = _mm512_mul_ps(_mm512_set1_ps(pass->query_scales[query]), _mm512_loadu_ps(key_scales));
-    _mm512_storeu_ps(pass->scores[query] + place, _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale));
+void kv_cache_store(const KvCache *cache, int layer, int kv_head, int block, int place, const float *key,
+                    const float *value) {
+    KvBlock target = kv_block(cache, layer, kv_head, block);
+    int size = cache->heads.head_size;
+    Rounded whole[MAX_HEAD_SIZE];
+    int32_t sum;
+    target.key_scales[place] = round_values(key, size, whole, &sum);
+    for (int i = 0; i < size; i += FOUR) {
+        uint32_t four = bytes_of_four(whole + i) ^ 0x80808080;
+        memcpy(target.keys + i * BLOCK_TOKENS + place * FOUR, &four, sizeof four);
+    }
+    target.value_scales[place] = round_values(value, size, whole, &sum);
+    // Every fourth byte: those of the tokens beside this one may be written at the same time.
+    int8_t *values = target.values + place / FOUR * size * FOUR + place % FOUR;
+    for (int i = 0; i < size; i += FOUR) {
+        uint32_t four = bytes_of_four(whole + i);
+        for (int j = 0; j < FOUR; j++) values[(i + j) * FOUR] = (int8_t)(four >> 8 * j);
+    }
+}
+
+static void write_scores(Pass *pass, int query, int place, Ints sums, const float *key_scales) {
+    Floats scale = all_floats(pass->query_scales[query]) * load_floats(key_scales);
+    store_floats(pass->scores[query] + place, as_floats(sums) * scale);
 }
 
 // num_queries is a constant to the compiler, which keeps all sums in registers so; here and below.
 static inline __attribute__((always_inline)) void score(Pass *pass, int first_query, const int num_queries,
-                                                        int number, int head_size) {
-    const KvBlock *block = &pass->blocks[number];
-    __m512i sums[SCORED][2];
+                                                        int token, int head_size) {
+    const KvBlock *block = &pass->blocks[token / BLOCK_TOKENS];
+    int place = token % BLOCK_TOKENS;
+    Ints sums[SCORED][SCORED_VECTORS];
     for (int i = 0; i < num_queries; i++)
-        sums[i][0] = sums[i][1] = _mm512_set1_epi32(pass->query_offsets[first_query + i]);
-    for (int dimension = 0; dimension < head_size; dimension += QUAD) {
-        const uint8_t *keys = block->keys + dimension * BLOCK_TOKENS;
-        __m512i first = _mm512_loadu_si512(keys), second = _mm512_loadu_si512(keys + LANES * QUAD);
+        sums[i][0] = sums[i][1] = all_ints(pass->query_offsets[first_query + i]);
+    for (int dimension = 0; dimension < head_size; dimension += FOUR) {
+        const uint8_t *keys = block->keys + dimension * BLOCK_TOKENS + place * FOUR;
+        Columns first = load_unsigned(keys), second = load_unsigned(keys + LANES * FOUR);
 #pragma GCC unroll 6
         for (int i = 0; i < num_queries; i++) {
-            __m512i query = repeat_quad(pass->queries[first_query + i] + dimension);
-            sums[i][0] = _mm512_dpbusd_epi32(sums[i][0], first, query);
-            sums[i][1] = _mm512_dpbusd_epi32(sums[i][1], second, query);
+            Four query = repeat_four(pass->queries[first_query + i] + dimension);
+            sums[i][0] = multiply_four(sums[i][0], first, query);
+            sums[i][1] = multiply_four(sums[i][1], second, query);
         }
     }
     for (int i = 0; i < num_queries; i++)
-        for (int half = 0; half < 2; half++)
-            write_scores(pass, first_query + i, number * BLOCK_TOKENS + half * LANES, sums[i][half],
-                         block->key_scales + half * LANES);
+        for (int j = 0; j < SCORED_VECTORS; j++)
+            write_scores(pass, first_query + i, token + j * LANES, sums[i][j],
+                         block->key_scales + place + j * LANES);
 }
 
 static inline __attribute__((always_inline)) void add(Pass *pass, int first_query, const int num_queries,
                                                       int head_size, int part) {
-    __m512i upper[ADDED][PART / LANES] = {0}, lower[ADDED][PART / LANES] = {0};
-    for (int token = 0; token < pass->num_blocks * BLOCK_TOKENS; token += QUAD) {
+    ShareSums sums[ADDED][TILE_VECTORS];
+    for (int i = 0; i < num_queries; i++)
+        for (int j = 0; j < TILE_VECTORS; j++) sums[i][j] = no_share_sums();
+    for (int token = 0; token < pass->num_blocks * BLOCK_TOKENS; token += FOUR) {
         const int8_t *values =
-            pass->blocks[token / BLOCK_TOKENS].values + (token % BLOCK_TOKENS) * head_size + part * QUAD;
-        __m512i parts[PART / LANES];
+            pass->blocks[token / BLOCK_TOKENS].values + (token % BLOCK_TOKENS) * head_size + part * FOUR;
+        Columns columns[TILE_VECTORS];
 #pragma GCC unroll 4
-        for (int j = 0; j < PART / LANES; j++) parts[j] = _mm512_loadu_si512(values + j * LANES * QUAD);
+        for (int j = 0; j < TILE_VECTORS; j++) columns[j] = load_signed(values + j * LANES * FOUR);
 #pragma GCC unroll 3
         for (int i = 0; i < num_queries; i++) {
-            __m512i high = repeat_quad(pass->upper[first_query + i] + token);
-            __m512i low = repeat_quad(pass->lower[first_query + i] + token);
+            Shares shares = repeat_shares(pass->shares[first_query + i] + token);
 #pragma GCC unroll 4
-            for (int j = 0; j < PART / LANES; j++) {
-                upper[i][j] = _mm512_dpbusd_epi32(upper[i][j], high, parts[j]);
-                lower[i][j] = _mm512_dpbusd_epi32(lower[i][j], low, parts[j]);
-            }
+            for (int j = 0; j < TILE_VECTORS; j++) sums[i][j] = multiply_shares(sums[i][j], shares, columns[j]);
         }
     }
     for (int i = 0; i < num_queries; i++)
-        for (int j = 0; j < PART / LANES; j++) {
-            // Less than 2^31: 65,535 times 127 times SEGMENT.
-            __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(upper[i][j], 8), lower[i][j]);
+        for (int j = 0; j < TILE_VECTORS; j++) {
+            // Less than 2^31: WHOLE_SHARE times 127 times SEGMENT.
+            Floats sum = as_floats(whole_sums(sums[i][j])), unit = all_floats(pass->units[first_query + i]);
             float *total = pass->totals[first_query + i] + part + j * LANES;
-            __m512 unit = _mm512_set1_ps(pass->units[first_query + i]);
-            _mm512_storeu_ps(total, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), unit, _mm512_loadu_ps(total)));
+            store_floats(total, multiply_add(sum, unit, load_floats(total)));
         }
 }
 
-static void score_block(Pass *pass, int number, int head_size) {
+static void score_tokens(Pass *pass, int token, int head_size) {
     for (int first = 0; first < pass->num_queries; first += SCORED) {
         switch (least(pass->num_queries - first, SCORED)) {
-            case 1: score(pass, first, 1, number, head_size); break;
-            case 2: score(pass, first, 2, number, head_size); break;
-            case 3: score(pass, first, 3, number, head_size); break;
-            case 4: score(pass, first, 4, number, head_size); break;
-            case 5: score(pass, first, 5, number, head_size); break;
-            default: score(pass, first, SCORED, number, head_size);
+            case 1: score(pass, first, 1, token, head_size); break;
+            case 2: score(pass, first, 2, token, head_size); break;
+            case 3: score(pass, first, 3, token, head_size); break;
+#if TILE_ROWS > 4
+            case 4: score(pass, first, 4, token, head_size); break;
+            case 5: score(pass, first, 5, token, head_size); break;
+#endif
+            default: score(pass, first, SCORED, token, head_size);
         }
     }
 }
@@ -135,47 +164,41 @@ static void raise_most(Pass *pass, int query, float most, int head_size) {
     scale(pass->totals[query], head_size, factor);
 }
 
-typedef __m512 Vectors[SEGMENT / LANES];
+typedef Floats Vectors[SEGMENT / LANES];
 
 static float load_scores(const Pass *pass, int query, int num_seen, Vectors scores) {
-    __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512 largest = _mm512_set1_ps(UNSEEN);
+    Floats unseen = all_floats(UNSEEN), largest = unseen;
     for (int i = 0; i < SEGMENT / LANES; i++) {
-        __mmask16 seen = _mm512_cmplt_epi32_mask(numbers, _mm512_set1_epi32(num_seen - i * LANES));
-        scores[i] = _mm512_mask_loadu_ps(_mm512_set1_ps(UNSEEN), seen, pass->scores[query] + i * LANES);
-        largest = _mm512_max_ps(largest, scores[i]);
+        scores[i] = first_lanes(load_floats(pass->scores[query] + i * LANES), num_seen - i * LANES, unseen);
+        largest = larger(largest, scores[i]);
     }
-    return _mm512_reduce_max_ps(largest);
+    return largest_lane(largest);
 }
 
 // In place of the scores; returns the weights' sum, and in `most` the largest of what the values are multiplied with.
 static float weigh(const Pass *pass, int query, Vectors scores, float *most) {
-    __m512 above = _mm512_set1_ps(pass->most[query]), sum = _mm512_setzero_ps(), largest = _mm512_setzero_ps();
+    Floats above = all_floats(pass->most[query]), sum = all_floats(0), largest = all_floats(0);
     for (int i = 0; i < SEGMENT / LANES; i++) {
         const float *value_scales = pass->blocks[i * LANES / BLOCK_TOKENS].value_scales + i * LANES % BLOCK_TOKENS;
-        __m512 weights = power_of_two(_mm512_sub_ps(scores[i], above));
-        sum = _mm512_add_ps(sum, weights);
-        scores[i] = _mm512_mul_ps(weights, _mm512_loadu_ps(value_scales));
-        largest = _mm512_max_ps(largest, scores[i]);
+        Floats weights = power_of_two(scores[i] - above);
+        sum = sum + weights;
+        scores[i] = weights * load_floats(value_scales);
+        largest = larger(largest, scores[i]);
     }
-    *most = _mm512_reduce_max_ps(largest);
-    return _mm512_reduce_add_ps(sum);
+    *most = largest_lane(largest);
+    return sum_of_lanes(sum);
 }
 
-// A query's weights of the first num_seen tokens of a segment; those of the others are 0.
+// A query's shares of the first num_seen tokens of a segment; those of the others are 0.
 static void weigh_segment(Pass *pass, int query, int num_seen, int head_size) {
     Vectors weights;
     float most;
     raise_most(pass, query, load_scores(pass, query, num_seen, weights), head_size);
     pass->sums[query] += weigh(pass, query, weights, &most);
-    pass->units[query] = most / 65535;
-    __m512 inverse = _mm512_set1_ps(most > 0 ? 65535 / most : 0);
-    for (int i = 0; i < SEGMENT / LANES; i++) {
-        __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(weights[i], inverse));
-        __m128i upper = _mm512_cvtepi32_epi8(_mm512_srli_epi32(rounded, 8)), lower = _mm512_cvtepi32_epi8(rounded);
-        _mm_storeu_si128((__m128i *)(pass->upper[query] + i * LANES), upper);
-        _mm_storeu_si128((__m128i *)(pass->lower[query] + i * LANES), lower);
-    }
+    pass->units[query] = most / WHOLE_SHARE;
+    Floats inverse = all_floats(most > 0 ? WHOLE_SHARE / most : 0);
+    for (int i = 0; i < SEGMENT / LANES; i++)
+        store_shares(pass->shares[query] + i * LANES, rounded(weights[i] * inverse));
 }
 
 static void begin(Pass *pass, const Heads *heads, int kv_head, const Span *span, const Queries *queries) {
@@ -184,7 +207,7 @@ static void begin(Pass *pass, const Heads *heads, int kv_head, const Span *span,
     for (int query = 0; query < pass->num_queries; query++) {
         int64_t row = span->first_row + query / per_kv_head;
         int64_t head = row * heads->num_heads + kv_head * per_kv_head + query % per_kv_head;
-        pass->queries[query] = queries->bytes + head * heads->head_size;
+        pass->queries[query] = queries->values + head * heads->head_size;
         pass->query_scales[query] = queries->scales[head];
         pass->query_offsets[query] = queries->offsets[head];
         pass->most[query] = -INFINITY;
@@ -214,9 +237,10 @@ void attend(const KvCache *cache, int layer, int kv_head, const Span *span, cons
         pass.num_blocks = (least(end - start, SEGMENT) + BLOCK_TOKENS - 1) / BLOCK_TOKENS;
         for (int i = 0; i < SEGMENT_BLOCKS; i++) {
             int block = span->blocks[start / BLOCK_TOKENS + least(i, pass.num_blocks - 1)];
-            pass.blocks[i] = kv_cache_block(cache, layer, kv_head, block);
+            pass.blocks[i] = kv_block(cache, layer, kv_head, block);
         }
-        for (int i = 0; i < pass.num_blocks; i++) score_block(&pass, i, size);
+        for (int token = 0; token < pass.num_blocks * BLOCK_TOKENS; token += SCORED_VECTORS * LANES)
+            score_tokens(&pass, token, size);
         for (int query = 0; query < pass.num_queries; query++) {
             int row = query / (pass.num_queries / span->num_rows);
             weigh_segment(&pass, query, span->position + row + 1 - start, size);

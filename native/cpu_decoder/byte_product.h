@@ -1,10 +1,10 @@
-// Products of rounded rows with weights in bytes, by AVX-512's VNNI.
+// Products of rounded rows with weights in bytes.
 #pragma once
 
 #include "rounded_rows.h"
 
-// Columns computed together, in four registers, and rows: 24 of 32 registers hold their sums.
-enum { PANEL = 64, TILE_ROWS = 6 };
+// Columns of one task.
+enum { PANEL = 64 };
 
 // Weights with 128 added, in the order in which they are read, and a scale for each group of a column.
 typedef struct {

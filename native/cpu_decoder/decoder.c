@@ -1,11 +1,8 @@
 #include "decoder.h"
 
-#include <immintrin.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "power_of_two.h"
-#include "rotary.h"
 #include "step_memory.h"
 #include "threads.h"
 
@@ -87,11 +84,10 @@ static void multiply(Loop loop, const RoundedRows *rows, const ByteMatrix *matri
 
 // SwiGLU (arXiv:2002.05202): gate * sigmoid(gate) * up, in the gate's place.
 static void apply_gate(float *gates, const float *ups) {
-    for (int i = 0; i < PANEL; i += 16) {
-        __m512 gate = _mm512_loadu_ps(gates + i);
-        __m512 power = power_of_two(_mm512_mul_ps(gate, _mm512_set1_ps(-LOG2_E)));
-        __m512 product = _mm512_mul_ps(gate, _mm512_loadu_ps(ups + i));
-        _mm512_storeu_ps(gates + i, _mm512_div_ps(product, _mm512_add_ps(power, _mm512_set1_ps(1))));
+    for (int i = 0; i < PANEL; i += LANES) {
+        Floats gate = load_floats(gates + i);
+        Floats power = power_of_two(gate * all_floats(-LOG2_E));
+        store_floats(gates + i, gate * load_floats(ups + i) / (power + all_floats(1)));
     }
 }
 
@@ -121,6 +117,24 @@ static void compute_rows(Loop loop, void (*compute)(const void *loop, int row)) 
     loop.compute = compute;
     int num_tasks = (loop.num_rows + ROWS_A_TASK - 1) / ROWS_A_TASK;
     threads_share(loop.walk, rows_task, &loop, num_tasks);
+}
+
+static void find_angles(int position, const float *frequencies, int count, float *cosines, float *sines) {
+    for (int i = 0; i < count; i++) {
+        float angle = (float)position * frequencies[i];
+        cosines[i] = cosf(angle);
+        sines[i] = sinf(angle);
+    }
+}
+
+// Rotary position embedding (arXiv:2104.09864), in Hugging Face's order: a head's halves are turned together.
+static void rotate(float *head, const float *restrict cosines, const float *restrict sines, int half, float scale) {
+    float *restrict first = head, *restrict second = head + half;
+    for (int i = 0; i < half; i++) {
+        float before = first[i];
+        first[i] = (before * cosines[i] - second[i] * sines[i]) * scale;
+        second[i] = (second[i] * cosines[i] + before * sines[i]) * scale;
+    }
 }
 
 static void embed_row(const void *argument, int row) {
@@ -159,7 +173,7 @@ static void place_row(const void *argument, int row) {
         int64_t place = (int64_t)row * heads->num_heads + i;
         int32_t sum;
         rotate(head, cosines, sines, half, LOG2_E / sqrtf((float)size));
-        memory->queries.scales[place] = round_to_bytes(head, size, memory->queries.bytes + place * size, &sum);
+        memory->queries.scales[place] = round_values(head, size, memory->queries.values + place * size, &sum);
         memory->queries.offsets[place] = -128 * sum;
     }
     int block = memory->blocks[row], place = (int)(loop->step->positions[row] % BLOCK_TOKENS);

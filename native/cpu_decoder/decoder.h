@@ -1,10 +1,10 @@
-// A Llama decoder (arXiv:2302.13971) with weights in bytes, for CPUs with AVX-512's VNNI.
+// A Llama decoder (arXiv:2302.13971) with weights in bytes.
 #pragma once
 
 #include <stdbool.h>
 
+#include "attention.h"
 #include "byte_product.h"
-#include "kv_cache.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 

@@ -1,24 +1,22 @@
 // Activations as bytes, each GROUP of a row with a scale of its own: what products of bytes are made of.
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "vectors.h"
 
 // By 64 a prompt takes an eighth less than by 32, for half a percent of perplexity (docs/cpu-engine.md).
 enum { GROUP = 64 };
 
 typedef struct {
     int width;
-    int8_t *bytes;     // [rows][width]
+    Rounded *values;   // [rows][width]
     float *scales;     // [rows][width / GROUP]
-    int32_t *offsets;  // as scales: -128 times the sum of the bytes, for weights that are 128 too high
+    int32_t *offsets;  // as scales: -128 times the sum of the values, for weights that are 128 too high
 } RoundedRows;
 
-// Room for so many rows; what was in them is lost. False when memory is lacking.
-bool rounded_rows_resize(RoundedRows *rows, int num_rows, int width);
-void rounded_rows_free(RoundedRows *rows);
-// Rounds to bytes, the largest to 127 or -127, and returns their scale; count is a multiple of 16.
-float round_to_bytes(const float *values, int count, int8_t *bytes, int32_t *sum);
+// Rounds to whole numbers, the largest to 127 or -127, and returns their scale; count is a multiple of 16.
+float round_values(const float *values, int count, Rounded *whole, int32_t *sum);
 void round_group(const RoundedRows *rows, int row, int group, const float values[GROUP]);
 // RMSNorm (arXiv:1910.07467) of a row, rounded.
 void round_normed(const RoundedRows *rows, int row, const float *values, const float *weights, float epsilon);

@@ -1,6 +1,29 @@
 #include "step_memory.h"
 
-#include "memory.h"
+#include <stdlib.h>
+
+// On the borders that vector loads want; what was in it is lost.
+static bool resize(void **array, size_t num_bytes) {
+    void *larger = aligned_alloc(64, (num_bytes + 63) / 64 * 64);
+    if (larger == NULL) return false;
+    free(*array);
+    *array = larger;
+    return true;
+}
+
+static bool resize_rows(RoundedRows *rows, size_t num_rows, int width) {
+    size_t size = num_rows * (size_t)width;
+    rows->width = width;
+    return resize((void **)&rows->values, size * sizeof(Rounded)) &&
+           resize((void **)&rows->scales, size / GROUP * sizeof(float)) &&
+           resize((void **)&rows->offsets, size / GROUP * sizeof(int32_t));
+}
+
+static void free_rows(RoundedRows *rows) {
+    free(rows->values);
+    free(rows->scales);
+    free(rows->offsets);
+}
 
 static bool grow_arrays(StepMemory *memory, const Heads *heads, int hidden_size, size_t num_ids) {
     size_t angles = num_ids * (size_t)(heads->head_size / 2) * sizeof(float);
@@ -9,7 +32,7 @@ static bool grow_arrays(StepMemory *memory, const Heads *heads, int hidden_size,
     size_t keys = num_ids * (size_t)(heads->num_kv_heads * heads->head_size);
     return resize((void **)&memory->hidden, num_ids * (size_t)hidden_size * sizeof(float)) &&
            resize((void **)&memory->projected, (joined + 2 * keys) * sizeof(float)) &&
-           resize((void **)&memory->queries.bytes, joined) &&
+           resize((void **)&memory->queries.values, joined * sizeof(Rounded)) &&
            resize((void **)&memory->queries.scales, heads_of_all * sizeof(float)) &&
            resize((void **)&memory->queries.offsets, heads_of_all * sizeof(int32_t)) &&
            resize((void **)&memory->cosines, angles) && resize((void **)&memory->sines, angles) &&
@@ -22,9 +45,9 @@ bool step_memory_grow(StepMemory *memory, const Model *model, int num_ids) {
     const Heads *heads = &model->heads;
     memory->capacity = 0;
     if (!grow_arrays(memory, heads, model->hidden_size, (size_t)num_ids) ||
-        !rounded_rows_resize(&memory->normed, num_ids, model->hidden_size) ||
-        !rounded_rows_resize(&memory->joined, num_ids, heads->num_heads * heads->head_size) ||
-        !rounded_rows_resize(&memory->inner, num_ids, model->inner_size))
+        !resize_rows(&memory->normed, (size_t)num_ids, model->hidden_size) ||
+        !resize_rows(&memory->joined, (size_t)num_ids, heads->num_heads * heads->head_size) ||
+        !resize_rows(&memory->inner, (size_t)num_ids, model->inner_size))
         return false;
     memory->capacity = num_ids;
     return true;
@@ -33,16 +56,16 @@ bool step_memory_grow(StepMemory *memory, const Model *model, int num_ids) {
 void step_memory_free(StepMemory *memory) {
     free(memory->hidden);
     free(memory->projected);
-    free(memory->queries.bytes);
+    free(memory->queries.values);
     free(memory->queries.scales);
     free(memory->queries.offsets);
     free(memory->cosines);
     free(memory->sines);
     free(memory->blocks);
     free(memory->spans);
-    rounded_rows_free(&memory->normed);
-    rounded_rows_free(&memory->joined);
-    rounded_rows_free(&memory->inner);
+    free_rows(&memory->normed);
+    free_rows(&memory->joined);
+    free_rows(&memory->inner);
 }
 
 static void plan_text(StepMemory *memory, int max_rows, const int32_t *blocks, int begin, int end,

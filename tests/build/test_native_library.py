@@ -10,6 +10,7 @@ import pytest
 from build.errors import Failure
 from build.native_library import ANY_CPU, compiled_library, find_compiler
 from build.paths import ROOT
+from serving.backends import DECODER_CPUS
 
 AVX512 = "x86_64_v4+avx512vnni"
 
@@ -70,12 +71,19 @@ def test_zig_is_taken_where_there_is_none_that_compiles(
         assert library != by_the_machines
 
 
-@pytest.mark.parametrize("name", ["engine_process", "replay", "cpu_decoder"])
-def test_our_sources_compile_without_a_warning(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "cpu"),
+    [
+        ("engine_process", ANY_CPU),
+        ("replay", ANY_CPU),
+        *(("cpu_decoder", cpu) for cpu in DECODER_CPUS.values()),
+    ],
+)
+def test_our_sources_compile_without_a_warning(name: str, cpu: str, tmp_path: Path) -> None:
     folders = [ROOT / "native" / name, ROOT / "native" / "triton"]
     sources = [str(path) for path in folders[0].glob("*.c")]
     own_compiler()
-    done = find_compiler(AVX512).run(
+    done = find_compiler(cpu).run(
         "-Werror", *(f"-I{folder}" for folder in folders), "-o", str(tmp_path / "library.so"), *sources
     )
     assert not done.returncode, done.stderr

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from decoder.cpu_level import LEVELS, library_name
 
-from serving.backends import backends_of
+from serving.backends import backends_of, decoder_libraries
 
 
 @pytest.fixture
@@ -35,7 +36,14 @@ def test_an_engine_in_a_process_gets_its_backend_beside_the_others(own: Path, tm
     assert sorted(path.name for path in (folder / "engine_process").iterdir()) == [
         "engine_host.py",
         "engine_socket.py",
-        "libcpu_decoder.so",
+        "libcpu_decoder_avx2.so",
+        "libcpu_decoder_avx512.so",
+        "libcpu_decoder_avxvnni.so",
         "libtriton_engine_process.so",
         "triton_python_backend_utils.py",
     ]
+
+
+def test_every_level_of_cpus_has_its_library() -> None:
+    names = {level: library.name for level, library in decoder_libraries().items()}
+    assert names == {level: library_name(level) for level in LEVELS}

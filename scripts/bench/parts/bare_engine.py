@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2
 from scripts.bench.load import STREAMED, random_ids, stream
 from scripts.bench.plots import Line, Plot
 from scripts.bench.stack import Stack, engine_folder, served
-from serving.backends import decoder_library
+from serving.backends import decoder_libraries
 
 if TYPE_CHECKING:
     from batching.paged_sequence import PagedSequence
@@ -40,8 +40,9 @@ class Comparison:
 
 
 def use_modules(repository: Path) -> None:
-    """The engine's modules import each other by bare name, as under Triton, and so they find its library."""
-    sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), str(decoder_library().parent)]
+    """The engine's modules import each other by bare name, as under Triton, and find its libraries."""
+    libraries = [str(library.parent) for library in decoder_libraries().values()]
+    sys.path[:0] = [str(repository / "tensorrt_llm" / "1"), *libraries]
 
 
 class BareEngine:

@@ -1,4 +1,7 @@
-"""cpu_decoder on tiny models with random weights, against the same rounding in numpy, and to the last bit."""
+"""cpu_decoder on tiny models with random weights, against the same rounding in numpy, and to the last bit.
+
+Every test runs at each level that this CPU has; the others are skipped by name.
+"""
 
 import gc
 import os
@@ -12,8 +15,8 @@ from batching.kv_blocks import BLOCK_TOKENS, BlockTable, num_blocks_for
 from batching.paged_sequence import PagedSequence
 from batching.running_batch import RunningBatch
 from batching.step_scheduler import Chunk, StepScheduler
-from decoder.choice import cpu_flags, suits
 from decoder.cpu_inference import read_model
+from decoder.cpu_level import LEVELS, cpu_flags
 from decoder.native_decoder import NativeDecoder
 from decoder.weights import DecoderWeights, read_decoder_weights
 from numpy.typing import NDArray
@@ -22,7 +25,7 @@ from sampling.token_chooser import TokenChooser
 from build.checkpoint.safetensors import SafetensorsCheckpoint
 from build.cpu.graph import LlamaGraph
 from build.cpu.weights import PRECISIONS, quantize_int8
-from serving.backends import decoder_library
+from serving.backends import decoder_libraries
 from tests.build.tiny_llama import (
     LLAMA3_SCALING,
     Rounding,
@@ -33,8 +36,6 @@ from tests.build.tiny_llama import (
 )
 from tests.model_repository.tensorrt_llm import asking
 from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
-
-pytestmark = pytest.mark.skipif(not suits(cpu_flags()), reason="a CPU that OpenVINO computes on")
 
 # Three queries a head of keys and values; groups of 64 in the last product.
 SMALL_HEADS = tiny_config(
@@ -79,9 +80,12 @@ def read_weights(folder: Path, config: dict[str, Any]) -> DecoderWeights:
     return read_decoder_weights(read_model(folder / "openvino_model.xml"))
 
 
-@pytest.fixture(scope="module")
-def library() -> Path:
-    return decoder_library()
+@pytest.fixture(scope="module", params=LEVELS)
+def library(request: pytest.FixtureRequest) -> Path:
+    lacking = LEVELS[request.param] - cpu_flags()
+    if lacking:
+        pytest.skip(f"{request.param} needs {', '.join(sorted(lacking))}, which this CPU has not")
+    return decoder_libraries()[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +225,18 @@ def test_a_step_has_room_for_all_texts_at_once(decoder: NativeDecoder) -> None:
     for num_texts in (1, NUM_BLOCKS, 2):
         texts = [text_of(LONG_TEXT[:BLOCK_TOKENS], first_block=number) for number in range(num_texts)]
         assert len(decoder.infer([Chunk(it, 0, BLOCK_TOKENS, 1, is_last=True) for it in texts])) == num_texts
+
+
+def test_levels_are_near_each_other(weights: DecoderWeights) -> None:
+    """Sums of bytes are equal; floats are summed in another order, which rounds some bytes otherwise."""
+    flags = cpu_flags()
+    levels = [level for level, needed in LEVELS.items() if needed <= flags]
+    logits = []
+    for level in levels:
+        decoder = NativeDecoder(weights, NUM_BLOCKS, 2, decoder_libraries()[level])
+        logits.append(decoder.infer([part(text_of(LONG_TEXT), 0, len(LONG_TEXT))]).copy())
+    for other in logits[1:]:
+        np.testing.assert_allclose(other, logits[0], rtol=0, atol=TOLERANCE * logits[0].std())
+        np.testing.assert_allclose(
+            other[0], logits[0][0], rtol=0, atol=TOLERANCE_OF_FIRST_ROW * logits[0].std()
+        )
