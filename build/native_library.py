@@ -22,13 +22,10 @@ _FLAGS = (
     *("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra"),
     *("-fPIC", "-shared", "-fvisibility=hidden"),
 )
-# GCC unrolls less than clang. In AVX-512's many registers these halve what cpu_decoder takes for a prompt; in
-# AVX2's few they would cost half as much again (GCC 12, one core).
-_GCC_FLAGS_AVX512 = (
-    "-O3",
-    "--param=max-completely-peeled-insns=2000",
-    "--param=max-completely-peel-times=64",
-)
+# Loops of vectors are clang's or zig's, which is a clang: GCC 12's code of cpu_decoder takes 1.1 to 1.3 times
+# as long for a prompt (docs/performance.md).
+_PLAIN_COMPILERS = ("cc", "gcc", "clang")
+_VECTOR_COMPILERS = ("clang",)
 _LIBRARIES = ("-lpthread", "-lm")
 _ZIG_CACHES = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(CACHE / "zig"))
 # An old compiler may not know the CPU, and a bare one has no C library to include.
@@ -41,12 +38,11 @@ class Compiler:
 
     command: tuple[str, ...]
     identity: str
-    own_flags: tuple[str, ...] = ()
     is_zig: bool = False
 
     def run(self, *arguments: str, source: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.command, *_FLAGS, *self.own_flags, *arguments, *_LIBRARIES],
+            [*self.command, *_FLAGS, *arguments, *_LIBRARIES],
             input=source,
             capture_output=True,
             text=True,
@@ -80,7 +76,7 @@ def digest(*parts: Path | str) -> str:
 
 def find_compiler(cpu: str) -> Compiler:
     """The machine's, where it has one that compiles for this CPU; else zig."""
-    for name in ("cc", "gcc", "clang"):
+    for name in _PLAIN_COMPILERS if cpu == ANY_CPU else _VECTOR_COMPILERS:
         path = shutil.which(name)
         if path is not None and (compiler := _own_compiler(path, cpu)) is not None:
             return compiler
@@ -92,9 +88,7 @@ def _own_compiler(path: str, cpu: str) -> Compiler | None:
     family, *extensions = cpu.split("+")
     target = (f"-march={family.replace('_', '-')}", *(f"-m{extension}" for extension in extensions))
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    is_gcc = "Free Software Foundation" in version
-    own_flags = _GCC_FLAGS_AVX512 if is_gcc and family == "x86_64_v4" else ()
-    compiler = Compiler((path, *target), version, own_flags)
+    compiler = Compiler((path, *target), version)
     probe = compiler.run("-fsyntax-only", "-x", "c", "-", source=_PROBE)
     return None if probe.returncode else compiler
 
