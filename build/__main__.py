@@ -14,7 +14,7 @@ from rich.console import Console
 
 from build.backend_choice import BACKENDS, CPU, LLM_API, choose_backend
 from build.build_engine import Order, build_engine
-from build.cpu.weights import PRECISIONS
+from build.cpu.engine import NO_PRECISIONS, PRECISIONS
 from build.errors import BuildError
 from build.gpus import detected_gpus
 from build.llm_api.build import MAX_NUM_SEQS, LlmApiOrder, build_llm_api
@@ -24,7 +24,6 @@ from build.tensorrt_llm.machine import this_machine
 
 ENGINES = Path(__file__).parent.parent / "engines"
 
-CPU_PRECISION = "int8"
 
 # Options that are settings of a recipe, under names of their own.
 _SHORTHANDS = {
@@ -62,9 +61,9 @@ def _build(values: argparse.Namespace, reporter: Reporter) -> None:
     if backend == CPU:
         if values.precision not in (None, *PRECISIONS):
             raise BuildError(
-                f"PRECISION: the CPU engine has {', '.join(PRECISIONS)}, not {values.precision}."
+                f"PRECISION: the CPU engine has no {values.precision}; choose {' or '.join(PRECISIONS)}."
             )
-        precision = values.precision or CPU_PRECISION
+        precision = values.precision or PRECISIONS[0]
         build_engine(
             Order(values.model, values.name, values.served_model_name, precision, values.engines_dir),
             reporter,
@@ -137,8 +136,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--served-model-name", help="what clients call the model (default: after the model)")
     add(
         "--precision",
-        choices=(*PRECISIONS, *(name for name in recipe.PRECISIONS if name not in PRECISIONS)),
-        help=f"how weights are stored (CPU: {CPU_PRECISION}; TensorRT-LLM: as the checkpoint has them)",
+        choices=sorted({*PRECISIONS, *NO_PRECISIONS, *recipe.PRECISIONS}),
+        help=f"how weights are stored (CPU: {PRECISIONS[0]}; TensorRT-LLM: as the checkpoint has them)",
     )
     add("--engines-dir", type=Path, default=ENGINES, help="where engine folders lie (%(default)s)")
     add("--backend", choices=BACKENDS, help="default: tensorrt_llm where GPUs and a recipe for the model are")

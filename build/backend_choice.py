@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from build.checkpoint.shapes import find_shape
-from build.cpu.weights import PRECISIONS as CPU_PRECISIONS
+from build.cpu.engine import NO_PRECISIONS, PRECISIONS
 from build.errors import BuildError
 from build.gpus import Gpus
 from build.tensorrt_llm.checkpoint_files import read_model_config
@@ -31,7 +31,7 @@ def choose_backend(
         )
     if backend:
         return backend
-    if gpu_options or (precision in GPU_PRECISIONS and precision not in CPU_PRECISIONS):
+    if gpu_options or (precision in GPU_PRECISIONS and precision not in (*PRECISIONS, *NO_PRECISIONS)):
         return choose_backend(TENSORRT_LLM, model, precision, gpu_options, gpus)
     if precision not in (None, *GPU_PRECISIONS) or model is None or not _has_recipe(model):
         return CPU

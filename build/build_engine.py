@@ -83,7 +83,7 @@ class _Build:
     def _checkpoint(self) -> GgufCheckpoint | SafetensorsCheckpoint:
         if self._opened is None:
             with self._reporter.step(f"Reading {self._source.origin}"):
-                self._opened = _open(self._source)
+                self._opened = open_checkpoint(self._source)
         return self._opened
 
     def _hash(self, known: tuple[InputFile, ...]) -> tuple[InputFile, ...]:
@@ -117,11 +117,11 @@ class _Build:
 
     def _build(self, files: tuple[InputFile, ...], inputs: Inputs) -> None:
         checkpoint = self._checkpoint()
-        require_space(self._folder.parent, engine_bytes(checkpoint, self._order.precision))
+        require_space(self._folder.parent, engine_bytes(checkpoint))
         with staged(self._folder) as partial:
             facts = self._write_tokenizer(checkpoint, partial / TOKENIZER)
-            write_engine(checkpoint, self._order.precision, partial / ENGINE, self._reporter)
-            check_engine(partial / ENGINE, self._reporter)
+            write_engine(checkpoint, partial / ENGINE, self._reporter)
+            check_engine(checkpoint, partial / ENGINE, self._reporter)
             config = checkpoint.config
             manifest = Manifest(
                 origin=self._source.origin,
@@ -157,7 +157,7 @@ class _Build:
         return self._order.served_model_name or self._source.served_model_name
 
 
-def _open(source: Source) -> GgufCheckpoint | SafetensorsCheckpoint:
+def open_checkpoint(source: Source) -> GgufCheckpoint | SafetensorsCheckpoint:
     if source.kind == "gguf":
         return GgufCheckpoint(source.path)
     return SafetensorsCheckpoint(source.path / "config.json", list(source.weights))

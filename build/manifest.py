@@ -14,7 +14,7 @@ from build.errors import BuildError
 
 FILE_NAME = "manifest.json"
 
-_LIBRARIES = ("openvino", "openvino-genai", "gguf", "safetensors", "tokenizers", "numpy")
+_LIBRARIES = ("gguf", "safetensors", "tokenizers", "numpy")
 _CHUNK_BYTES = 1 << 22
 _IGNORED_FOLDERS = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 

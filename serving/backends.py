@@ -9,14 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.cpu.library import decoder_libraries
 from build.native_library import compiled_library, digest
 from build.paths import CACHE, ROOT
 
 ENGINE_PROCESS = "engine_process"
 SOURCES = ROOT / "native" / ENGINE_PROCESS
-_DECODER = "cpu_decoder"
-# The CPUs that its libraries are compiled for; the engine asks which one this is (decoder/cpu_level.py).
-_DECODER_CPUS = {"avx512": "x86_64_v4+avx512vnni", "avxvnni": "x86_64_v3+avxvnni", "avx2": "x86_64_v3"}
 # In an image with compiled engines there is nothing that parses protobuf's text format.
 _IS_ASKED_FOR = re.compile(rf'^backend: "{ENGINE_PROCESS}"$', re.MULTILINE)
 
@@ -50,13 +48,3 @@ def _backend_library() -> Path:
     return compiled_library(
         f"triton_{ENGINE_PROCESS}", sorted(SOURCES.glob("*.c")), sorted(SOURCES.glob("*.h"))
     )
-
-
-def decoder_libraries() -> dict[str, Path]:
-    """cpu_decoder/ compiled for each level of CPUs; raises Failure when it can't be."""
-    folder = ROOT / "native" / _DECODER
-    sources, headers = sorted(folder.glob("*.c")), sorted(folder.glob("*.h"))
-    return {
-        level: compiled_library(f"{_DECODER}_{level}", sources, headers, cpu)
-        for level, cpu in _DECODER_CPUS.items()
-    }

@@ -33,7 +33,7 @@ RESPONSE_THREADS = 2
 ALLOCATOR = "libjemalloc.so.2"
 ALLOCATOR_PACKAGE = "libjemalloc2"
 STUB = "triton_python_backend_stub"
-# The models run without it: under any allocator but the C library's OpenVINO 2026.4 frees wrongly and ends.
+# The models run without it: what it gives was measured for tritonserver alone.
 STUB_STARTER = f"""#!/bin/sh
 unset LD_PRELOAD
 exec "$(dirname "$0")/../../lib/{STUB}" "$@"

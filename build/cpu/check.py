@@ -1,41 +1,31 @@
-"""Loads an engine as serving does and generates with it: `python -m build.cpu.check FOLDER`."""
+"""Computes logits with a new engine as serving does: `python -m build.cpu.check FOLDER LOGITS ID...`."""
 
-import math
 import sys
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
-import openvino_genai as genai
 
-NUM_TOKENS = 4
+from build.cpu.library import decoder_libraries
+from build.paths import ROOT
 
-
-def generate(folder: Path, prompt: list[int]) -> list[float]:
-    """Log-probabilities of a few greedily chosen tokens."""
-    scheduler = genai.SchedulerConfig()
-    scheduler.num_kv_blocks = 16
-    pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {}, {})
-    options = genai.GenerationConfig()
-    options.max_new_tokens, options.logprobs = NUM_TOKENS, 1
-    # GenAI wants an end id even where none is heeded.
-    options.set_eos_token_id(0)
-    options.ignore_eos = True
-    handle = pipeline.add_request(0, ov.Tensor(np.array([prompt], dtype=np.int64)), options)
-    log_probs: list[float] = []
-    while pipeline.has_non_finished_requests():
-        pipeline.step()
-        while handle.can_read():
-            for output in handle.read().values():
-                log_probs += output.generated_log_probs
-    return log_probs
+MODULES = ROOT / "model_repository" / "tensorrt_llm" / "1"
 
 
 def main() -> int:
-    log_probs = generate(Path(sys.argv[1]), prompt=[0, 1, 2])
-    if len(log_probs) != NUM_TOKENS or not all(map(math.isfinite, log_probs)):
-        sys.stderr.write(f"its tokens have the log-probabilities {log_probs}\n")
-        return 1
+    libraries = [str(library.parent) for library in decoder_libraries().values()]
+    sys.path[:0] = [str(MODULES), *libraries]
+    from batching.kv_blocks import BlockTable
+    from batching.paged_sequence import DecodingRequest, PagedSequence
+    from batching.step_scheduler import Chunk
+    from contract.sampling import Sampling
+    from decoder.choice import open_decoder
+
+    folder, path = map(Path, sys.argv[1:3])
+    ids = [int(word) for word in sys.argv[3:]]
+    sequence = PagedSequence(DecodingRequest(ids, Sampling()))
+    sequence.table = BlockTable([0])
+    decoder = open_decoder(folder, num_blocks=1)
+    np.save(path, decoder.infer([Chunk(sequence, 0, len(ids), len(ids), is_last=True)]))
     return 0
 
 

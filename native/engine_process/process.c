@@ -11,7 +11,7 @@
 
 extern char **environ;
 
-// The models run without it: under any allocator but the C library's OpenVINO 2026.4 frees wrongly and ends.
+// The models run without it: what it gives was measured for tritonserver alone.
 static const char PRELOADED[] = "LD_PRELOAD=";
 
 static char **environment_of_models(void) {

@@ -84,9 +84,8 @@ def _comparison_line(row: Comparison) -> str:
 
 
 def _step_line(row: StepTime) -> str:
-    own = "-" if row.cpu_decoder_ms is None else f"{row.cpu_decoder_ms:.1f}"
-    ratio = "-" if row.cpu_decoder_ms is None else f"{row.openvino_ms / row.cpu_decoder_ms:.2f}"
-    return f"{row.texts:5}{row.before:9}{row.new:6}{own:>14}{row.openvino_ms:11.1f}{ratio:>8}"
+    times = "".join(f"{level:>10}{time:8.1f}" for level, time in row.by_level.items())
+    return f"{row.texts:5}{row.before:9}{row.new:6}{times}"
 
 
 def _quality_line(row: Quality) -> str:
@@ -169,10 +168,10 @@ _LAG_HEADING = (
 _ENGINE_HEADING = "Through HTTP against the engine alone\nconcurrent   stack tok/s   engine tok/s   ratio"
 _STEPS_HEADING = (
     "Milliseconds of a step: texts, ids before and new ids of each\n"
-    "texts   before   new   cpu_decoder   OpenVINO   ratio"
+    "texts   before   new   at each level of CPUs"
 )
 _QUALITY_HEADING = (
-    "Greedy choices and log-probs against the same weights with nothing rounded\n"
+    "Greedy choices and log-probs against the checkpoint with nothing rounded\n"
     "decoder          perplexity   divergence  same choice"
 )
 _PROMPT_HEADING = (

@@ -26,7 +26,7 @@ def llama(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("precision", "expected"),
-    [(None, TENSORRT_LLM), ("bf16", TENSORRT_LLM), ("fp8", TENSORRT_LLM), ("int8", CPU), ("int4", CPU)],
+    [(None, TENSORRT_LLM), ("bf16", TENSORRT_LLM), ("fp8", TENSORRT_LLM), ("int8", CPU), ("f16", CPU)],
 )
 def test_llama_where_a_gpu_is(precision: str | None, expected: str, llama: Path) -> None:
     assert choose_backend(None, llama, precision, False, one_gpu) == expected

@@ -15,8 +15,7 @@ from rich.console import Console
 
 from build.build_engine import Order, build_engine
 from build.checkpoint.gguf import GgufCheckpoint
-from build.cpu.engine import MODEL_FILES, check_engine, write_engine
-from build.cpu.weights import PRECISIONS, stored_bytes
+from build.cpu.engine import MODEL_FILES, check_engine, engine_bytes, write_engine
 from build.errors import BuildError
 from build.manifest import FILE_NAME, read_manifest, write_manifest
 from build.progress import Reporter
@@ -67,7 +66,7 @@ def test_manifest_states_the_facts(built: Path) -> None:
     assert manifest is not None
     assert manifest.origin == str(built.parents[1] / "Model")
     assert {Path(file.path).name for file in manifest.files} >= {"config.json", "model.safetensors"}
-    assert (manifest.inputs.engine_kind, manifest.inputs.precision) == ("openvino", "int8")
+    assert (manifest.inputs.engine_kind, manifest.inputs.precision) == ("cpu_decoder", "int8")
     assert (manifest.limits.max_model_len, manifest.limits.vocab_size) == (512, 260)
     assert (manifest.served_model_name, manifest.tokenizer.end_id) == ("Model", 2)
 
@@ -81,16 +80,12 @@ def test_unchanged_inputs_leave_the_engine_alone(root: Path) -> None:
 
 
 def test_new_name_keeps_the_engine_and_renders_the_repository(root: Path) -> None:
-    engine = root / "engines" / "tiny" / "engine" / MODEL_FILES[1]
+    engine = root / "engines" / "tiny" / "engine" / MODEL_FILES[0]
     before = engine.stat().st_ino
-    assert "Building" not in said_by(order(root / "Model", root / "engines", served="Other"))
+    assert "Rounding" not in said_by(order(root / "Model", root / "engines", served="Other"))
     assert engine.stat().st_ino == before
     config = read_config(root / "engines" / "tiny" / "model_repository" / "ensemble" / CONFIG)
     assert config.parameters["served_model_name"].string_value == "Other"
-
-
-def change_precision(root: Path) -> Order:
-    return order(root / "Model", root / "engines", precision="int4")
 
 
 def change_source(root: Path) -> Order:
@@ -100,18 +95,18 @@ def change_source(root: Path) -> Order:
 
 
 def lose_engine(root: Path) -> Order:
-    (root / "engines" / "tiny" / "engine" / MODEL_FILES[1]).unlink()
+    (root / "engines" / "tiny" / "engine" / MODEL_FILES[0]).unlink()
     return order(root / "Model", root / "engines")
 
 
 def change_kind(root: Path) -> Order:
-    return order(write_gguf(root / "tiny.gguf", tiny_config()), root / "engines", precision="f16")
+    return order(write_gguf(root / "tiny.gguf", tiny_config()), root / "engines")
 
 
-@pytest.mark.parametrize("change", [change_precision, change_source, lose_engine, change_kind])
+@pytest.mark.parametrize("change", [change_source, lose_engine, change_kind])
 def test_changed_inputs_build_anew(change: type, root: Path) -> None:
-    assert "Building the graph" in said_by(change(root))
-    assert (root / "engines" / "tiny" / "engine" / MODEL_FILES[1]).exists()
+    assert "Rounding the weights" in said_by(change(root))
+    assert (root / "engines" / "tiny" / "engine" / MODEL_FILES[0]).exists()
 
 
 def test_failed_build_keeps_the_old_engine(root: Path) -> None:
@@ -171,15 +166,30 @@ def test_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "engines") == [".tiny.lock"]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_size_is_estimated(precision: str, tmp_path: Path) -> None:
+def test_size_is_estimated(tmp_path: Path) -> None:
     checkpoint = GgufCheckpoint(write_gguf(tmp_path / "tiny.gguf", tiny_config(tie_word_embeddings=False)))
-    write_engine(checkpoint, precision, tmp_path / "engine", QUIET)
-    size = (tmp_path / "engine" / MODEL_FILES[1]).stat().st_size
-    assert size == pytest.approx(stored_bytes(checkpoint.config, precision), rel=0.15)
+    write_engine(checkpoint, tmp_path / "engine", QUIET)
+    size = (tmp_path / "engine" / MODEL_FILES[0]).stat().st_size
+    assert 0 <= engine_bytes(checkpoint) - size < 2e6
 
 
 def test_engine_that_does_not_run_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / MODEL_FILES[0]).write_text("<net/>")
-    with pytest.raises(BuildError, match="The new engine does not run: "):
-        check_engine(tmp_path, QUIET)
+    checkpoint = GgufCheckpoint(write_gguf(tmp_path / "tiny.gguf", tiny_config()))
+    (tmp_path / MODEL_FILES[0]).write_text("no engine")
+    with pytest.raises(BuildError, match=r"The new engine does not run: .*is not what the builder writes"):
+        check_engine(checkpoint, tmp_path, QUIET)
+
+
+def test_engine_that_computes_something_else_is_an_error(tmp_path: Path) -> None:
+    checkpoint = GgufCheckpoint(write_gguf(tmp_path / "tiny.gguf", tiny_config()))
+    write_engine(checkpoint, tmp_path / "engine", QUIET)
+    check_engine(checkpoint, tmp_path / "engine", QUIET)
+    path = tmp_path / "engine" / MODEL_FILES[0]
+    content = path.read_bytes()
+    for name in (b"gate", b"output"):
+        # Those of the two layers change places.
+        one, other = b'"layers.0.%b' % name, b'"layers.1.%b' % name
+        content = content.replace(one, b"~").replace(other, one).replace(b"~", other)
+    path.write_bytes(content)
+    with pytest.raises(BuildError, match="logits differ from the model's by"):
+        check_engine(checkpoint, tmp_path / "engine", QUIET)

@@ -66,7 +66,7 @@ def test_absent_model_of_hugging_face_is_told_how_to_download(
     [
         (["--precision", "fp8"], "MODEL: TensorRT-LLM needs"),
         (["--tp", "2"], "MODEL: TensorRT-LLM needs"),
-        (["--backend", "cpu", "--precision", "fp8"], "PRECISION: the CPU engine has int8"),
+        (["--backend", "cpu", "--precision", "fp8"], "PRECISION: the CPU engine has no fp8; choose int8"),
         (["--backend", "cpu", "--recipe", "llama-3.1-8b-fp8"], "BACKEND=cpu has no recipes"),
         (["--model", "model", "--config", "max_queue_size"], "CONFIG: 'max_queue_size' is not of the form"),
         (["--model", "model", "--recipe", "x"], "RECIPE: there is none named 'x'"),

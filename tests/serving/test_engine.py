@@ -18,7 +18,7 @@ def record(folder: Path, origin: str, precision: str) -> None:
     manifest = Manifest(
         origin=origin,
         files=(),
-        inputs=Inputs("0", "openvino", precision, {}),
+        inputs=Inputs("0", "cpu_decoder", precision, {}),
         limits=Limits(max_model_len=64, vocab_size=8),
         tokenizer=TokenizerFacts(vocab_size=8, end_id=2, stop_ids=(), special_ids=(2,), bos_id=None),
         served_model_name="m",

@@ -17,7 +17,7 @@ from contract.metrics import EngineLoad
 from contract.request import ModelLimits, read_request
 from contract.response_stream import ResponseStream, Sender
 from contract.tensors import Tensors, read_flag
-from decoder.paged_model import read_vocab_size
+from decoder.weights import read_vocab_size
 from engine_settings import InvalidSettings, read_settings
 from guides.answer_guide import GuideCompiler, has_guide
 from sampling.requested_edits import Guides

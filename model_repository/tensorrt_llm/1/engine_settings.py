@@ -7,6 +7,7 @@ from typing import Any
 
 from batching.kv_blocks import BLOCK_TOKENS
 from contract.unsupported_inputs import UNSUPPORTED_INPUTS
+from decoder.weights import FILE_NAME
 
 
 class InvalidSettings(ValueError):
@@ -15,7 +16,7 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """engine is the folder of the OpenVINO model; max_num_tokens counts those of one step."""
+    """engine is the folder of the weights; max_num_tokens counts those of one step."""
 
     engine: Path
     tokenizer: Path
@@ -31,7 +32,7 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
     parameters = {key: value["string_value"] for key, value in model_config["parameters"].items()}
     _check_unsupported_inputs(parameters)
     if _count(parameters, "tokens_per_block") != BLOCK_TOKENS:
-        raise InvalidSettings(f"tokens_per_block: must be {BLOCK_TOKENS}, as OpenVINO's blocks are.")
+        raise InvalidSettings(f"tokens_per_block: must be {BLOCK_TOKENS}, as cpu_decoder's blocks are.")
     engine = _engine_folder(_text(parameters, "engine_dir"), models)
     settings = EngineSettings(
         engine=engine,
@@ -54,7 +55,7 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
 
 def _engine_folder(engine_dir: str, models: Path) -> Path:
     engine = (models / engine_dir / "engine").resolve()
-    if not (engine / "openvino_model.xml").is_file():
+    if not (engine / FILE_NAME).is_file():
         raise InvalidSettings(f"engine_dir: {engine} holds no engine; run `make build-engines`.")
     return engine
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from serving.backends import decoder_libraries
+from build.cpu.library import decoder_libraries
 
 if TYPE_CHECKING:
     from batching.paged_pipeline import PagedPipeline

@@ -1,18 +1,22 @@
-"""What computes the logits, cpu_decoder and OpenVINO on one engine: how long it takes, and how exactly."""
+"""cpu_decoder at each level of CPUs that this one has: how long a step takes, and how exactly it computes."""
 
+import ctypes
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from build.build_engine import open_checkpoint
+from build.checkpoint.source import find_source
+from build.cpu.library import decoder_libraries
+from build.cpu.reference import reference_logits
 from build.paths import ROOT
 from scripts.bench.parts.bare_engine import use_modules
 from scripts.bench.stack import built_engine
@@ -21,19 +25,12 @@ if TYPE_CHECKING:
     from batching.step_scheduler import Chunk
     from decoder.choice import Decoder
 
-CPU_DECODER, OPENVINO = "cpu_decoder", "OpenVINO"
 NUM_ROUNDS = 9
 NUM_BLOCKS = 1400
 # English and Markdown, in pieces that are one step each.
 SOURCE = ROOT / "docs" / "architecture.md"
-NUM_IDS = 3072
+NUM_IDS = 2048
 PIECE = 512
-# With neither activations nor keys and values rounded.
-_EXACTLY = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-    "KV_CACHE_PRECISION": "f32",
-}
 
 Floats = NDArray[np.float32]
 
@@ -45,14 +42,12 @@ class StepTime:
     texts: int
     before: int
     new: int
-    cpu_decoder_ms: float | None
-    """None: it is not for this engine or this CPU."""
-    openvino_ms: float
+    by_level: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Against the same weights with nothing rounded: divergence in nats, and equal greedy choices."""
+    """Against the checkpoint with nothing rounded: divergence in nats, and equal greedy choices."""
 
     decoder: str
     perplexity: float
@@ -71,7 +66,7 @@ STEPS = (
 
 
 def measure_steps() -> Iterator[StepTime]:
-    """The two in turn."""
+    """The levels in turn."""
     decoders = _open_decoders(built_engine())
     for texts, before, new in STEPS:
         chunks = _chunks(texts, before, new)
@@ -82,7 +77,7 @@ def measure_steps() -> Iterator[StepTime]:
             for _ in range(NUM_ROUNDS + 1)
         ]
         medians = {name: statistics.median(times[name] for times in rounds[1:]) for name in decoders}
-        yield StepTime(texts, before, new, medians.get(CPU_DECODER), medians[OPENVINO])
+        yield StepTime(texts, before, new, medians)
 
 
 def measure_quality() -> Iterator[Quality]:
@@ -92,7 +87,7 @@ def measure_quality() -> Iterator[Quality]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
     ids = tokenizer.encode(SOURCE.read_text()).ids[:NUM_IDS]
     pieces = {name: _pieces(decoder, ids) for name, decoder in decoders.items()}
-    pieces["nothing rounded"] = _exact_pieces(folder, ids)
+    pieces["nothing rounded"] = _exact_pieces(ids)
     yield from compare(pieces, ids)
 
 
@@ -122,16 +117,19 @@ def _log_probs(logits: Floats) -> Floats:
 
 
 def _open_decoders(folder: Path) -> Mapping[str, "Decoder"]:
-    """OpenVINO, and first cpu_decoder, where it would compute this engine here."""
+    """The fastest level first."""
     use_modules(folder / "model_repository")
-    from decoder.choice import open_decoder
+    from decoder.cpu_level import LEVELS, cpu_flags
     from decoder.native_decoder import NativeDecoder
-    from decoder.paged_model import PagedModel
+    from decoder.usable_cores import count_usable_cores
+    from decoder.weights import read_decoder_weights
 
-    chosen = open_decoder(folder / "engine", NUM_BLOCKS)
-    if not isinstance(chosen, NativeDecoder):
-        return {OPENVINO: chosen}
-    return {CPU_DECODER: chosen, OPENVINO: PagedModel(folder / "engine", NUM_BLOCKS)}
+    weights, libraries, flags = read_decoder_weights(folder / "engine"), decoder_libraries(), cpu_flags()
+    return {
+        level: NativeDecoder(weights, NUM_BLOCKS, count_usable_cores(), ctypes.CDLL(str(libraries[level])))
+        for level, needed in LEVELS.items()
+        if needed <= flags
+    }
 
 
 def _chunks(texts: int, before: int, new: int) -> "list[Chunk]":
@@ -172,23 +170,7 @@ def _pieces(decoder: "Decoder", ids: Sequence[int]) -> Iterator[Floats]:
         yield decoder.infer([_chunk(ids[:end], start, end - start, end - start, count())])
 
 
-def _exact_pieces(folder: Path, ids: Sequence[int]) -> Iterator[Floats]:
-    """Of the graph as it was built, which keeps keys and values itself."""
-    path = folder / "engine" / "openvino_model.xml"
-    request = _compile(path, _EXACTLY).create_infer_request()
+def _exact_pieces(ids: Sequence[int]) -> Iterator[Floats]:
+    logits = reference_logits(open_checkpoint(find_source(None)), ids)
     for start in range(0, len(ids), PIECE):
-        end = min(start + PIECE, len(ids))
-        inputs = {
-            "input_ids": np.array([ids[start:end]]),
-            "attention_mask": np.ones([1, end], np.int64),
-            "position_ids": np.arange(start, end)[None],
-            "beam_idx": np.zeros(1, np.int32),
-        }
-        yield request.infer(inputs)["logits"][0]
-
-
-def _compile(path: Path, properties: Mapping[str, str]) -> Any:
-    from decoder.cpu_inference import compile_for_cpu, read_model
-
-    model: openvino.Model = read_model(path)
-    return compile_for_cpu(model, properties)
+        yield logits[start : start + PIECE]

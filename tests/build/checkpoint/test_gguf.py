@@ -23,7 +23,7 @@ def test_tensors_are_those_of_the_hugging_face_layout(is_tied: bool, tmp_path: P
 
 def test_sizes_are_read(tmp_path: Path) -> None:
     found = GgufCheckpoint(write_gguf(tmp_path / "m.gguf", tiny_config())).config
-    assert (found.num_layers, found.num_heads, found.num_kv_heads, found.head_size) == (2, 4, 2, 16)
+    assert (found.num_layers, found.num_heads, found.num_kv_heads, found.head_size) == (2, 4, 2, 64)
     assert (found.vocab_size, found.max_model_len) == (260, 512)
 
 
@@ -51,12 +51,15 @@ def test_scaled_rotation_is_read(
         ({"general.architecture": "qwen2"}, "has architecture 'qwen2'; only 'llama' is supported"),
         ({"llama.expert_count": 8}, "is a mixture of experts"),
         ({"split.count": 2}, "is one part of a split GGUF"),
-        ({"llama.rope.dimension_count": 8}, "rotates 8 of 16 dimensions"),
+        ({"llama.rope.dimension_count": 8}, "rotates 8 of 64 dimensions"),
         ({"llama.rope.scaling.type": "yarn"}, "by 'yarn', which is not supported"),
         ({"llama.block_count": 3}, "lacks the tensor model.layers.2"),
         ({"llama.block_count": 1}, "a tensor that a Llama has not: blk.1"),
         ({"llama.block_count": 0}, "num_layers must be above 0"),
-        ({"llama.feed_forward_length": 100}, r"gate_proj.weight has shape \(96, 64\), expected \(100, 64\)"),
+        (
+            {"llama.feed_forward_length": 100},
+            r"gate_proj.weight has shape \(128, 256\), expected \(100, 256\)",
+        ),
         ({"llama.attention.head_count_kv": 3}, "4 heads can't share 3 key/value heads"),
         ({"llama.attention.head_count": 0}, "is no multiple of its 0 heads"),
         ({"llama.attention.layer_norm_rms_epsilon": float("nan")}, "must be finite"),

@@ -73,7 +73,7 @@ def test_both_forms_of_rope_are_read(tmp_path: Path) -> None:
         ({"hidden_size": "wide"}, "has a value of the wrong type"),
         ({"hidden_size": None}, "has a value of the wrong type"),
         ({"num_hidden_layers": -1}, "num_layers must be above 0, not -1"),
-        ({"num_attention_heads": 3}, "64 is no multiple of its 3 heads"),
+        ({"num_attention_heads": 3}, "256 is no multiple of its 3 heads"),
         ({"rms_norm_eps": float("inf")}, "must be finite"),
     ],
 )
@@ -103,7 +103,7 @@ def test_config_that_is_no_config_is_refused(text: str, sentence: str, tmp_path:
     ("changes", "sentence"),
     [
         ({"model.norm.weight": None}, "lacks the tensor model.norm.weight"),
-        ({"model.norm.weight": np.ones(3, np.float32)}, r"has shape \(3,\), expected \(64,\)"),
+        ({"model.norm.weight": np.ones(3, np.float32)}, r"has shape \(3,\), expected \(256,\)"),
         ({"model.layers.0.self_attn.q_proj.bias": np.ones(64, np.float32)}, "a tensor that a Llama has not"),
         ({"model.norm.weight": np.ones(64, np.int8)}, "is I8; weights must be F32, F16 or BF16"),
     ],

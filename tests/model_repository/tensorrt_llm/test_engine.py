@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 from contract.unsupported_inputs import UNSUPPORTED_INPUTS
-from decoder.paged_model import read_vocab_size
 from engine import Engine, load_engine
 from engine_settings import InvalidSettings
 from guides.answer_guide import Guide
-from openvino import opset13 as ops
 from sampling.logit_edits import LogitEdit
 
 from tests.model_repository.tensorrt_llm.asking import GUIDES, LIMITS, tensors
@@ -137,14 +134,6 @@ def test_a_missing_engine_stops_the_load(tmp_path: Path) -> None:
 def test_a_damaged_engine_stops_the_load(tmp_path: Path) -> None:
     engine = tmp_path / "engines" / "tiny" / "engine"
     engine.mkdir(parents=True)
-    (engine / "openvino_model.xml").write_text("<net")
+    (engine / "cpu_decoder.safetensors").write_text("no engine")
     with pytest.raises(InvalidSettings, match="can't be opened"):
         load_engine(model_config(), str(tmp_path / "models" / "tensorrt_llm"))
-
-
-def test_vocab_size_is_that_of_the_logits(tmp_path: Path) -> None:
-    ids = ops.parameter([-1, -1, 7], np.float32)
-    logits = ops.relu(ids)
-    logits.output(0).get_tensor().set_names({"logits"})
-    openvino.save_model(openvino.Model([logits], [ids]), tmp_path / "openvino_model.xml")
-    assert read_vocab_size(tmp_path) == 7

@@ -17,7 +17,7 @@ UNREAD_INPUTS = {"input_lengths", "pad_id"}
 def models(tmp_path: Path) -> Path:
     engine = tmp_path / "engines" / "smollm2-135m-instruct" / "engine"
     engine.mkdir(parents=True)
-    (engine / "openvino_model.xml").touch()
+    (engine / "cpu_decoder.safetensors").touch()
     return tmp_path / "models"
 
 

@@ -20,7 +20,7 @@ def test_an_unknown_part_is_named() -> None:
         chosen_parts({"PARTS": "cost,gpu"})
 
 
-def test_a_step_of_openvino_alone_has_no_ratio() -> None:
+def test_a_step_is_told_at_each_level() -> None:
     line = PARTS["steps"][2]
-    assert line(StepTime(8, 200, 1, 10.0, 25.0)).split() == ["8", "200", "1", "10.0", "25.0", "2.50"]
-    assert line(StepTime(8, 200, 1, None, 25.0)).split() == ["8", "200", "1", "-", "25.0", "-"]
+    words = line(StepTime(8, 200, 1, {"avx512": 10.0, "avx2": 25.0})).split()
+    assert words == ["8", "200", "1", "avx512", "10.0", "avx2", "25.0"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-# Of OpenVINO's CPU plugin.
+# Of native/cpu_decoder (attention.h).
 BLOCK_TOKENS = 32
 
 # The number of the prefix before a block, and the block's own ids, in full: none is taken for another.

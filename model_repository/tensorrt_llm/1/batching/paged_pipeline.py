@@ -97,7 +97,7 @@ class PagedPipeline:
 def open_paged_pipeline(
     engine: Path, max_kv_tokens: int, max_num_tokens: int, max_draft_len: int
 ) -> PagedPipeline:
-    """Takes an OpenVINO model's folder, the tokens that its KV cache holds, and the most of one step."""
+    """Takes an engine's folder, the tokens that its KV cache holds, and the most of one step."""
     num_blocks = num_blocks_for(max_kv_tokens)
     model = open_decoder(engine, num_blocks)
     return PagedPipeline(

@@ -16,7 +16,7 @@ LEVELS = {
 }
 
 
-class UnsuitableCpu(Exception):
+class UnsuitableCpu(RuntimeError):
     """One sentence for whoever runs the server."""
 
 

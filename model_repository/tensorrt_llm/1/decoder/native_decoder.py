@@ -1,10 +1,9 @@
-"""cpu_decoder, a library in C, behind the interface of PagedModel. The structures are those of decoder.h."""
+"""A decoder on cpu_decoder, a library in C. The structures are those of decoder.h."""
 
 import ctypes
 import math
 import mmap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from batching.kv_blocks import BLOCK_TOKENS
@@ -12,6 +11,7 @@ from batching.step_scheduler import Chunk
 from numpy.typing import NDArray
 from sampling.token_scores import Logits
 
+from decoder.library import address
 from decoder.step_tensors import step_tensors
 from decoder.weights import ByteMatrix, DecoderWeights, LayerWeights
 
@@ -80,18 +80,20 @@ class _Step(ctypes.Structure):
 class NativeDecoder:
     """Not safe to share between threads. A text is the same whatever is written beside it."""
 
-    def __init__(self, weights: DecoderWeights, num_blocks: int, num_threads: int, library: Path) -> None:
+    def __init__(
+        self, weights: DecoderWeights, num_blocks: int, num_threads: int, library: ctypes.CDLL
+    ) -> None:
         """Raises MemoryError."""
-        self.vocab_size = weights.head.num_outputs
+        self.vocab_size = weights.vocab_size
         self._decoder = None
-        self._library = _load(library)
+        self._library = _typed(library)
         # The decoder uses them where they are.
         self._weights = weights
         # Memory that the system provides only as blocks come into use.
         self._kv_cache = _zeros([num_blocks, *_kv_block_shape(weights)])
         model = _model(weights)
         self._layers = model.layers
-        self._logits = np.empty([0, self.vocab_size], np.float32)
+        self._logits = np.empty([0, weights.head.num_outputs], np.float32)
         self._decoder = self._library.decoder_open(
             ctypes.byref(model), self._kv_cache.ctypes.data, num_threads
         )
@@ -104,10 +106,10 @@ class NativeDecoder:
 
     def infer(self, chunks: Sequence[Chunk]) -> Logits:
         """The wanted rows, [rows, vocab_size], to read and change until the next call; raises MemoryError."""
-        tensors = step_tensors(chunks, padding_block=None)
+        tensors = step_tensors(chunks)
         num_rows = len(tensors["rows"])
         if len(self._logits) < num_rows:
-            self._logits = np.empty([num_rows, self.vocab_size], np.float32)
+            self._logits = np.empty([num_rows, self._logits.shape[1]], np.float32)
         step = _Step(
             ids=tensors["input_ids"].ctypes.data,
             positions=tensors["position_ids"].ctypes.data,
@@ -115,17 +117,16 @@ class NativeDecoder:
             text_begins=tensors["subsequence_begins"].ctypes.data,
             blocks=tensors["block_indices"].ctypes.data,
             block_begins=tensors["block_indices_begins"].ctypes.data,
-            num_texts=len(tensors["past_lens"]),
+            num_texts=len(tensors["subsequence_begins"]) - 1,
             wanted=tensors["rows"].ctypes.data,
             num_wanted=num_rows,
         )
         if not self._library.decoder_step(self._decoder, ctypes.byref(step), self._logits.ctypes.data):
             raise MemoryError("The decoder has no memory for the step.")
-        return self._logits[:num_rows]
+        return self._logits[:num_rows, : self.vocab_size]
 
 
-def _load(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
+def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     library.decoder_open.argtypes = (ctypes.POINTER(_Model), ctypes.c_void_p, ctypes.c_int)
     library.decoder_open.restype = ctypes.c_void_p
     library.decoder_step.argtypes = (ctypes.c_void_p, ctypes.POINTER(_Step), ctypes.c_void_p)
@@ -148,8 +149,8 @@ def _model(weights: DecoderWeights) -> _Model:
         hidden_size=weights.embedding.num_inputs,
         inner_size=weights.layers[0].gate.num_outputs,
         norm_epsilon=weights.norm_epsilon,
-        frequencies=weights.frequencies.ctypes.data,
-        final_norm=weights.final_norm.ctypes.data,
+        frequencies=address(weights.frequencies),
+        final_norm=address(weights.final_norm),
         embedding=_matrix(weights.embedding),
         head=_matrix(weights.head),
         layers=layers,
@@ -158,8 +159,8 @@ def _model(weights: DecoderWeights) -> _Model:
 
 def _layer(weights: LayerWeights) -> _Layer:
     return _Layer(
-        _address(weights.input_norm),
-        _address(weights.attention_norm),
+        address(weights.input_norm),
+        address(weights.attention_norm),
         _matrix(weights.projections),
         _matrix(weights.output),
         _matrix(weights.gate),
@@ -170,12 +171,8 @@ def _layer(weights: LayerWeights) -> _Layer:
 
 def _matrix(matrix: ByteMatrix) -> _ByteMatrix:
     return _ByteMatrix(
-        _address(matrix.weights), _address(matrix.scales), matrix.num_inputs, matrix.num_outputs, matrix.group
+        address(matrix.weights), address(matrix.scales), matrix.num_inputs, matrix.num_outputs, matrix.group
     )
-
-
-def _address(array: NDArray[np.generic]) -> int:
-    return array.ctypes.data
 
 
 def _zeros(shape: list[int]) -> NDArray[np.uint8]:

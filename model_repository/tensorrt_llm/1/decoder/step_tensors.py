@@ -1,4 +1,4 @@
-"""The inputs of the paged model for one step."""
+"""The inputs of the decoder for one step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,27 +23,17 @@ class Span:
         return self.start + len(self.ids)
 
 
-def step_tensors(
-    chunks: Sequence[Chunk], padding_block: int | None
-) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
-    """All ids one after another, where each span and its blocks begin, and the rows to make logits of.
-
-    OpenVINO computes a single row with another kernel than two or more: given a block to pad with, neither
-    ids nor wanted rows are ever one alone, so that a text does not depend on what is written beside it.
-    """
+def step_tensors(chunks: Sequence[Chunk]) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+    """All ids one after another, where each span and its blocks begin, and the rows to make logits of."""
     spans = [span for chunk in chunks for span in _spans(chunk)]
-    if padding_block is not None and sum(len(span.ids) for span in spans) == 1:
-        spans.append(Span([0], 0, [padding_block], 0))
     ends = np.cumsum([len(span.ids) for span in spans])
     return {
         "input_ids": np.concatenate([span.ids for span in spans]),
         "position_ids": np.concatenate([np.arange(span.start, span.end) for span in spans]),
-        "past_lens": np.array([span.start for span in spans], np.int32),
         "subsequence_begins": _begins(ends),
         "block_indices": np.concatenate([span.blocks for span in spans]).astype(np.int32),
         "block_indices_begins": _begins(np.cumsum([len(span.blocks) for span in spans])),
-        "max_context_len": np.array(max(span.end for span in spans), np.int32),
-        "rows": _rows(spans, ends) if padding_block is None else _never_one(_rows(spans, ends)),
+        "rows": _rows(spans, ends),
     }
 
 
@@ -60,10 +50,6 @@ def _rows(spans: Sequence[Span], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate(
         [np.arange(end - span.num_rows, end) for span, end in zip(spans, ends, strict=True)]
     )
-
-
-def _never_one(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.repeat(rows, 2) if len(rows) == 1 else rows
 
 
 def _begins(ends: NDArray[np.int64]) -> NDArray[np.int32]:

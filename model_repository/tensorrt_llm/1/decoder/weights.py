@@ -1,26 +1,32 @@
-"""The weights of an OpenVINO engine as cpu_decoder reads them; it computes what the graph says."""
+"""The weights of an engine, mapped from the file that build/cpu/engine_file.py writes."""
 
-from collections.abc import Mapping
+import json
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
+FILE_NAME = "cpu_decoder.safetensors"
+FORMAT = "cpu_decoder 1"
+
 # Of cpu_decoder: columns computed together, activations that share a scale, queries of a key/value head, and
-# the largest head (byte_product.h, rounded_rows.h, attention.h, kv_cache.h).
+# the largest head (byte_product.h, rounded_rows.h, attention.h).
 _PANEL = 64
 _GROUP = 64
 _MAX_QUERIES = 24
 _MAX_HEAD_SIZE = 256
-_CACHE_LINE = 64
+_ALIGNMENT = 64
+
+_DTYPES: dict[str, type[np.uint8] | type[np.float32]] = {"U8": np.uint8, "F32": np.float32}
 
 Floats: TypeAlias = NDArray[np.float32]
 
 
-class UnsuitableEngine(Exception):
-    """The engine has weights or sizes that cpu_decoder does not know."""
+class DamagedEngine(RuntimeError):
+    """The file is not what the builder writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,9 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class DecoderWeights:
-    """frequencies are the rotation's, in radians a token."""
+    """frequencies are the rotation's, in radians a token; the head has outputs up to a whole panel."""
 
+    vocab_size: int
     norm_epsilon: float
     frequencies: Floats
     final_norm: Floats
@@ -69,90 +76,97 @@ class DecoderWeights:
         return (self.layers[0].projections.num_outputs // self.head_size - self.num_heads) // 2
 
 
-def read_decoder_weights(model: openvino.Model) -> DecoderWeights:
-    """Takes a model of build/openvino_graph.py; raises UnsuitableEngine."""
-    nodes = _Nodes({node.get_friendly_name(): node for node in model.get_ops()})
-    embedding = nodes.matrix("model.embed_tokens")
-    num_layers = sum(name.endswith(".mlp.down_proj.weight") for name in nodes.by_name)
-    weights = DecoderWeights(
-        norm_epsilon=float(nodes.floats("norm_epsilon")),
-        frequencies=_aligned_copy(nodes.floats("rope_frequencies").reshape(-1)),
-        final_norm=nodes.norm("model.norm"),
-        embedding=embedding,
-        head=nodes.matrix("lm_head") if "lm_head.weight" in nodes.by_name else embedding,
-        layers=tuple(_layer(nodes, f"model.layers.{number}") for number in range(num_layers)),
-    )
-    if weights.head_size % _GROUP or weights.head_size > _MAX_HEAD_SIZE:
-        raise UnsuitableEngine(f"heads of {weights.head_size}")
-    if weights.num_heads > weights.num_kv_heads * _MAX_QUERIES:
-        raise UnsuitableEngine(f"{weights.num_heads} heads for {weights.num_kv_heads} of keys and values")
+def read_decoder_weights(engine: Path) -> DecoderWeights:
+    """Takes the engine's folder; raises DamagedEngine."""
+    try:
+        file = _EngineFile(engine / FILE_NAME)
+        embedding = file.matrix("embedding")
+        weights = DecoderWeights(
+            vocab_size=int(file.facts["vocab_size"]),
+            norm_epsilon=float(file.facts["norm_epsilon"]),
+            frequencies=file.vector("frequencies"),
+            final_norm=file.vector("final_norm"),
+            embedding=embedding,
+            head=file.matrix("head") if "head" in file.tensors else embedding,
+            layers=tuple(_layer(file, number) for number in range(int(file.facts["num_layers"]))),
+        )
+        fit = _fit_each_other(weights)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
+        raise DamagedEngine(f"{FILE_NAME} is not what the builder writes: {reason!r}") from reason
+    if not fit:
+        raise DamagedEngine(f"{FILE_NAME} has matrices of sizes that do not fit each other.")
     return weights
 
 
-class _Nodes:
-    def __init__(self, by_name: Mapping[str, Any]) -> None:
-        self.by_name = by_name
+def read_vocab_size(engine: Path) -> int:
+    """Raises DamagedEngine."""
+    return read_decoder_weights(engine).vocab_size
 
-    def floats(self, name: str) -> Floats:
-        return np.asarray(self._node(name).data, np.float32)
 
-    def norm(self, name: str) -> Floats:
-        return _aligned_copy(self.floats(f"{name}.weight").reshape(-1))
+def _layer(file: "_EngineFile", number: int) -> LayerWeights:
+    name = f"layers.{number}"
+    return LayerWeights(
+        input_norm=file.vector(f"{name}.input_norm"),
+        attention_norm=file.vector(f"{name}.attention_norm"),
+        projections=file.matrix(f"{name}.projections"),
+        output=file.matrix(f"{name}.output"),
+        gate=file.matrix(f"{name}.gate"),
+        up=file.matrix(f"{name}.up"),
+        down=file.matrix(f"{name}.down"),
+    )
+
+
+class _EngineFile:
+    """Pages come from the disk as they are read, and all processes share them."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = np.memmap(path, np.uint8, mode="r")
+        begin = 8 + int.from_bytes(self._bytes[:8].tobytes(), "little")
+        self.tensors: dict[str, Any] = json.loads(self._bytes[8:begin].tobytes())
+        self.facts: dict[str, str] = self.tensors.pop("__metadata__")
+        if self.facts["format"] != FORMAT or begin % _ALIGNMENT:
+            raise ValueError(f"{self.facts['format']} from byte {begin}")
+        self._data = self._bytes[begin:]
+
+    def vector(self, name: str) -> Floats:
+        vector: Floats = self._tensor(name, "F32")
+        return vector
 
     def matrix(self, name: str) -> ByteMatrix:
-        weights, scales = _stored(self._node(f"{name}.weight"))
-        num_outputs, num_groups, group = weights.shape
-        if num_outputs % _PANEL or group % _GROUP:
-            raise UnsuitableEngine(f"{name} of {num_outputs} outputs in groups of {group}")
-        return _packed(weights.reshape(num_outputs, -1), scales.reshape(num_outputs, num_groups))
+        weights, scales = self._tensor(name, "U8"), self._tensor(f"{name}.scales", "F32")
+        num_panels, num_fours, *panel = weights.shape
+        num_inputs, num_groups = 4 * num_fours, scales.shape[1]
+        if panel != [_PANEL, 4] or scales.shape != (num_panels, num_groups, _PANEL):
+            raise ValueError(f"{name} of {weights.shape} with scales of {scales.shape}")
+        group = num_inputs // num_groups
+        if group % _GROUP or group * num_groups != num_inputs:
+            raise ValueError(f"{name} of {num_inputs} inputs in {num_groups} groups")
+        return ByteMatrix(weights, scales, num_inputs, num_panels * _PANEL, group)
 
-    def _node(self, name: str) -> Any:
-        if name not in self.by_name:
-            raise UnsuitableEngine(f"no {name}")
-        return self.by_name[name]
-
-
-def _layer(nodes: _Nodes, name: str) -> LayerWeights:
-    return LayerWeights(
-        input_norm=nodes.norm(f"{name}.input_layernorm"),
-        attention_norm=nodes.norm(f"{name}.post_attention_layernorm"),
-        projections=nodes.matrix(f"{name}.self_attn.qkv_proj"),
-        output=nodes.matrix(f"{name}.self_attn.o_proj"),
-        gate=nodes.matrix(f"{name}.mlp.gate_proj"),
-        up=nodes.matrix(f"{name}.mlp.up_proj"),
-        down=nodes.matrix(f"{name}.mlp.down_proj"),
-    )
+    def _tensor(self, name: str, dtype: str) -> NDArray[Any]:
+        entry = self.tensors[name]
+        begin, end = entry["data_offsets"]
+        kind, shape = _DTYPES[entry["dtype"]], entry["shape"]
+        if entry["dtype"] != dtype or not 0 <= begin <= end <= len(self._data) or begin % _ALIGNMENT:
+            raise ValueError(f"{name} as {entry}")
+        if math.prod(shape) * np.dtype(kind).itemsize != end - begin:
+            raise ValueError(f"{name} as {entry}")
+        return np.asarray(self._data[begin:end].view(kind).reshape(shape))
 
 
-def _stored(node: Any) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
-    """What store_int8 of build/openvino_weights.py stored: bytes [outputs, groups, group], and scales."""
-    product = node
-    for kind in ("Convert", "Reshape"):
-        if product.get_type_name() != kind:
-            raise UnsuitableEngine(f"{node.get_friendly_name()} is not of bytes")
-        product = product.input_value(0).get_node()
-    converted, scales = (value.get_node() for value in product.input_values())
-    stored = converted.input_value(0).get_node()
-    if stored.get_type_name() != "Constant" or stored.get_element_type() != openvino.Type.i8:
-        raise UnsuitableEngine(f"{node.get_friendly_name()} is not of bytes")
-    return stored.data, scales.data
-
-
-def _packed(weights: NDArray[np.int8], scales: NDArray[np.float16]) -> ByteMatrix:
-    num_outputs, num_inputs = weights.shape
-    num_panels, num_groups = num_outputs // _PANEL, scales.shape[1]
-    fours = np.ascontiguousarray(weights).view(np.uint32).reshape(num_panels, _PANEL, num_inputs // 4)
-    packed = _aligned_copy(fours.transpose(0, 2, 1)).view(np.uint8)
-    packed ^= 0x80
-    panels = scales.reshape(num_panels, _PANEL, num_groups).transpose(0, 2, 1)
-    return ByteMatrix(
-        packed, _aligned_copy(panels.astype(np.float32)), num_inputs, num_outputs, num_inputs // num_groups
-    )
-
-
-def _aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
-    memory = np.empty(array.nbytes + _CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _CACHE_LINE
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
+def _fit_each_other(weights: DecoderWeights) -> bool:
+    """Whether no step reads beyond what is there."""
+    hidden, size = weights.embedding.num_inputs, weights.head_size
+    queries, keys = weights.num_heads * size, weights.num_kv_heads * size
+    inner = weights.layers[0].gate.num_outputs
+    fit = size % _GROUP == 0 < weights.num_kv_heads and size <= _MAX_HEAD_SIZE
+    fit = fit and weights.num_heads % weights.num_kv_heads == 0
+    fit = fit and weights.num_heads <= weights.num_kv_heads * _MAX_QUERIES
+    fit = fit and len(weights.final_norm) == hidden == weights.head.num_inputs
+    fit = fit and 0 < weights.vocab_size <= min(weights.embedding.num_outputs, weights.head.num_outputs)
+    for layer in weights.layers:
+        matrices = (layer.projections, layer.output, layer.gate, layer.up, layer.down)
+        sizes = [(it.num_outputs, it.num_inputs) for it in matrices]
+        expected = [(queries + 2 * keys, hidden), (hidden, queries), *2 * [(inner, hidden)], (hidden, inner)]
+        fit = fit and sizes == expected and len(layer.input_norm) == len(layer.attention_norm) == hidden
+    return fit

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from decoder.choice import find_library
+import pytest
+from decoder.cpu_level import UnsuitableCpu
+from decoder.library import find_library
 
 
 def test_the_library_is_the_first_of_its_level_in_the_folders(tmp_path: Path) -> None:
@@ -11,4 +13,5 @@ def test_the_library_is_the_first_of_its_level_in_the_folders(tmp_path: Path) ->
     for folder in folders[1:]:
         (folder / "libcpu_decoder_avx2.so").touch()
     assert find_library(["", *map(str, folders)], "avx2") == folders[1] / "libcpu_decoder_avx2.so"
-    assert find_library([str(folders[0])], "avx2") is None
+    with pytest.raises(UnsuitableCpu, match=r"libcpu_decoder_avx2\.so is in none of the folders"):
+        find_library([str(folders[0])], "avx2")
