@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2 as httpx
 import openai
 import pytest
-from decoder.choice import LIBRARY, cpu_flags, suits
+from decoder.cpu_level import choose_level, cpu_flags, library_name
 
 from scripts.soak.process_tree import children
 from tests.integration.live_stack import API_KEY, LiveStack
@@ -201,4 +201,4 @@ def test_a_strict_tool_binds_a_call_that_nobody_forced(
 def test_the_engine_computes_with_what_suits_the_cpu(live_stack: LiveStack) -> None:
     (tritonserver,) = children(live_stack.process.pid, "tritonserver")
     (engine,) = children(tritonserver, "engine_host")
-    assert (LIBRARY in Path(f"/proc/{engine}/maps").read_text()) is suits(cpu_flags())
+    assert library_name(choose_level(cpu_flags())) in Path(f"/proc/{engine}/maps").read_text()
