@@ -1,7 +1,7 @@
 #include "byte_product.h"
 
 // Columns whose sums are in registers at once.
-enum { STRIP = TILE_VECTORS * LANES };
+enum { STRIP = TILE_VECTORS * LANES, CACHE_LINE = 64 };
 
 typedef Ints Sums[TILE_ROWS][TILE_VECTORS];
 
@@ -16,6 +16,9 @@ static const float *panel_scales(const ByteMatrix *matrix, int panel) {
 static inline __attribute__((always_inline)) void sum_group(Sums sums, const int num_rows, const Rounded *values,
                                                             int width, const uint8_t *weights) {
     for (int i = 0; i < GROUP; i += FOUR) {
+        // One row waits for memory, and the processor does not guess the next lines where a strip leaves some out.
+        if (num_rows == 1 && STRIP < PANEL)
+            for (int j = 0; j < STRIP * FOUR; j += CACHE_LINE) __builtin_prefetch(weights + (GROUP + i) * PANEL + j);
         Columns columns[TILE_VECTORS];
 #pragma GCC unroll 4
         for (int j = 0; j < TILE_VECTORS; j++) columns[j] = load_unsigned(weights + i * PANEL + j * LANES * FOUR);
@@ -54,6 +57,7 @@ static inline __attribute__((always_inline)) void multiply(const RoundedRows *ro
     memset(products, 0, (size_t)num_rows * sizeof *products);
     for (int group = 0; group < num_groups; group++) {
         const Rounded *values = rows->values + (int64_t)first_row * rows->width + group * GROUP;
+        const float *group_scales = scales + group * GROUP / matrix->group * PANEL;
         for (int column = 0; column < PANEL; column += STRIP) {
             Sums sums;
 #pragma GCC unroll 6
@@ -63,7 +67,7 @@ static inline __attribute__((always_inline)) void multiply(const RoundedRows *ro
                     sums[row][j] = all_ints(rows->offsets[first_group + row * num_groups + group]);
             sum_group(sums, num_rows, values, rows->width, weights + ((int64_t)group * GROUP * PANEL + column * FOUR));
             add_group(products, column, sums, num_rows, rows->scales + first_group + group, num_groups,
-                      scales + group * GROUP / matrix->group * PANEL);
+                      group_scales);
         }
     }
 }
