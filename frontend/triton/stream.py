@@ -75,7 +75,8 @@ class GenerationStream:
         self._receiver = receiver
         self._responses = ResponseReader()
         self._is_paused = False
-        self._waiting: list[EngineResponse] = []
+        self._waiting: list[tuple[EngineResponse, int]] = []
+        """With the bytes that each takes."""
         self._num_waiting_bytes = 0
         self._error: ApiError | None = None
         self._is_over = False
@@ -97,12 +98,11 @@ class GenerationStream:
         """Hands on what waits, as far as it is not paused again."""
         self._is_paused = False
         while self._waiting and not self._is_paused:
-            responses, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
-            self._hand_on(responses)
-        if not self._waiting:
-            self._num_waiting_bytes = 0
-            if self._is_over:
-                self._finish(self._error)
+            taken, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+            self._num_waiting_bytes -= sum(size for _, size in taken)
+            self._hand_on([response for response, _ in taken])
+        if self._is_over and not self._waiting:
+            self._finish(self._error)
 
     def fail(self, error: ApiError) -> None:
         """Ends it for the receiver, behind what waits."""
@@ -198,11 +198,12 @@ class GenerationStream:
         if not self._is_paused:
             self._hand_on(responses)
             return
-        self._num_waiting_bytes += sum(map(len, messages)) + WAITING_RESPONSE_BYTES * len(responses)
+        sizes = [len(message) + WAITING_RESPONSE_BYTES for message in messages[: len(responses)]]
+        self._num_waiting_bytes += sum(sizes)
         if self._num_waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > FEW_WAITING:
             self.fail(RequestTimeout("The answer was not read fast enough."))
         else:
-            self._waiting += responses
+            self._waiting += zip(responses, sizes, strict=True)
 
     def _hand_on(self, responses: list[EngineResponse]) -> None:
         try:

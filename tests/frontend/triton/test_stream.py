@@ -8,8 +8,9 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from frontend.errors import RequestTimeout
+from frontend.triton.deadlines import Deadlines
 from frontend.triton.response import EngineResponse
-from frontend.triton.stream import MAX_WAITING_BYTES, GenerationStream
+from frontend.triton.stream import MAX_WAITING_BYTES, SLICE, GenerationStream
 from frontend.triton.tensors import add_input
 from frontend.triton.triton import Triton
 from tests.fakes.triton_server import FakeTriton, Script, tokens
@@ -80,3 +81,61 @@ def test_what_waits_for_a_reader_is_bounded(falls_behind: bool) -> None:
         assert MAX_WAITING_BYTES // 2 < num_read * PIECE_BYTES <= MAX_WAITING_BYTES + PIECE_BYTES
     else:
         assert num_read == NUM_RESPONSES
+
+
+class SlowReader:
+    """Takes a slice, and is then full again."""
+
+    def __init__(self) -> None:
+        self.num_read = 0
+
+    def attach(self, stream: GenerationStream) -> None:
+        self.stream = stream
+
+    def receive(self, responses: Sequence[EngineResponse]) -> bool:
+        self.num_read += len(responses)
+        self.stream.pause()
+        return False
+
+
+class Standing:
+    """A channel whose connection takes every call."""
+
+    @property
+    def connection(self) -> "Standing":
+        return self
+
+    def start(self, *_: object) -> None:
+        return None
+
+
+def test_a_slow_reader_that_never_quite_catches_up_is_no_lost_one() -> None:
+    async def run() -> None:
+        reader = SlowReader()
+        deadlines = Deadlines(60, 60, 60)
+        stream = GenerationStream(
+            Standing(),
+            service_pb2.ModelInferRequest(),
+            deadlines,
+            asyncio.get_running_loop().time(),
+            True,
+            reader,
+        )
+        stream.pause()
+        message = response_of(PIECE_BYTES)
+        stream.on_messages([message] * (SLICE + 1))
+        # Twice the bound in all, of which a fifth waits at any time.
+        for _ in range(2 * MAX_WAITING_BYTES // (PIECE_BYTES * SLICE)):
+            stream.on_messages([message] * SLICE)
+            stream.resume()
+            assert not stream.finished.done()
+        assert reader.num_read > MAX_WAITING_BYTES // PIECE_BYTES
+
+    asyncio.run(run())
+
+
+def response_of(num_bytes: int) -> bytes:
+    made = service_pb2.ModelStreamInferResponse()
+    made.infer_response.outputs.add(name="output_ids", datatype="INT32", shape=[1, 1, num_bytes // 4])
+    made.infer_response.raw_output_contents.append(bytes(num_bytes))
+    return made.SerializeToString()
