@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 from build.errors import Failure, run
 from build.paths import CACHE
 from scripts.perf import analyzer_command
+from scripts.replay.repository import native_replay_library
+from serving.backends import decoder_libraries
 from serving.process import Process
 
 # Many tests wait, for a process or for a deadline: more of them run at once than there are cores.
@@ -51,6 +53,9 @@ def main() -> int:
         analyzer_command()
     if _python("build", ["-m", "build"], os.environ):
         raise Failure("the tests need the embedded model's engine; why it could not be built is above")
+    # Once, and before tests that give a server so much time to start.
+    decoder_libraries()
+    native_replay_library()
     with tempfile.TemporaryDirectory(prefix="reports-") as scratch:
         results = list(_runs(Path(scratch), are_all))
     report = sum((report for _, report in results), Report(0, 0, Counter()))
