@@ -27,13 +27,17 @@ def fetched(
             whole = Path(scratch) / "whole"
             install(lock, whole, options)
             finish(whole)
-            try:
-                os.rename(whole, folder)
-            except OSError:
-                # Another process was faster; a folder that is not empty is not replaced.
-                if not folder.exists():
-                    raise
+            put_in_place(whole, folder)
     return folder
+
+
+def put_in_place(whole: Path, folder: Path) -> None:
+    """Renames it, unless another process was faster: a folder that is not empty is not replaced."""
+    try:
+        os.rename(whole, folder)
+    except OSError:
+        if not folder.exists():
+            raise
 
 
 def install(lock: Path, into: Path, options: Sequence[str] = ()) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from build.locked_wheels import put_in_place
 from build.native_library import compiled_library, digest
 from build.paths import CACHE, ROOT
 
@@ -38,7 +39,7 @@ def backends_of(repository: Path, own: Path) -> Path:
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
             _assemble(Path(scratch) / "whole", files, own)
-            (Path(scratch) / "whole").rename(folder)
+            put_in_place(Path(scratch) / "whole", folder)
     return folder
 
 
