@@ -12,6 +12,7 @@ from pathlib import Path
 
 from build import debian_packages
 from build.errors import Failure
+from build.locked_wheels import put_in_place
 from build.paths import CACHE, VENV
 from build.usable_python import shared_library
 from serving.backends import backends_of
@@ -126,7 +127,7 @@ def _assembled() -> Path:
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
             whole = Path(scratch) / "whole"
             _assemble(whole, version)
-            whole.rename(folder)
+            put_in_place(whole, folder)
     return folder
 
 
