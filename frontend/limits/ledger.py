@@ -34,7 +34,7 @@ Levels: TypeAlias = "npt.NDArray[np.float64]"
 
 
 class SharedLedger:
-    """Tables with a column for every key; whoever reads or writes them holds the lock, unless its holder is stopped.
+    """Tables with a column for every key; whoever reads or writes them holds the lock (see `locked`).
 
     `running`, `waiting`: generations, a row a worker. `head_ticket`, `head_weight`: of the request that is
     next in a worker's line of that key. `levels`, `times`: of requests (row 0) and tokens (row 1), what was
@@ -100,10 +100,12 @@ class SharedLedger:
     def locked(self) -> Iterator[None]:
         """Keeps the other workers out; for microseconds, and never across an await.
 
-        A worker that is stopped while it holds the lock (by a debugger, or a machine that swaps) must not stop
-        the others: they go on without it. A count may then be lost, as that worker writes on what it read.
+        A worker that is stopped while it holds the lock (by a debugger, or a machine that swaps) must not
+        stop the others: they go on without it. A count may be lost, as that worker writes on what it read.
         """
-        is_locked = self._try_lock()
+        deadline = time.monotonic() + self._patience_s
+        while not (is_locked := self._try_lock()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         self._patience_s = MAX_WAIT_S if is_locked else 0.0
         try:
             yield
@@ -112,16 +114,11 @@ class SharedLedger:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def _try_lock(self) -> bool:
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(POLL_S)
-            else:
-                return True
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def column(self, name: str) -> int:
         """The column of the key of this name, which is made at its first request."""
