@@ -29,7 +29,9 @@ WITHOUT_QUERY = WithoutQuery()
 class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, settings: Settings, ledger: SharedLedger) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, settings: Settings, ledger: SharedLedger
+    ) -> None:
         super().__init__(config)
         self._ledger = ledger
         self._acceptors: list[Acceptor] = []
