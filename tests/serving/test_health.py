@@ -171,7 +171,8 @@ def test_a_models_progress_is_what_grows_while_it_works() -> None:
 @pytest.mark.parametrize(
     ("progress", "is_silent"),
     [
-        ([1, 2, 3], False), ([1, 2, 2], False), ([1, 1, 1], True), ([None, 1, None], True), ([(), (), ()], True),
+        ([1, 2, 3], False), ([1, 2, 2], False), ([1, 1, 1], True), ([None, 1, None], True),
+        ([(), (), ()], True),
     ],
 )  # fmt: skip
 def test_who_makes_progress_may_answer_late(progress: list[object], is_silent: bool) -> None:
