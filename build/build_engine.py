@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from build.checkpoint.gguf import GgufCheckpoint
+from build.checkpoint.gguf_tokenizer import from_gguf
 from build.checkpoint.safetensors import SafetensorsCheckpoint
 from build.checkpoint.source import Source, find_source
-from build.checkpoint.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
+from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
 from build.cpu.engine import KIND, MODEL_FILES, check_engine, engine_bytes, write_engine
 from build.engine_folder import (
     ENGINE,

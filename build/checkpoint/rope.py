@@ -39,8 +39,11 @@ def scale_by_config(
     frequencies: NDArray[np.float64], scaling: Mapping[str, Any] | None
 ) -> NDArray[np.float64]:
     """Applies a Hugging Face `rope_scaling` or `rope_parameters` object."""
-    kind = "default" if scaling is None else scaling.get("rope_type", scaling.get("type", "default"))
-    if scaling is None or kind == "default":
+    scaling = scaling or {}
+    # A factor without a type is no default: transformers can't load it either.
+    plain = None if "factor" in scaling else "default"
+    kind = scaling.get("rope_type", scaling.get("type", plain))
+    if kind == "default":
         return frequencies
     try:
         if kind == "linear":

@@ -37,8 +37,12 @@ def _speaks_llama_3_1(own: str | None, tokenizer: Tokenizer) -> bool:
 
 
 def _with_token_names(template: str, token_names: Mapping[str, str]) -> str:
-    """Sets bos_token and eos_token in the template itself, so that the engine folder is complete."""
-    lines = (f"{{%- set {key} = {json.dumps(name)} %}}\n" for key, name in sorted(token_names.items()))
+    """Sets bos_token and others in the template itself, so that the engine folder is complete."""
+    # Jinja reads no pairs of escaped surrogates.
+    lines = (
+        f"{{%- set {key} = {json.dumps(name, ensure_ascii=False)} %}}\n"
+        for key, name in sorted(token_names.items())
+    )
     return "".join(lines) + template
 
 
