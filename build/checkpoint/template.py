@@ -1,7 +1,8 @@
 """Chooses the chat template of an engine folder and proves that it renders in the server's sandbox."""
 
-import importlib.util
+import importlib
 import json
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -56,11 +57,10 @@ def _check(template: str) -> None:
 
 
 def serving_module(model: str, name: str) -> ModuleType:
-    """A module as the server has it; a model's folder is no package, so it is loaded by its path."""
-    path = ROOT / "model_repository" / model / "1" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"serving_{name}", path)
-    if spec is None or spec.loader is None:
-        raise BuildError(f"{path} is missing.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A module as the server has it; those of a model import each other by bare name."""
+    folder = str(ROOT / "model_repository" / model / "1")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, processors
 
 from build.checkpoint.byte_level_bpe import check_byte_level
-from build.checkpoint.template import choose_template
+from build.checkpoint.template import choose_template, serving_module
 from build.errors import BuildError
 
 # Control tokens by which models of Llama architecture end a turn or a text.
@@ -58,6 +58,10 @@ def write_folder(tokenizer: Tokenizer, template: str, end_ids: list[int], folder
     # Not by its own save, which raises a bare Exception when the disk is full.
     (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    try:
+        serving_module("preprocess", "prompt_tokenizer").PromptTokenizer(folder / "tokenizer.json")
+    except ValueError as error:
+        raise BuildError(str(error)) from error
     _write_config(tokenizer.id_to_token(end_ids[0]), folder)
     special = {
         token.content: index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special

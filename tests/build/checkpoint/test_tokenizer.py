@@ -309,6 +309,15 @@ def test_a_tokenizer_that_keeps_texts_is_taken(tmp_path: Path, change: dict[str,
     assert written.decode(written.encode(text).ids) == text
 
 
+def test_a_control_token_that_text_becomes_is_refused(tmp_path: Path) -> None:
+    words = {"vocab": BYTES | {"hi": 400}, "merges": [["h", "i"]]}
+    end = {"id": 400, "content": "hi", "special": True, "single_word": False, "lstrip": False}
+    tokenizer = edited(words | {"added_tokens": [end | {"rstrip": False, "normalized": False}]})
+    source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config={"eos_token": "hi"})
+    with pytest.raises(BuildError, match="'hi' becomes a control token"):
+        from_hugging_face(source, tmp_path / "out")
+
+
 def test_a_prefix_space_of_the_config_is_refused(tmp_path: Path) -> None:
     config = {"eos_token": "<|im_end|>", "add_prefix_space": True}
     source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
