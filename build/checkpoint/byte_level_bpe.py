@@ -67,6 +67,14 @@ def make_tokenizer(
     return tokenizer
 
 
+def looks_special(token: str) -> bool:
+    """Whether it is a control token whatever its file says: the brackets of convert_hf_to_gguf.py's own rule.
+
+    Some models have theirs as plain added tokens (DeepSeek's), some converters wrote words.
+    """
+    return token.startswith(("<|", "<｜")) and token.endswith(("|>", "｜>")) and len(token) > 4
+
+
 def byte_spelling() -> list[str]:
     """The character that spells each byte, as the server reads it."""
     spelling: list[str] = serving_module("postprocess", "token_bytes").byte_spelling()
@@ -104,8 +112,15 @@ def check_byte_level(tokenizer: Tokenizer) -> None:
     lacking = [byte for byte in sorted(_TEXT_BYTES) if spelling[byte] not in model["vocab"]]
     if lacking:
         raise BuildError(f"The tokenizer has no token for the byte 0x{lacking[0]:02X}: texts would lose it.")
-    if not any(token["special"] for token in state["added_tokens"]):
+    special = [token for token in state["added_tokens"] if token["special"]]
+    if not special:
         raise BuildError("The tokenizer has no special token, by which a turn or a text could end.")
+    for token in special:
+        if token["lstrip"] or token["rstrip"] or token["single_word"]:
+            raise BuildError(
+                f"The tokenizer's special token {token['content']!r} depends on the text beside it (lstrip, "
+                "rstrip or single_word), which is not supported."
+            )
 
 
 def _check_keeps_text(state: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import gguf
 from tokenizers import AddedToken, Tokenizer
 
-from build.checkpoint.byte_level_bpe import WORDS, make_tokenizer
+from build.checkpoint.byte_level_bpe import WORDS, looks_special, make_tokenizer
 from build.checkpoint.template import choose_template
 from build.checkpoint.tokenizer import TokenizerFacts, write_folder
 from build.errors import BuildError
@@ -97,12 +97,9 @@ def _pair(merge: str) -> tuple[str, str]:
 
 def _added_tokens(tokens: list[str], types: list[int], ends: set[int]) -> list[AddedToken]:
     """As in llama-vocab.cpp, ends and unknown tokens are control tokens whatever the file says."""
-    if _CONTROL not in types:
-        raise BuildError(
-            "The GGUF file marks none of its tokens as a control token (tokenizer.ggml.token_type)."
-        )
-    return [
-        AddedToken(token, special=kind != _USER_DEFINED or index in ends, normalized=False)
-        for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
-        if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED) or index in ends
-    ]
+    added = []
+    for index, (token, kind) in enumerate(zip(tokens, types, strict=True)):
+        is_control = kind in (_UNKNOWN, _CONTROL) or index in ends or looks_special(token)
+        if kind != _UNUSED and (is_control or kind == _USER_DEFINED):
+            added.append(AddedToken(token, special=is_control, normalized=False))
+    return added

@@ -46,6 +46,8 @@ def scale_by_config(
     if kind == "default":
         return frequencies
     try:
+        if kind in ("linear", "llama3") and not float(scaling["factor"]) > 0:
+            raise BuildError(f"config.json: rope_scaling's factor must be above 0, not {scaling['factor']}.")
         if kind == "linear":
             return frequencies / float(scaling["factor"])
         if kind == "llama3":

@@ -93,8 +93,10 @@ def _config(values: Mapping[str, Any]) -> LlamaConfig:
 
 def _rope_frequencies(values: Mapping[str, Any], head_size: int) -> list[float]:
     rope = values.get("rope_parameters") or {}
-    if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise BuildError("config.json: a partial_rotary_factor below 1 is not supported.")
+    if rope.get("partial_rotary_factor", 1.0) != 1.0 or any(
+        isinstance(value, dict) for value in rope.values()
+    ):
+        raise BuildError("config.json: rope_parameters must be the same for all dimensions and layers.")
     theta = float(rope.get("rope_theta", values.get("rope_theta", 10000.0)))
     scaling = values.get("rope_scaling") or rope or None
     return [float(f) for f in scale_by_config(inverse_frequencies(theta, head_size), scaling)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, processors
 
-from build.checkpoint.byte_level_bpe import check_byte_level
+from build.checkpoint.byte_level_bpe import check_byte_level, looks_special
 from build.checkpoint.template import choose_template, serving_module
 from build.errors import BuildError
 
@@ -99,8 +99,10 @@ def _load(path: Path, config: Mapping[str, Any]) -> Tokenizer:
         tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in sorted(special)])
         state = json.loads(tokenizer.to_str())
         for token in state["added_tokens"]:
-            token["special"] = token["special"] or token["content"] in special
-        state["truncation"] = state["padding"] = state["model"]["dropout"] = None
+            name = token["content"]
+            token["special"] = token["special"] or name in special or looks_special(name)
+        state |= {"truncation": None, "padding": None}
+        state["model"] |= {"dropout": None, "unk_token": None}
         if state["normalizer"] == {"type": "Sequence", "normalizers": []}:
             state["normalizer"] = None
         tokenizer = Tokenizer.from_str(json.dumps(state))

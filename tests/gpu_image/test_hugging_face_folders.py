@@ -29,7 +29,7 @@ TEMPLATE = (
     "{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}"
     "{{ unk_token }}{{ documents is none }}{{ {'b': 1, 'a': '<'} | tojson(indent=1) }}"
 )
-DECODER = {str(i): {"content": name, "special": i != 1} for i, name in enumerate(NAMES)}
+DECODER = {str(i): {"content": name, "special": True} for i, name in enumerate(NAMES)}
 # LlamaTokenizer's own default is a token that no such folder has.
 LLAMA = {"tokenizer_class": "LlamaTokenizer", "unk_token": "<|endoftext|>"}
 ENDS = {"eos_token": "<|im_end|>", "bos_token": "<|im_start|>"}

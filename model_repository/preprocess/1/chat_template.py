@@ -56,7 +56,7 @@ class ChatTemplate:
             parsed = environment.parse(source)
             self.takes_tools = "tools" in find_undeclared_variables(parsed)
             self.takes_names = _reads_name_of_message(parsed)
-        except TemplateError as error:
+        except (TemplateError, RecursionError) as error:
             raise TemplateRefused(f"it is not a valid template ({error}).") from error
 
     def render(

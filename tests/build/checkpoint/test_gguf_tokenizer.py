@@ -90,6 +90,12 @@ def test_an_end_is_a_control_token_whatever_its_type(tmp_path: Path) -> None:
     assert from_gguf(reader, tmp_path / "out") == TokenizerFacts(264, 2, (0,), (0, 1, 2))
 
 
+def test_words_that_look_like_control_tokens_are(tmp_path: Path) -> None:
+    """Converters have written whole vocabularies as words, or single tokens of a template."""
+    reader = write_gguf(tmp_path / "m.gguf", token_type=[1] * 264)
+    assert from_gguf(reader, tmp_path / "out").special_ids == (0, 1, 2)
+
+
 def test_what_fills_up_the_vocabulary_is_not_the_tokenizer_s(tmp_path: Path) -> None:
     fields = {"tokens": [*PIECES, "[PAD264]", "[PAD265]"], "token_type": [*TYPES, 5, 5]}
     assert from_gguf(write_gguf(tmp_path / "m.gguf", **fields), tmp_path / "out").vocab_size == 264
@@ -112,7 +118,6 @@ def test_named_tokens_are_there_for_the_template(tmp_path: Path) -> None:
         ({"tokens": None}, "lacks the field tokenizer.ggml.tokens"),
         ({"eos_token_id": None}, "lacks the field tokenizer.ggml.eos_token_id"),
         ({"chat_template": "{{ ''.__class__ }}"}, "SecurityError"),
-        ({"token_type": [1] * 264}, "marks none of its tokens as a control token"),
         ({"token_type": [3] * 3}, "tokenizer is damaged"),
         ({"merges": ["h x"]}, "tokenizer is damaged"),
         ({"bos_token_id": 264}, "tokenizer.ggml.bos_token_id is 264, which is no token"),

@@ -230,7 +230,7 @@ def edited(change: dict[str, Any]) -> Tokenizer:
 
 
 def training_limits() -> Tokenizer:
-    tokenizer = edited({"dropout": 0.9})
+    tokenizer = edited({"dropout": 0.9, "unk_token": "a"})
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=64, pad_id=256)
     return tokenizer
@@ -242,11 +242,21 @@ def test_what_cut_filled_or_varied_the_texts_of_a_training_is_off(tmp_path: Path
     )
     from_hugging_face(source, tmp_path / "out")
     written = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
-    assert (written.truncation, written.padding, written.model.dropout) == (None, None, None)
+    assert (written.truncation, written.padding) == (None, None)
+    assert (written.model.dropout, written.model.unk_token) == (None, None)
     assert [len(encoding.ids) for encoding in written.encode_batch(["abc def", "a"])] == [7, 1]
 
 
 BYTES = {character: index for index, character in enumerate(byte_spelling())}
+SPECIAL = {
+    "id": 256,
+    "content": "<|im_end|>",
+    "special": True,
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": False,
+}
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 
 
@@ -275,6 +285,8 @@ def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
         ({"vocab": BYTES | {"你": 400}}, "token '你' has no fixed bytes"),
         ({"vocab": {c: i for c, i in BYTES.items() if c != "q"}}, "no token for the byte 0x71"),
         ({"added_tokens": []}, "no special token"),
+        ({"added_tokens": [SPECIAL | {"lstrip": True}]}, "'<|im_end|>' depends on the text beside it"),
+        ({"added_tokens": [SPECIAL | {"single_word": True}]}, "'<|im_end|>' depends on the text beside it"),
     ],
 )
 def test_a_tokenizer_that_changes_texts_is_refused(
@@ -311,8 +323,7 @@ def test_a_tokenizer_that_keeps_texts_is_taken(tmp_path: Path, change: dict[str,
 
 def test_a_control_token_that_text_becomes_is_refused(tmp_path: Path) -> None:
     words = {"vocab": BYTES | {"hi": 400}, "merges": [["h", "i"]]}
-    end = {"id": 400, "content": "hi", "special": True, "single_word": False, "lstrip": False}
-    tokenizer = edited(words | {"added_tokens": [end | {"rstrip": False, "normalized": False}]})
+    tokenizer = edited(words | {"added_tokens": [SPECIAL | {"id": 400, "content": "hi"}]})
     source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config={"eos_token": "hi"})
     with pytest.raises(BuildError, match="'hi' becomes a control token"):
         from_hugging_face(source, tmp_path / "out")
@@ -345,6 +356,19 @@ def test_the_config_makes_tokens_special_too(
     tokenizer.add_tokens([AddedToken(name, special=False) for name in added])
     source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config=config)
     assert from_hugging_face(source, tmp_path / "out").special_ids == special_ids
+
+
+@pytest.mark.parametrize(
+    ("name", "is_special"), [("<｜User｜>", True), ("<|eot|>", True), ("<think>", False), ("<||>", False)]
+)
+def test_clients_can_not_write_what_looks_like_a_control_token(
+    tmp_path: Path, name: str, is_special: bool
+) -> None:
+    """DeepSeek's distilled Llamas have those of their template as plain added tokens."""
+    tokenizer = chatml_tokenizer()
+    tokenizer.add_tokens([AddedToken(name, special=False)])
+    source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config={"eos_token": "<|im_end|>"})
+    assert (259 in from_hugging_face(source, tmp_path / "out").special_ids) is is_special
 
 
 def test_every_named_token_is_there_for_the_template(tmp_path: Path) -> None:

@@ -53,9 +53,10 @@ def test_a_template_that_fails_is_refused(source: str, reason: str) -> None:
         render(source)
 
 
-def test_a_template_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("source", ["{% if %}", "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"])
+def test_a_template_that_is_none_is_refused(source: str) -> None:
     with pytest.raises(TemplateRefused, match="not a valid template"):
-        render("{% if %}")
+        render(source)
 
 
 @pytest.mark.parametrize(
