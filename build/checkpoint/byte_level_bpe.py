@@ -112,14 +112,13 @@ def check_byte_level(tokenizer: Tokenizer) -> None:
     lacking = [byte for byte in sorted(_TEXT_BYTES) if spelling[byte] not in model["vocab"]]
     if lacking:
         raise BuildError(f"The tokenizer has no token for the byte 0x{lacking[0]:02X}: texts would lose it.")
-    special = [token for token in state["added_tokens"] if token["special"]]
-    if not special:
+    if not any(token["special"] for token in state["added_tokens"]):
         raise BuildError("The tokenizer has no special token, by which a turn or a text could end.")
-    for token in special:
-        if token["lstrip"] or token["rstrip"] or token["single_word"]:
+    for token in state["added_tokens"]:
+        if token["lstrip"] or token["rstrip"] or (token["special"] and token["single_word"]):
             raise BuildError(
-                f"The tokenizer's special token {token['content']!r} depends on the text beside it (lstrip, "
-                "rstrip or single_word), which is not supported."
+                f"The tokenizer's token {token['content']!r} depends on the text beside it (lstrip, rstrip, "
+                "single_word), which is not supported."
             )
 
 

@@ -287,6 +287,15 @@ def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
         ({"added_tokens": []}, "no special token"),
         ({"added_tokens": [SPECIAL | {"lstrip": True}]}, "'<|im_end|>' depends on the text beside it"),
         ({"added_tokens": [SPECIAL | {"single_word": True}]}, "'<|im_end|>' depends on the text beside it"),
+        (
+            {
+                "added_tokens": [
+                    SPECIAL,
+                    SPECIAL | {"id": 257, "content": "<a>", "special": False, "rstrip": True},
+                ]
+            },
+            "'<a>' depends on the text beside it",
+        ),
     ],
 )
 def test_a_tokenizer_that_changes_texts_is_refused(
@@ -404,7 +413,7 @@ def test_what_stands_before_a_text_is_what_transformers_puts_there(
     assert written.encode("a").ids == [*first, BYTES["a"]]
 
 
-@pytest.mark.parametrize("template", [7, {"default": "x"}, [{"name": "default"}], ["x"]])
+@pytest.mark.parametrize("template", [7, {"default": 7}, [{"name": "default"}], ["x"]])
 def test_a_template_of_another_form_is_refused(tmp_path: Path, template: Any) -> None:
     config = {"eos_token": "<|im_end|>", "chat_template": template}
     source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
