@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from build.checkpoint.tokenizer import from_tiktoken
 from build.errors import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
@@ -16,6 +15,7 @@ from serving import settings as serve_settings
 from serving.engine_server import embedded_launch
 from serving.settings import without_keys
 from serving.supervisor import Stopped, Supervisor
+from tests.build.llama3_tokenizer import from_tiktoken
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL
 
 NAME = "meta-llama/Llama-3.1-8B-Instruct"
