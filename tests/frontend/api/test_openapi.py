@@ -29,7 +29,6 @@ REQUESTS: Mapping[tuple[str, str], type[BaseModel]] = {
 # Schema and place -> why the answers differ there; docs/api.md has them too.
 DEVIATIONS = {
     ("CreateCompletionResponse", "choices/*/finish_reason"): "null until the last chunk",
-    ("CreateCompletionResponse", "usage"): "null until the chunk with the usage",
     ("CreateCompletionResponse", "choices/*/logprobs/token_logprobs/*"): "null for a prompt's first token",
     ("CreateCompletionResponse", "choices/*/logprobs/top_logprobs/*"): "null for a prompt's first token",
 }

@@ -71,6 +71,12 @@ def _resolved(vendor: str, schema: Schema) -> Schema:
     return schema
 
 
+# What Open Responses requires and the SDKs of OpenAI take, but not its own description.
+NULLABLE = {"prompt_cache_key", "safety_identifier", "usage"}
+# What Anthropic's description requires, null where there are none, and Vercel's AI SDK does not take as null.
+LEFT_OUT = {"citations"}
+
+
 def _with_nulls(schema: Any) -> Any:
     """`nullable: true`, which OpenAPI 3.1 does not know and OpenAI's still uses, in JSON Schema's way.
 
@@ -81,6 +87,10 @@ def _with_nulls(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     known = {key: _with_nulls(value) for key, value in schema.items()}
+    if isinstance(known.get("properties"), dict):
+        for name in NULLABLE & known["properties"].keys():
+            known["properties"][name] = {"anyOf": [known["properties"][name], {"type": "null"}]}
+        known["required"] = sorted(set(known.get("required", [])) - LEFT_OUT)
     match known.get("anyOf"):
         case [{"type": "object"} as only, {"type": "null"}]:
             return {**only, "type": ["object", "null"]}
