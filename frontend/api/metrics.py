@@ -97,12 +97,12 @@ def _counted(totals: Sequence[float], labels: Sequence[str]) -> Iterator[Metric]
 
 
 def _counter(counter: Counter, values: Sequence[float], labels: Sequence[str]) -> Metric:
-    """Combinations of our own that never came are left out: most are impossible."""
+    """Of two labels, what never came is left out: most combinations are impossible."""
     is_own = not counter.name.startswith("vllm:")
     names = counter.labels if is_own else (*_LABELS, *counter.labels)
     metric = CounterMetricFamily(counter.name, counter.text, labels=names)
     for combination, value in zip(counter.combinations, values, strict=True):
-        if value or not is_own:
+        if value or len(counter.labels) < 2:
             metric.add_metric(combination if is_own else (*labels, *combination), value)
     return metric
 
