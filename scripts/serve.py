@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from build.errors import run
@@ -20,10 +20,15 @@ from serving.health import Probe, TritonHealth, frontend_answers
 from serving.kept_server import Server
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
+from serving.shown_logs import ShownLogs
 from serving.supervisor import Stopped, Supervisor
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30
+DEFAULT_PORT = 8000
+NO_KEYS = "none are set (API_KEYS_FILE), so it answers on this machine only"
+FRONTEND_LOG = "frontend.log"
+TRITONSERVER_LOG = "tritonserver.log"
 
 
 def main() -> int:
@@ -36,7 +41,7 @@ def serve(settings: ServeSettings) -> int:
     """Serves until it is told to stop."""
     settings.require_free_ports()
     try:
-        with Supervisor() as supervisor:
+        with shown_logs(os.environ), Supervisor() as supervisor:
             launch = prepare_engine(supervisor, settings)
             model = start_tritonserver(supervisor, settings, launch)
             start_frontend(supervisor, settings)
@@ -76,7 +81,7 @@ def start_tritonserver(
             "tritonserver",
             launch.command,
             launch.environment,
-            log=logs / "tritonserver.log",
+            log=logs / TRITONSERVER_LOG,
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
             policy=launch.policy,
@@ -100,6 +105,7 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
             "frontend",
             [sys.executable, "-m", "frontend"],
             os.environ,
+            log=LOGS / FRONTEND_LOG,
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
@@ -117,8 +123,16 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
     )
 
 
+def shown_logs(variables: Mapping[str, str]) -> ShownLogs:
+    """The servers' logs, of which the screen gets warnings and errors, or everything with VERBOSE=1."""
+    paths = [LOGS / TRITONSERVER_LOG, LOGS / FRONTEND_LOG]
+    return ShownLogs(
+        paths, variables.get("VERBOSE", "") not in ("", "0"), lambda line: print(line, flush=True)
+    )
+
+
 def greeting(settings: ServeSettings, model: str) -> str:
-    """The URL, the model's name and a command to try them with."""
+    """What is served and where, who may come in, and a command to try it with."""
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     # Bounded and greedy: a small model that samples freely may ramble for minutes.
     body = json.dumps({"model": model, "messages": messages, "max_tokens": 64, "temperature": 0})
@@ -131,11 +145,23 @@ def greeting(settings: ServeSettings, model: str) -> str:
             f" -d {shlex.quote(body)}",
         ]
     )
-    if settings.has_keys:
-        keys = "With one of your keys in API_KEY (export API_KEY=...):"
-    else:
-        keys = "No keys are set (API_KEYS, API_KEYS_FILE): it answers on this machine only."
-    return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n{keys}\n\n{curl}\n"
+    keys = "wanted; the command below takes one from API_KEY" if settings.has_keys else NO_KEYS
+    return f"""
+{model} is served.
+  chat in a browser    {settings.url}/
+  chat in a terminal   make chat{"" if settings.port == DEFAULT_PORT else f" PORT={settings.port}"}
+  OpenAI's API         {settings.url}/v1, to browse at {settings.url}/docs
+  API keys             {keys}
+  logs                 {relative(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
+
+{curl}
+
+Ctrl-C stops it, once running requests have ended.
+"""
+
+
+def relative(path: Path) -> str:
+    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
 
-REPORT_EVERY_S = 2.0
+REPORT_EVERY_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_S = 0.1
 
