@@ -127,6 +127,7 @@ lock: setup-all ## Pin pyproject.toml's packages with their hashes in scripts/*.
 	$(VENV_PYTHON) -m uv pip compile --quiet --group perf -o scripts/perf_analyzer.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group deploy --python-version 3.11 -o scripts/deploy_validators.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compose --python-version 3.11 -o scripts/docker_compose.txt
+	$(VENV_PYTHON) -m uv pip compile --quiet --group browser -o scripts/playwright.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group gpu-image -o scripts/gpu_image.txt

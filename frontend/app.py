@@ -32,6 +32,7 @@ from frontend.middleware.body_limit import BodyLimit
 from frontend.middleware.drain import RefuseWhileDraining
 from frontend.middleware.http_metrics import HttpMetrics
 from frontend.middleware.request_id import RequestId
+from frontend.page.routes import page_routes
 from frontend.server.state_report import state_reported
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
@@ -100,6 +101,7 @@ def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, ke
         model_routes(triton),
         tokenize_routes(triton, admission),
         health_routes(triton),
+        page_routes(),
         metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses),
     ):
         app.include_router(router)

@@ -1,4 +1,4 @@
-"""Lets nobody in without a key: every path but liveness and readiness, also those that lead nowhere."""
+"""Lets nobody in without a key, also where a path leads nowhere; the probes and the page are open."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,8 +7,8 @@ from frontend.errors import AuthenticationFailed, to_response
 from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 
-# Probes have no key.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+# Probes have no key, and the page asks for one.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/", "/status", "/docs"})
 
 
 class Authentication:

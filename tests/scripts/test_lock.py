@@ -15,6 +15,7 @@ LOCKS = [
     "deploy_validators.txt",
     "docker_compose.txt",
     "serving.txt",
+    "playwright.txt",
     "../build/uv.txt",
     "gpu_image.txt",
     "bench/matplotlib.txt",
