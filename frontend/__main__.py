@@ -12,7 +12,7 @@ from frontend.limits.drain import Drain
 from frontend.limits.ledger import SharedLedger
 from frontend.logs import configure_logging
 from frontend.server.server import create_server
-from frontend.server.workers import Workers, listening_socket
+from frontend.server.workers import Workers, listening_sockets
 from frontend.settings import Settings, read_settings
 from frontend.settings_file import SettingsError
 from frontend.triton.triton import Triton
@@ -28,15 +28,18 @@ def main() -> None:
         sys.exit(f"error: {error}")
     configure_logging(settings.log_level)
     ledger = SharedLedger(settings.workers)
-    if settings.workers == 1:
-        _server(settings, ledger).run()
-        return
     try:
-        listener = listening_socket(settings)
-    except OSError as error:
-        sys.exit(f"error: FRONTEND_HOST, FRONTEND_PORT: {error}")
-    with listener:
-        Workers(settings, ledger, lambda: _server(settings, ledger).run(sockets=[listener])).run()
+        listeners = listening_sockets(settings)
+    except SettingsError as error:
+        sys.exit(f"error: {error}")
+
+    def serve() -> None:
+        _server(settings, ledger).run(sockets=listeners)
+
+    if settings.workers == 1:
+        serve()
+    else:
+        Workers(settings, ledger, serve).run()
 
 
 def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:

@@ -84,7 +84,7 @@ def create_app(
     _map_exceptions(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
-    app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(Authentication, keys=keys, ops_port=settings.ops_port)
     app.add_middleware(RequestId)
     app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
     return app

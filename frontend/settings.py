@@ -21,6 +21,7 @@ class Settings(BaseSettings):
 
     frontend_host: str = "127.0.0.1"
     frontend_port: int = Field(default=8000, ge=1, le=65535)
+    ops_port: int | None = Field(default=None, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=128)
     triton_grpc_addresses: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1:8001",)
     triton_metrics_addresses: Annotated[tuple[str, ...], NoDecode] = ()
@@ -92,6 +93,12 @@ class Settings(BaseSettings):
                 f"API_KEYS: a key has less than {MIN_KEY_CHARS} characters; "
                 "make one that can't be guessed with: make keys ARGS='create NAME'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _require_two_ports(self) -> "Settings":
+        if self.ops_port == self.frontend_port:
+            raise ValueError(f"OPS_PORT {self.ops_port} is the API's own port; it must differ")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse
 
@@ -59,8 +60,14 @@ def exposition(families: Iterable[Metric], accept: str) -> Response:
     """In the text format that the scraper asks for."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Ready(families))
-    encode, content_type = choose_encoder(accept)
-    return Response(encode(registry), headers={"Content-Type": content_type})
+    # Names as they are, whatever escaping is asked for: each is valid for every scraper, but the library's
+    # own choice turns the colons into underscores, and then no query finds them.
+    if openmetrics.CONTENT_TYPE_LATEST.partition(";")[0] in accept.lower():
+        text = openmetrics.generate_latest(registry, openmetrics.ALLOWUTF8)
+        content_type = openmetrics.CONTENT_TYPE_LATEST
+    else:
+        text, content_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+    return Response(text, headers={"Content-Type": content_type})
 
 
 class _Ready(Collector):
@@ -90,12 +97,12 @@ def _counted(totals: Sequence[float], labels: Sequence[str]) -> Iterator[Metric]
 
 
 def _counter(counter: Counter, values: Sequence[float], labels: Sequence[str]) -> Metric:
-    """Combinations of our own that never came are left out: most are impossible."""
+    """Of two labels, what never came is left out: most combinations are impossible."""
     is_own = not counter.name.startswith("vllm:")
     names = counter.labels if is_own else (*_LABELS, *counter.labels)
     metric = CounterMetricFamily(counter.name, counter.text, labels=names)
     for combination, value in zip(counter.combinations, values, strict=True):
-        if value or not is_own:
+        if value or len(counter.labels) < 2:
             metric.add_metric(combination if is_own else (*labels, *combination), value)
     return metric
 

@@ -22,6 +22,9 @@ from frontend.metrics.counters import SharedMetrics
 
 # Signs of life come ten times a second; a worker without one in so long is busy, or gone.
 LIVE_S = 0.5
+# The lock is held for microseconds. A holder that keeps it for so long is stopped, and is not waited for.
+MAX_WAIT_S = 0.2
+POLL_S = 50e-6
 # Rows of `SharedLedger.usage`.
 REQUESTS, REFUSED, PROMPT_TOKENS, COMPLETION_TOKENS = range(4)
 USAGE = ("requests", "refused", "prompt_tokens", "completion_tokens")
@@ -31,7 +34,7 @@ Levels: TypeAlias = "npt.NDArray[np.float64]"
 
 
 class SharedLedger:
-    """Tables with a column for every key; whoever reads or writes them holds the lock.
+    """Tables with a column for every key; whoever reads or writes them holds the lock (see `locked`).
 
     `running`, `waiting`: generations, a row a worker. `head_ticket`, `head_weight`: of the request that is
     next in a worker's line of that key. `levels`, `times`: of requests (row 0) and tokens (row 1), what was
@@ -59,6 +62,7 @@ class SharedLedger:
         self.metrics = SharedMetrics(num_workers)
         self._columns: dict[str, int] = {}
         self._doorbells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(num_workers)]
+        self._patience_s = MAX_WAIT_S
         self.worker = 0
 
     def attach(self, worker: int) -> None:
@@ -94,12 +98,27 @@ class SharedLedger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps the other workers out; for microseconds, and never across an await."""
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        """Keeps the other workers out; for microseconds, and never across an await.
+
+        A worker that is stopped while it holds the lock (by a debugger, or a machine that swaps) must not
+        stop the others: they go on without it. A count may be lost, as that worker writes on what it read.
+        """
+        deadline = time.monotonic() + self._patience_s
+        while not (is_locked := self._try_lock()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        self._patience_s = MAX_WAIT_S if is_locked else 0.0
         try:
             yield
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
+            if is_locked:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def column(self, name: str) -> int:
         """The column of the key of this name, which is made at its first request."""

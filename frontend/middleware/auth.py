@@ -1,33 +1,46 @@
-"""Lets nobody in without a key, also where a path leads nowhere; the probes and the page are open."""
+"""Lets nobody in without a key, also where a path leads nowhere; only the probes and the pages are open.
+
+The operations' port asks for none: it is for scrapers and gateways, and nothing there generates.
+"""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from frontend.errors import AuthenticationFailed, to_response
+from frontend.errors import ApiError, AuthenticationFailed, NotFound, to_response
 from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 
-# Probes have no key, and the page asks for one.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/", "/status", "/docs"})
+# Probes have no key.
+PROBES = frozenset({"/health/live", "/health/ready"})
+# A page has nothing to hide, and asks for a key.
+OPEN_PATHS = PROBES | {"/", "/status", "/docs"}
+OPERATIONS = PROBES | {"/metrics", "/metrics/triton", "/v1/models"}
 
 
 class Authentication:
     """ASGI middleware; puts the key's owner into the request's state as `key`."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, ops_port: int | None) -> None:
         self._app = app
         self._keys = keys
+        self._ops_port = ops_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        try:
-            scope.setdefault("state", {})["key"] = self._authenticate(Headers(scope=scope))
-        except AuthenticationFailed as error:
-            await to_response(error, scope["path"])(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            try:
+                self._let_in(scope)
+            except ApiError as error:
+                await to_response(error, scope["path"])(scope, receive, send)
+                return
         await self._app(scope, receive, send)
+
+    def _let_in(self, scope: Scope) -> None:
+        path = scope["path"]
+        if self._ops_port is not None and scope["server"][1] == self._ops_port:
+            if path not in OPERATIONS:
+                raise NotFound(f"The operations' port has {', '.join(sorted(OPERATIONS))} alone.")
+        elif path not in OPEN_PATHS:
+            scope.setdefault("state", {})["key"] = self._authenticate(Headers(scope=scope))
 
     def _authenticate(self, headers: Headers) -> ApiKey:
         given = _given_key(headers)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,19 +29,22 @@ WITHOUT_QUERY = WithoutQuery()
 class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, grace_s: float, ledger: SharedLedger) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, settings: Settings, ledger: SharedLedger
+    ) -> None:
         super().__init__(config)
         self._ledger = ledger
         self._acceptors: list[Acceptor] = []
         self._drain = drain
-        self._grace_s = grace_s
+        self._grace_s = settings.shutdown_grace_s
+        self._ops_port = settings.ops_port
         self._drain_ends = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Sockets that are given are those that other workers accept from, too."""
-        await super().startup(None if sockets is None else [])
+        """The sockets are those that other workers accept from, too."""
+        await super().startup([])
         self._acceptors = [
-            Acceptor(it, self._ledger, self._create_protocol, self.config.ssl, self.server_state.connections)
+            Acceptor(it, self._ledger, self._create_protocol, self._tls(it), self.server_state.connections)
             for it in sockets or []
         ]
 
@@ -68,6 +72,10 @@ class Server(uvicorn.Server):
             self._drain.expire()
             return True
         return self._drain.is_begun and not self.server_state.tasks
+
+    def _tls(self, listener: socket.socket) -> ssl.SSLContext | None:
+        is_for_operations = listener.getsockname()[1] == self._ops_port
+        return None if is_for_operations else self.config.ssl
 
     def _create_protocol(self) -> asyncio.Protocol:
         connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
@@ -101,4 +109,4 @@ def create_server(
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return Server(config, drain, settings.shutdown_grace_s, ledger)
+    return Server(config, drain, settings, ledger)

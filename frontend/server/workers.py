@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from frontend.limits.ledger import SharedLedger
 from frontend.settings import Settings
+from frontend.settings_file import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +28,30 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, signal.SIGCHLD, signal.SIGUSR1)
 
 
-def listening_socket(settings: Settings) -> socket.socket:
-    """The one that all workers accept from, each its share (acceptor.py)."""
-    address = (settings.frontend_host, settings.frontend_port)
+def listening_sockets(settings: Settings) -> list[socket.socket]:
+    """Those that all workers accept from, each its share (acceptor.py): the API's and the operations' port.
+
+    Raises SettingsError: one can't be had.
+    """
+    sockets = []
+    for name, port in (("FRONTEND_PORT", settings.frontend_port), ("OPS_PORT", settings.ops_port)):
+        if port is None:
+            continue
+        try:
+            sockets.append(_listen(settings.frontend_host, port))
+        except OSError as error:
+            raise SettingsError(f"FRONTEND_HOST, {name}: {error}") from error
+        logger.info("listening on %s:%d", settings.frontend_host, port)
+    return sockets
+
+
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        is_ipv6 = ip_address(settings.frontend_host).version == 6
+        is_ipv6 = ip_address(host).version == 6
     except ValueError:
         is_ipv6 = False
     family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
-    return socket.create_server(address, family=family, backlog=BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 class Workers:

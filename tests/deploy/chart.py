@@ -30,7 +30,10 @@ VALUES: Mapping[str, Mapping[str, Any]] = {
             "checkpointsClaim": "checkpoints",
             "settings": {"PRECISION": "fp8", "TP": 8},
         },
-        "metrics": {"serviceMonitor": True, "keySecret": "metrics-key"},
+        "metrics": {
+            "serviceMonitor": True,
+            "allowFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        },
         "imagePullSecrets": [{"name": "registry"}],
     },
     "three copies": {

@@ -76,9 +76,6 @@ _SERVICE_MONITOR = _closed(
                     "port": _TEXT,
                     "path": _TEXT,
                     "interval": _TEXT,
-                    "authorization": _closed(
-                        {"type": _TEXT, "credentials": _closed({"name": _TEXT, "key": _TEXT}, "key")}
-                    ),
                 }
             ),
         },

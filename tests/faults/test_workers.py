@@ -30,9 +30,7 @@ def worker_pids(frontend: Frontend) -> list[int]:
 
 @contextmanager
 def two_workers(log: Path, **settings: object) -> Iterator[Frontend]:
-    # On a busy machine a worker may stay stopped for long before the other one has answered.
-    patient = {"worker_silence_s": PATIENCE_S, **settings}
-    with frontend_process(log, workers=2, **patient) as frontend:
+    with frontend_process(log, workers=2, **settings) as frontend:
         # The port listens before there are workers.
         wait_until(lambda: len(worker_pids(frontend)) == 2)
         for pid in worker_pids(frontend):
@@ -41,12 +39,18 @@ def two_workers(log: Path, **settings: object) -> Iterator[Frontend]:
         yield frontend
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+
+
 @contextmanager
 def only(frontend: Frontend, pid: int) -> Iterator[None]:
     """The other workers are stopped, so that this one takes what comes."""
     others = [other for other in worker_pids(frontend) if other != pid]
     for other in others:
         os.kill(other, signal.SIGSTOP)
+    # A signal takes its time: until then it might take a connection, and never answer.
+    wait_until(lambda: all(is_gone(other) or is_stopped(other) for other in others))
     try:
         yield
     finally:
@@ -175,7 +179,7 @@ def is_draining(frontend: Frontend) -> bool:
     try:
         return exchange(frontend.address, head("GET /health/ready HTTP/1.1")).status == 503
     except TimeoutError:
-        # Taken by the worker that a test has stopped, just before it was.
+        # Of the others, which a test has stopped, none answers where the one that was left has ended.
         return False
 
 
@@ -214,7 +218,8 @@ def test_a_second_signal_ends_all_at_once(log: Path, second: signal.Signals) -> 
         frontend.process.terminate()
         for pid in pids:
             with only(frontend, pid):
-                wait_until(lambda: is_draining(frontend))
+                # One that serves nobody ends as soon as it hears of it.
+                wait_until(lambda pid=pid: pid not in worker_pids(frontend) or is_draining(frontend))
         frontend.process.send_signal(second)
         assert frontend.process.wait(PATIENCE_S) == -second
         assert all(is_gone(pid) for pid in pids)

@@ -1,15 +1,19 @@
 """/metrics: what is counted, under which names, and what never shows."""
 
 import re
+import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parser_of_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from build import debian_packages
 from frontend.app import create_app
 from frontend.metrics.counters import (
     FAMILIES,
@@ -31,6 +35,8 @@ USER = [{"role": "user", "content": "a secret of the client"}]
 ROOT = Path(__file__).parents[3]
 # Without the suffix that Prometheus' text gives to the samples of counters and histograms.
 METRIC_NAME = re.compile(r"vllm:[a-z0-9_]+?(?=_total\b|_bucket\b|\b)")
+# Where no Triton gives its metrics.
+WITHOUT_SAMPLES = {"vllm:kv_cache_usage_perc"}
 LABELS = {"model_name": MODEL, "engine": "0"}
 # Slowly, so that each token is an event of its own.
 THREE = Script([tokens("a"), tokens("b"), tokens("c")], pause_s=0.05)
@@ -58,6 +64,10 @@ def value(families: dict[str, Metric], name: str, **labels: str) -> float:
         if sample.name == name and labels.items() <= sample.labels.items()
     ]
     return found
+
+
+def documented_names() -> set[str]:
+    return set(METRIC_NAME.findall((ROOT / "docs/metrics.md").read_text()))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -199,16 +209,63 @@ def test_every_route_has_a_place() -> None:
 
 def test_what_is_documented_and_what_the_chart_queries_is_there(stack: Stack) -> None:
     exposed = {name for name in scrape(stack) if name.startswith("vllm:")}
-    assert set(METRIC_NAME.findall((ROOT / "docs/metrics.md").read_text())) == exposed
-    for path in (ROOT / "deploy").rglob("*.yaml"):
+    assert documented_names() == exposed
+    # Those of deploy/monitoring are tried on a live Prometheus.
+    for path in (ROOT / "deploy" / "chart").rglob("*.yaml"):
         assert set(METRIC_NAME.findall(path.read_text())) <= exposed
 
 
-def test_openmetrics_for_those_who_ask(http: httpx.Client) -> None:
-    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    answer = http.get("/metrics", headers=accept)
-    assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert answer.text.endswith("# EOF\n")
+@pytest.mark.parametrize(
+    "escaping", ["", "; escaping=allow-utf-8", "; escaping=underscores", "; escaping=values"]
+)
+@pytest.mark.parametrize(
+    ("format_", "read"),
+    [
+        ("application/openmetrics-text; version=1.0.0", parser_of_openmetrics),
+        ("application/openmetrics-text; version=2.0.0", parser_of_openmetrics),
+        ("application/openmetrics-text", parser_of_openmetrics),
+        ("text/plain; version=1.0.0", text_string_to_metric_families),
+        ("text/plain; version=0.0.4", text_string_to_metric_families),
+        ("*/*", text_string_to_metric_families),
+    ],
+)
+def test_names_are_the_same_in_every_format(
+    http: httpx.Client, stack: Stack, format_: str, read: Callable[[str], Iterable[Metric]], escaping: str
+) -> None:
+    answer = http.get("/metrics", headers={"Accept": format_ + escaping})
+    media_type = "application/openmetrics-text" if read is parser_of_openmetrics else "text/plain"
+    assert answer.headers["content-type"].startswith(media_type)
+    assert {family.name for family in read(answer.text)} == scrape(stack).keys()
+
+
+@pytest.mark.slow
+def test_prometheus_finds_the_documented_names(stack: Stack, tmp_path: Path) -> None:
+    """Debian 12's, 2.42, which asks for OpenMetrics first."""
+    debian_packages.unpack(["prometheus"], tmp_path)
+    host = stack.url.removeprefix("http://")
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        f"scrape_configs: [{{job_name: a, scrape_interval: 1s, static_configs: [{{targets: ['{host}']}}], "
+        f"authorization: {{credentials: {API_KEY}}}}}]"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [tmp_path / "usr/bin/prometheus", f"--config.file={config}", f"--web.listen-address={address}"]
+    with subprocess.Popen([*command, f"--storage.tsdb.path={tmp_path}"], stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: found_by_prometheus(address) >= documented_names() - WITHOUT_SAMPLES)
+        finally:
+            server.kill()
+
+
+def found_by_prometheus(address: str) -> set[str]:
+    url = f"http://{address}/api/v1/label/__name__/values"
+    try:
+        names = httpx.get(url, timeout=5).json()["data"]
+    except (httpx.TransportError, ValueError):
+        # It is still starting.
+        return set()
+    return {name.removesuffix("_total").removesuffix("_bucket") for name in names}
 
 
 def test_places_do_not_overlap() -> None:

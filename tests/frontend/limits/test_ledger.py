@@ -75,6 +75,31 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_its_slots_are_given_back() -
     assert run(script) == "(3, 0) (1, 0)"
 
 
+def test_a_worker_that_is_stopped_with_the_lock_stops_no_other() -> None:
+    script = """
+        def hold():
+            with ledger.locked():
+                ledger.usage[REQUESTS, ledger.column("team")] = 1
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        def work():
+            start = time.monotonic()
+            for _ in range(50):
+                with ledger.locked():
+                    ledger.running[ledger.worker, ledger.column("team")] += 1
+            # One wait for the stopped worker, not one a request.
+            print(time.monotonic() - start < 50 * 0.2, end=" ", flush=True)
+
+        stopped = fork(1, hold)
+        os.waitpid(stopped, os.WUNTRACED)
+        os.waitpid(fork(2, work), 0)
+        os.kill(stopped, signal.SIGCONT)
+        os.waitpid(stopped, 0)
+        print(ledger.load(), ledger.usage_by_key()["team"]["requests"])
+    """
+    assert run(script) == "True (50, 0) 1"
+
+
 def test_the_workers_agree_on_a_key() -> None:
     script = """
         def work():
