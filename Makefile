@@ -12,6 +12,7 @@ CONCURRENCY ?=
 WORKERS ?=
 TODAY_DATE ?=
 VERBOSE ?=
+BASE_URL ?=
 # Not taken from the environment, where shells keep values of their own under these names.
 HOST =
 MODEL =
@@ -37,7 +38,7 @@ MINUTES =
 PARTS =
 PEERS =
 ROUNDS =
-export HOST PORT TRITON_GRPC_PORT TRITON_METRICS_PORT SETTINGS_FILE API_KEYS API_KEYS_FILE WORKERS TODAY_DATE PYTHON VERBOSE
+export HOST PORT TRITON_GRPC_PORT TRITON_METRICS_PORT SETTINGS_FILE API_KEYS API_KEYS_FILE WORKERS TODAY_DATE PYTHON VERBOSE BASE_URL
 export MODEL NAME PRECISION ENGINE TOKENS_PER_SECOND JITTER TOKENS_PER_RESPONSE ANSWER_LENGTH
 export CONCURRENCY MINUTES PARTS PEERS ROUNDS
 
@@ -48,7 +49,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup setup-all serve build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
+.PHONY: help setup setup-all serve chat build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -65,6 +66,9 @@ setup-all: ## The same with what the tests and tools need
 # exec: the script itself must get make's SIGTERM.
 serve: setup ## Serve the model at PORT, building its engine first if need be
 	@exec $(VENV_PYTHON) -m scripts.serve
+
+chat: setup ## Chat in the terminal with the server at PORT, or at BASE_URL=https://host/v1
+	@exec $(VENV_PYTHON) -m scripts.chat
 
 build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into engines/NAME; on GPUs by a RECIPE
 	@exec $(VENV_PYTHON) -m build $(if $(MODEL),--model '$(MODEL)') $(if $(NAME),--name '$(NAME)') \
