@@ -109,7 +109,7 @@ def hash_source(source: Source, known: Iterable[InputFile], reporter: Reporter) 
     if are_known(source, known):
         return hash_files(source, known, lambda _: None)
     size = sum(path.stat().st_size for path in source.files)
-    with reporter.step("Hashing the model's files", size) as advance:
+    with reporter.step("Hashing the model's files", size, is_bytes=True) as advance:
         return hash_files(source, known, advance)
 
 

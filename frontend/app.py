@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from frontend.api.admission import Admission
@@ -32,6 +33,7 @@ from frontend.middleware.body_limit import BodyLimit
 from frontend.middleware.drain import RefuseWhileDraining
 from frontend.middleware.http_metrics import HttpMetrics
 from frontend.middleware.request_id import RequestId
+from frontend.page.routes import page_routes
 from frontend.server.state_report import state_reported
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
@@ -40,6 +42,15 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left; nobody reads it.
 CLIENT_CLOSED_REQUEST = 499
+# What SDKs read of an answer and a browser would hide.
+EXPOSED_HEADERS = (
+    *("x-request-id", "request-id", "retry-after", "retry-after-ms"),
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
 # Seconds of silence after which a stream gets a comment: nginx and AWS's load balancer give up after 60.
 SSE_KEEP_ALIVE_S = 15.0
 
@@ -84,9 +95,22 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(Authentication, keys=keys, ops_port=settings.ops_port)
+    if settings.cors_origins:
+        _let_pages_in(app, settings.cors_origins)
     app.add_middleware(RequestId)
     app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
     return app
+
+
+def _let_pages_in(app: FastAPI, origins: Sequence[str]) -> None:
+    """Around the keys: what a browser asks before a request carries none, and it hides a 401 without CORS."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
 
 
 def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, keep_alive_s: float) -> None:
@@ -100,6 +124,7 @@ def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, ke
         model_routes(triton),
         tokenize_routes(triton, admission),
         health_routes(triton),
+        page_routes(),
         metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses),
     ):
         app.include_router(router)

@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,11 +33,15 @@ from serving.kept_server import Server
 from serving.model_processes import ModelProcesses
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
+from serving.shown_logs import ShownLogs
 from serving.supervisor import Stopped, Supervisor
+from serving.terminal import Terminal
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30
 FRONTEND_START_S = 120
+DEFAULT_PORT = 8000
+NO_KEYS = "none are set (API_KEYS_FILE), so it answers on this machine only"
 
 
 def main() -> int:
@@ -50,12 +54,17 @@ def serve(settings: ServeSettings) -> int:
     """Serves until it is told to stop."""
     settings.require_free_ports()
     try:
-        with ports.claimed(settings.ports), Supervisor() as supervisor:
+        with (
+            ports.claimed(settings.ports),
+            Terminal() as terminal,
+            shown_logs(settings, os.environ, terminal.say),
+            Supervisor(terminal.say) as supervisor,
+        ):
             launch = prepare_engine(supervisor, settings)
             heartbeat = Heartbeat.new()
             model = start_tritonserver(supervisor, settings, launch, heartbeat)
             start_frontend(supervisor, settings, heartbeat)
-            supervisor.say(greeting(settings, model))
+            terminal.say(greeting(settings, model))
             supervisor.watch()
     except Stopped:
         pass
@@ -95,8 +104,7 @@ def start_tritonserver(
             "tritonserver",
             launch.command,
             launch.environment,
-            # Another server of this folder has another port.
-            log=logs / f"tritonserver-{settings.grpc_port}.log",
+            log=tritonserver_log(settings, logs),
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
             policy=launch.policy,
@@ -135,6 +143,7 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: H
             "frontend",
             [sys.executable, "-m", "frontend"],
             os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd)},
+            log=frontend_log(settings),
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
@@ -157,8 +166,25 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: H
     )
 
 
+def tritonserver_log(settings: ServeSettings, logs: Path = LOGS) -> Path:
+    """By its port: another server of this folder has another one."""
+    return logs / f"tritonserver-{settings.grpc_port}.log"
+
+
+def frontend_log(settings: ServeSettings) -> Path:
+    return LOGS / f"frontend-{settings.port}.log"
+
+
+def shown_logs(
+    settings: ServeSettings, variables: Mapping[str, str], say: Callable[[str], None]
+) -> ShownLogs:
+    """The servers' logs, of which the screen gets warnings and errors, or everything with VERBOSE=1."""
+    paths = [tritonserver_log(settings), frontend_log(settings)]
+    return ShownLogs(paths, variables.get("VERBOSE", "") not in ("", "0"), say)
+
+
 def greeting(settings: ServeSettings, model: str) -> str:
-    """The URL, the model's name and a command to try them with."""
+    """What is served and where, who may come in, and a command to try it with."""
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     # Bounded and greedy: a small model that samples freely may ramble for minutes.
     body = json.dumps({"model": model, "messages": messages, "max_tokens": 64, "temperature": 0})
@@ -171,11 +197,23 @@ def greeting(settings: ServeSettings, model: str) -> str:
             f" -d {shlex.quote(body)}",
         ]
     )
-    if settings.has_keys:
-        keys = "With one of your keys in API_KEY (export API_KEY=...):"
-    else:
-        keys = "No keys are set (API_KEYS, API_KEYS_FILE): it answers on this machine only."
-    return f"\n{model} is served at {settings.url}/v1; Ctrl-C stops it.\n{keys}\n\n{curl}\n"
+    keys = "wanted; the command below takes one from API_KEY" if settings.has_keys else NO_KEYS
+    return f"""
+{model} is served.
+  chat in a browser    {settings.url}/
+  chat in a terminal   make chat{"" if settings.port == DEFAULT_PORT else f" PORT={settings.port}"}
+  OpenAI's API         {settings.url}/v1, to browse at {settings.url}/docs
+  API keys             {keys}
+  logs                 {relative(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
+
+{curl}
+
+Ctrl-C stops it, once running requests have ended.
+"""
+
+
+def relative(path: Path) -> str:
+    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

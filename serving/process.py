@@ -23,7 +23,10 @@ ERROR = re.compile(
 
 # tritonserver's own words at every start on a machine without a GPU. An engine's words of an older driver are
 # no noise: they are what is wrong.
-NOISE = re.compile("CudaDriverHelper|unable to create stream for ensemble")
+NOISE = re.compile(
+    "CudaDriverHelper|unable to create stream for ensemble|allocate pinned system memory"
+    "|Failed to initialize NVML|DCGM unable to start"
+)
 TABLE = re.compile(r"[+|]")
 
 

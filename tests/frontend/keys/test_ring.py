@@ -52,17 +52,18 @@ def api_routes(routes: Iterable[object]) -> Iterator[Route]:
 
 
 @pytest.mark.row(14)
-def test_every_route_but_liveness_and_readiness_wants_a_key(stack: Stack) -> None:
+def test_every_route_but_those_of_probes_and_pages_wants_a_key(stack: Stack) -> None:
     with http_client(stack.url) as client:
         open_routes = {path for method, path in routes() if client.request(method, path).status_code != 401}
-        assert open_routes == OPEN_PATHS == {"/health/live", "/health/ready"}
+        assert open_routes == OPEN_PATHS == {"/health/live", "/health/ready", "/", "/status", "/docs"}
 
 
 @pytest.mark.row(11, 14)
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/docs", "/openapi.json", "/redoc", "/metrics", "/v1/unknown", "/health", "/health/",
+        "/status/", "/docs/", "/chat.html", "/openapi.json", "/redoc",
+        "/metrics", "/v1/unknown", "/health", "/health/",
         "/health/live/", "//health/live", "/health/../v1/models", "/health/live/../../v1/models",
         "/v1/models?/health/live", "/health%2Flive/x", "/HEALTH/LIVE",
     ],
