@@ -63,7 +63,7 @@ def exposition(families: Iterable[Metric], accept: str) -> Response:
     # Names as they are, whatever escaping is asked for: each is valid for every scraper, but the library's
     # own choice turns the colons into underscores, and then no query finds them.
     if openmetrics.CONTENT_TYPE_LATEST.partition(";")[0] in accept.lower():
-        text = openmetrics.generate_latest(registry, openmetrics.ALLOWUTF8)
+        text = openmetrics.generate_latest(registry, openmetrics.ALLOWUTF8)  # type: ignore[no-untyped-call]
         content_type = openmetrics.CONTENT_TYPE_LATEST
     else:
         text, content_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4

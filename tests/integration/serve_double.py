@@ -7,6 +7,7 @@ from pathlib import Path
 from build.errors import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
+from frontend.server.heartbeat import Heartbeat
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import render_native_replay, render_replay
 from scripts.serve import start_frontend, start_tritonserver
@@ -46,8 +47,9 @@ def main() -> int:
                 without_keys(os.environ),
                 metrics_port=settings.metrics_port,
             )
-            start_tritonserver(supervisor, settings, launch, folder)
-            start_frontend(supervisor, settings)
+            heartbeat = Heartbeat.new()
+            start_tritonserver(supervisor, settings, launch, heartbeat, folder)
+            start_frontend(supervisor, settings, heartbeat)
             supervisor.watch()
     except Stopped:
         return 0
