@@ -11,7 +11,7 @@ from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 
 # Probes have no key.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
 OPERATIONS = OPEN_PATHS | {"/metrics", "/metrics/triton", "/v1/models"}
 
 
@@ -28,7 +28,7 @@ class Authentication:
             try:
                 self._let_in(scope)
             except ApiError as error:
-                await to_response(error, scope["path"])(scope, receive, send)
+                await to_response(error, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
