@@ -25,6 +25,9 @@ def render_repository(manifest: Manifest, target: Path, committed: Path = COMMIT
     path = target / ENGINE_MODEL / CONFIG
     config = read_config(path)
     config.backend = ENGINE_PROCESS
+    # One text must have room.
+    kv_tokens = config.parameters["max_tokens_in_paged_kv_cache"]
+    kv_tokens.string_value = str(max(int(kv_tokens.string_value), manifest.limits.max_model_len))
     write_config(config, path)
 
 

@@ -1,6 +1,7 @@
 """`python -m frontend`: settings -> workers, if there are several -> application -> uvicorn."""
 
 import gc
+import os
 import signal
 import sys
 
@@ -11,6 +12,7 @@ from frontend.app import create_app
 from frontend.limits.drain import Drain
 from frontend.limits.ledger import SharedLedger
 from frontend.logs import configure_logging
+from frontend.server.heartbeat import Heartbeat
 from frontend.server.server import create_server
 from frontend.server.workers import Workers, listening_sockets
 from frontend.settings import Settings, read_settings
@@ -33,16 +35,21 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"error: {error}")
 
+    heartbeat = Heartbeat.inherited(os.environ)
+
     def serve() -> None:
-        _server(settings, ledger).run(sockets=listeners)
+        # Of several workers the parent shows life, who watches them.
+        _server(settings, ledger, heartbeat if settings.workers == 1 else Heartbeat.new()).run(
+            sockets=listeners
+        )
 
     if settings.workers == 1:
         serve()
     else:
-        Workers(settings, ledger, serve).run()
+        Workers(settings, ledger, serve, heartbeat).run()
 
 
-def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:
+def _server(settings: Settings, ledger: SharedLedger, heartbeat: Heartbeat) -> uvicorn.Server:
     def application(drain: Drain) -> FastAPI:
         app = create_app(settings, Triton(settings), drain, ledger)
         # What is there now stays for ever: a look for garbage in all of it would hold every stream up.
@@ -50,7 +57,7 @@ def _server(settings: Settings, ledger: SharedLedger) -> uvicorn.Server:
         gc.freeze()
         return app
 
-    return create_server(settings, application, ledger)
+    return create_server(settings, application, ledger, heartbeat)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, ke
     for router in (
         chat_routes(answers),
         completion_routes(triton, admission, answers),
-        responses_routes(answers),
+        responses_routes(triton, admission, answers),
         anthropic_routes(triton, admission, answers),
         model_routes(triton),
         tokenize_routes(triton, admission),

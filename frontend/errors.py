@@ -59,6 +59,8 @@ class ApiError(Exception):
     type: ClassVar[str] = "server_error"
     default_code: ClassVar[str | None] = None
     headers: Mapping[str, str] = {}
+    details: Mapping[str, object] | None = None
+    """What clients act upon, in Anthropic's form."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -170,7 +172,9 @@ def _renamed(error: InvalidRequest, names: Mapping[str, str]) -> InvalidRequest:
     if name is None:
         return error
     message = name + error.message.removeprefix(param) if error.message.startswith(param) else error.message
-    return InvalidRequest(message, name, error.code)
+    renamed = InvalidRequest(message, name, error.code)
+    renamed.details = error.details
+    return renamed
 
 
 def model_not_found(name: str) -> NotFound:
@@ -190,10 +194,15 @@ def to_body(error: ApiError) -> dict[str, object]:
 
 def to_anthropic_body(error: ApiError) -> dict[str, object]:
     default = "invalid_request_error" if error.status < EngineFailed.status else "api_error"
-    error_type = _ANTHROPIC_TYPES.get(error.status, default)
+    told: dict[str, object] = {
+        "type": _ANTHROPIC_TYPES.get(error.status, default),
+        "message": error.message,
+    }
+    if error.details:
+        told["details"] = error.details
     return {
         "type": "error",
-        "error": {"type": error_type, "message": error.message},
+        "error": told,
         "request_id": current_request_id.get(),
     }
 

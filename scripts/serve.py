@@ -5,30 +5,42 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from build.errors import run
 from build.gpus import detected_gpus
 from build.paths import LOGS
+from frontend.server.heartbeat import VARIABLE as HEARTBEAT_VARIABLE
+from frontend.server.heartbeat import Heartbeat
 from scripts.replay.repository import chosen_repository
-from serving import engine, tritonserver
+from scripts.shown_logs import ShownLogs
+from serving import engine, ports, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
 from serving.gpu_engine import is_gpu_engine, require_servable
-from serving.health import Probe, TritonHealth, frontend_answers
+from serving.health import (
+    ENGINE,
+    POSTPROCESS,
+    PREPROCESS,
+    Beats,
+    Probe,
+    TritonHealth,
+    Watch,
+    frontend_answers,
+)
 from serving.kept_server import Server
+from serving.model_processes import ModelProcesses
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
-from serving.shown_logs import ShownLogs
 from serving.supervisor import Stopped, Supervisor
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30
+FRONTEND_START_S = 120
 DEFAULT_PORT = 8000
 NO_KEYS = "none are set (API_KEYS_FILE), so it answers on this machine only"
-FRONTEND_LOG = "frontend.log"
-TRITONSERVER_LOG = "tritonserver.log"
 
 
 def main() -> int:
@@ -41,14 +53,19 @@ def serve(settings: ServeSettings) -> int:
     """Serves until it is told to stop."""
     settings.require_free_ports()
     try:
-        with shown_logs(os.environ), Supervisor() as supervisor:
+        with (
+            ports.claimed(settings.ports),
+            Supervisor() as supervisor,
+            shown_logs(settings, os.environ, supervisor.say),
+        ):
             launch = prepare_engine(supervisor, settings)
-            model = start_tritonserver(supervisor, settings, launch)
-            start_frontend(supervisor, settings)
-            print(greeting(settings, model), flush=True)
+            heartbeat = Heartbeat.new()
+            model = start_tritonserver(supervisor, settings, launch, heartbeat)
+            start_frontend(supervisor, settings, heartbeat)
+            supervisor.say(greeting(settings, model))
             supervisor.watch()
     except Stopped:
-        print("stopped", flush=True)
+        pass
     return 0
 
 
@@ -68,12 +85,16 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
 
 
 def start_tritonserver(
-    supervisor: Supervisor, settings: ServeSettings, launch: ServerLaunch, logs: Path = LOGS
+    supervisor: Supervisor,
+    settings: ServeSettings,
+    launch: ServerLaunch,
+    heartbeat: Heartbeat,
+    logs: Path = LOGS,
 ) -> str:
     """Returns the served model's name, once its models are loaded."""
     if launch.preparation:
         supervisor.finish(Process(launch.preparation[0], launch.preparation, launch.environment))
-    health = TritonHealth(settings.grpc_address)
+    health = TritonHealth(settings.grpc_address, settings.metrics_address)
 
     def start() -> Process:
         tritonserver.remove_leftovers(settings.grpc_port)
@@ -81,54 +102,83 @@ def start_tritonserver(
             "tritonserver",
             launch.command,
             launch.environment,
-            log=logs / TRITONSERVER_LOG,
+            log=logs / tritonserver_log(settings),
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
             policy=launch.policy,
         )
 
-    def watch() -> Sequence[Probe]:
-        return (
-            Probe(health.answers, settings.triton_silence_s),
-            Probe(health.generates, settings.generation_silence_s, silence="no generation has ended"),
+    def watch(process: Process) -> Sequence[Watch]:
+        questions = [
+            Probe(
+                partial(health.answers, model),
+                settings.triton_silence_s,
+                silence=f"no answer of {model}, and no progress,",
+                progress=partial(health.progress, model),
+            )
+            for model in (PREPROCESS, POSTPROCESS, ENGINE)
+        ]
+        generation = Probe(
+            health.generates,
+            settings.generation_silence_s,
+            silence="no generation has ended, and no step of the engine,",
+            progress=partial(health.progress, ENGINE),
         )
+        return (ModelProcesses(process.pid), *questions, generation)
 
-    supervisor.keep(Server("tritonserver", start, health.is_ready, watch), "starting tritonserver")
+    server = Server(
+        "tritonserver", start, health.is_ready, watch, launch.start_s, lambda: heartbeat.num_running
+    )
+    supervisor.keep(server, "starting tritonserver")
     return health.served_model_name()
 
 
-def start_frontend(supervisor: Supervisor, settings: ServeSettings) -> None:
+def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: Heartbeat) -> None:
     """Returns once it answers."""
 
     def start() -> Process:
         return Process(
             "frontend",
             [sys.executable, "-m", "frontend"],
-            os.environ,
-            log=LOGS / FRONTEND_LOG,
+            os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd)},
+            log=LOGS / frontend_log(settings),
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
+            inherited=(heartbeat.fd,),
         )
 
     def is_live() -> bool:
         return frontend_answers(settings.url, "/health/live")
 
-    def watch() -> Sequence[Probe]:
-        return (Probe(is_live, FRONTEND_SILENCE_S),)
+    def watch(_: Process) -> Sequence[Watch]:
+        silence = "its event loop has not turned"
+        return (Beats(lambda: heartbeat.last, FRONTEND_SILENCE_S, silence),)
 
-    supervisor.keep(Server("frontend", start, is_live, watch), "starting the frontend")
+    server = Server(
+        "frontend", start, is_live, watch, FRONTEND_START_S, num_running=lambda: heartbeat.num_running
+    )
+    supervisor.keep(server, "starting the frontend")
     supervisor.wait_until(
         lambda: frontend_answers(settings.url, "/health/ready"), "waiting for the frontend to see the model"
     )
 
 
-def shown_logs(variables: Mapping[str, str]) -> ShownLogs:
+def frontend_log(settings: ServeSettings) -> str:
+    return f"frontend-{settings.port}.log"
+
+
+def tritonserver_log(settings: ServeSettings) -> str:
+    """Another server of this folder has another port."""
+    return f"tritonserver-{settings.grpc_port}.log"
+
+
+def shown_logs(
+    settings: ServeSettings, variables: Mapping[str, str], say: Callable[[str], None]
+) -> ShownLogs:
     """The servers' logs, of which the screen gets warnings and errors, or everything with VERBOSE=1."""
-    paths = [LOGS / TRITONSERVER_LOG, LOGS / FRONTEND_LOG]
-    return ShownLogs(
-        paths, variables.get("VERBOSE", "") not in ("", "0"), lambda line: print(line, flush=True)
-    )
+    paths = [LOGS / tritonserver_log(settings), LOGS / frontend_log(settings)]
+    return ShownLogs(paths, variables.get("VERBOSE", "") not in ("", "0"), say)
 
 
 def greeting(settings: ServeSettings, model: str) -> str:
@@ -152,16 +202,12 @@ def greeting(settings: ServeSettings, model: str) -> str:
   chat in a terminal   make chat{"" if settings.port == DEFAULT_PORT else f" PORT={settings.port}"}
   OpenAI's API         {settings.url}/v1, to browse at {settings.url}/docs
   API keys             {keys}
-  logs                 {relative(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
+  logs                 {os.path.relpath(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
 
 {curl}
 
 Ctrl-C stops it, once running requests have ended.
 """
-
-
-def relative(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -36,7 +36,7 @@ class Process:
     Its output goes to `log`, or to the terminal without one; `grace_s` is what it may take to stop;
     `orphan_signal` is what it gets when the parent dies without stopping it; `clean_up` is run at
     the end, against what may live on outside of its group; `policy` is how the kernel schedules its
-    threads (sched(7)).
+    threads (sched(7)); `inherited` are descriptors that it gets.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Process:
         orphan_signal: signal.Signals = signal.SIGTERM,
         clean_up: Sequence[str] = (),
         policy: int = os.SCHED_OTHER,
+        inherited: Collection[int] = (),
     ) -> None:
         self.name = name
         self._log = log
@@ -56,7 +57,7 @@ class Process:
         self._clean_up = clean_up
         launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
         order = [str(os.getpid()), str(orphan_signal.value), str(policy)]
-        self._popen = self._start([*launcher, *order, *command], environment)
+        self._popen = self._start([*launcher, *order, *command], environment, inherited)
 
     @property
     def pid(self) -> int:
@@ -92,12 +93,17 @@ class Process:
 
     def epitaph(self) -> str:
         """How it ended and what it said last."""
-        ended = f"{self.name} ended with {_describe(self._popen.wait())}"
-        if self._log is None:
-            return f"{ended}; the reason is above"
-        return f"{ended}; from its log {self._log}:\n{told_errors(self._log)}"
+        return f"{self.name} ended with {_describe(self._popen.wait())}; {self.told()}"
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def told(self) -> str:
+        """What it said last."""
+        if self._log is None:
+            return "the reason is above"
+        return f"from its log {self._log}:\n{told_errors(self._log)}"
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], inherited: Collection[int]
+    ) -> subprocess.Popen[bytes]:
         output = None if self._log is None else open_new(self._log)
         try:
             return subprocess.Popen(
@@ -107,6 +113,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=tuple(inherited),
             )
         finally:
             if output is not None:

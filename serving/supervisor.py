@@ -10,6 +10,7 @@ from types import FrameType
 from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
+from serving.terminal import Terminal
 
 REPORT_EVERY_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,6 +28,8 @@ class Supervisor:
     """
 
     def __init__(self) -> None:
+        self._terminal = Terminal()
+        self.say = self._terminal.say
         self._processes: list[Process | KeptServer] = []
         self._is_stop_requested = threading.Event()
         for number in SIGNALS:
@@ -35,11 +38,14 @@ class Supervisor:
     def __enter__(self) -> "Supervisor":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in reversed(self._processes):
             if process.exit_code is None:
-                print(f"stopping {process.name}", flush=True)
+                self.say(f"stopping {process.name}")
             process.stop()
+        if kind is Stopped:
+            self.say("stopped")
+        self._terminal.close()
 
     def add(self, process: Process) -> None:
         """Takes charge of a process that has just been started."""
@@ -47,9 +53,15 @@ class Supervisor:
 
     def keep(self, server: Server, what: str) -> None:
         """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
-        kept = KeptServer(server, say=_say)
+        kept = KeptServer(server, say=self.say)
         self._processes.append(kept)
-        self.wait_until(kept.is_up, what)
+
+        def is_up() -> bool:
+            self._require_all_alive()
+            kept.tend()
+            return kept.is_up()
+
+        self.wait_until(is_up, what)
 
     def finish(self, process: Process) -> None:
         """Waits for a process that is to end by itself, with success."""
@@ -64,14 +76,14 @@ class Supervisor:
     def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
         """Waits for the condition, and shows that it does; fails when a process dies before."""
         start = last_report = time.monotonic()
-        print(what, flush=True)
+        self.say(what)
         while not is_ready():
             self._require_all_alive()
             self._pause()
             now = time.monotonic()
             if now - last_report >= REPORT_EVERY_S:
                 last_report = now
-                print(f"{what}: {now - start:.0f} s", flush=True)
+                self.say(f"{what}: {now - start:.0f} s")
 
     def watch(self) -> None:
         """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""
@@ -99,7 +111,3 @@ class Supervisor:
                 process.kill()
             os._exit(INTERRUPTED)
         self._is_stop_requested.set()
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

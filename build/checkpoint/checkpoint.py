@@ -54,6 +54,13 @@ class Checkpoint(Protocol):
         ...
 
 
+def finite(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values; raises BuildError where one is NaN or infinite."""
+    if not np.isfinite(values).all():
+        raise BuildError(f"The model's tensor {name} has values that are no finite numbers.")
+    return values
+
+
 def head_size_of(hidden_size: int, num_heads: int) -> int:
     """The head size of a model that doesn't state it."""
     if num_heads <= 0 or hidden_size % num_heads:

@@ -39,10 +39,15 @@ def scale_by_config(
     frequencies: NDArray[np.float64], scaling: Mapping[str, Any] | None
 ) -> NDArray[np.float64]:
     """Applies a Hugging Face `rope_scaling` or `rope_parameters` object."""
-    kind = "default" if scaling is None else scaling.get("rope_type", scaling.get("type", "default"))
-    if scaling is None or kind == "default":
+    scaling = scaling or {}
+    # A factor without a type is no default: transformers can't load it either.
+    plain = None if "factor" in scaling else "default"
+    kind = scaling.get("rope_type", scaling.get("type", plain))
+    if kind == "default":
         return frequencies
     try:
+        if kind in ("linear", "llama3") and not float(scaling["factor"]) > 0:
+            raise BuildError(f"config.json: rope_scaling's factor must be above 0, not {scaling['factor']}.")
         if kind == "linear":
             return frequencies / float(scaling["factor"])
         if kind == "llama3":

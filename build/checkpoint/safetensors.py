@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from build.checkpoint.checkpoint import OUTPUT, LlamaConfig, check_shapes, head_size_of
+from build.checkpoint.checkpoint import OUTPUT, LlamaConfig, check_shapes, finite, head_size_of
 from build.checkpoint.rope import inverse_frequencies, scale_by_config
 from build.errors import BuildError
 
@@ -40,7 +40,7 @@ class SafetensorsCheckpoint:
         check_shapes(self.config, self._shapes(), ignored)
 
     def tensor(self, name: str) -> NDArray[np.float32]:
-        return np.asarray(self._files[name].get_tensor(name).astype(np.float32))
+        return finite(name, np.asarray(self._files[name].get_tensor(name).astype(np.float32)))
 
     def _open(self, path: Path) -> None:
         try:
@@ -51,6 +51,8 @@ class SafetensorsCheckpoint:
             kind = file.get_slice(name).get_dtype()
             if kind not in ("F32", "F16", "BF16"):
                 raise BuildError(f"{path}: {name} is {kind}; weights must be F32, F16 or BF16.")
+            if name in self._files:
+                raise BuildError(f"{path}: {name} is in another file of the model too.")
             self._files[name] = file
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -91,6 +93,10 @@ def _config(values: Mapping[str, Any]) -> LlamaConfig:
 
 def _rope_frequencies(values: Mapping[str, Any], head_size: int) -> list[float]:
     rope = values.get("rope_parameters") or {}
+    if rope.get("partial_rotary_factor", 1.0) != 1.0 or any(
+        isinstance(value, dict) for value in rope.values()
+    ):
+        raise BuildError("config.json: rope_parameters must be the same for all dimensions and layers.")
     theta = float(rope.get("rope_theta", values.get("rope_theta", 10000.0)))
     scaling = values.get("rope_scaling") or rope or None
     return [float(f) for f in scale_by_config(inverse_frequencies(theta, head_size), scaling)]

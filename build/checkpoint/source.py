@@ -18,9 +18,11 @@ _TEXT_FILES = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
 )
-_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
+_INDEX = f"{_SINGLE}.index.json"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def _folder(path: Path) -> Source:
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / _INDEX
-    names = _indexed_names(index) if index.is_file() else ["model.safetensors"]
+    # As transformers does: an index beside the one file is what was left of an older save.
+    is_sharded = index.is_file() and not (folder / _SINGLE).is_file()
+    names = _indexed_names(index) if is_sharded else [_SINGLE]
     for name in names:
         if Path(name).name != name:
             raise BuildError(f"MODEL: {index} names a file outside of its folder: {name}.")

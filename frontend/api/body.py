@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import from_json
 from starlette.requests import Request
 
+from frontend.api.validation.complaint import invalid_field
+from frontend.api.validation.unknown_fields import take_unknown_fields
 from frontend.errors import InvalidRequest, UnsupportedMediaType
 
 logger = logging.getLogger(__name__)
-
-MAX_NAMED_FIELDS = 20
 
 # Validation is one call that nothing interrupts. It takes up to 2 us for an object, a list or a member,
 # 0.15 us for an element of a list, 60 us for a number of 4,000 digits, next to nothing for a long string.
@@ -38,8 +38,7 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     if request.app.state.logs_prompts:
         logger.info("body: %s", (await request.body()).decode("utf-8", "replace"))
     body = await _validated(await request.body(), model, request.app.state.large_bodies)
-    if body.model_extra:
-        _handle_unknown(sorted(body.model_extra), request.app.state.refuses_unknown_fields)
+    take_unknown_fields(body, request.app.state.refuses_unknown_fields)
     return body
 
 
@@ -54,18 +53,11 @@ async def _validated(content: bytes, model: type[Model], large_bodies: asyncio.L
     return body
 
 
-def _handle_unknown(fields: Sequence[str], are_refused: bool) -> None:
-    if are_refused:
-        raise InvalidRequest(f"{fields[0]}: unknown field.", fields[0], "unknown_field")
-    # Names come from the client: no more of them than a line holds, and no line of their own.
-    logger.info("unknown fields ignored: %.500r", fields[:MAX_NAMED_FIELDS])
-
-
 def parse_body(body: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid_body(body, _most_telling(error)) from None
+        raise _invalid_body(body, error) from None
 
 
 def validate_fields(fields: Mapping[str, Any], model: type[Model]) -> Model:
@@ -73,48 +65,16 @@ def validate_fields(fields: Mapping[str, Any], model: type[Model]) -> Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise _invalid_field(fields, _most_telling(error)) from None
+        raise invalid_field(fields, error) from None
 
 
-def _most_telling(error: ValidationError) -> ErrorDetails:
-    # The deepest place is the most telling one: a union reports each of its branches. And what is given
-    # tells more than what is not: an object of another type lacks fields too.
-    return max(
-        error.errors(include_url=False, include_input=False),
-        key=lambda item: (len(item["loc"]), item["type"] != "missing"),
-    )
-
-
-def _invalid_body(body: bytes, details: ErrorDetails) -> InvalidRequest:
-    if details["type"] == "json_invalid":
+def _invalid_body(body: bytes, error: ValidationError) -> InvalidRequest:
+    if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
         return InvalidRequest("The body is not valid JSON.", code="invalid_json")
     document = from_json(body)
     if not isinstance(document, dict):
         return InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    return _invalid_field(document, details)
-
-
-def _invalid_field(document: Mapping[str, Any], details: ErrorDetails) -> InvalidRequest:
-    field = details.get("ctx", {}).get("param")
-    param = _param(document, (*details["loc"], field) if field else details["loc"])
-    text = details["msg"].removeprefix("Value error, ")
-    code = "missing_required_parameter" if details["type"] == "missing" else "invalid_value"
-    return InvalidRequest(f"{param}: {text}." if param else f"{text}.", param=param or None, code=code)
-
-
-def _param(document: object, loc: Sequence[int | str]) -> str:
-    """The path of a field as a client wrote it, messages[0].content; a union's branch names are left out."""
-    path = ""
-    for index, part in enumerate(loc):
-        if part == "[key]":
-            break
-        if isinstance(document, dict) and (part in document or index == len(loc) - 1):
-            path += f".{part}" if path else str(part)
-            document = document.get(part)
-        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
-            path += f"[{part}]"
-            document = document[part]
-    return path
+    return invalid_field(document, error)
 
 
 async def require_modest_size(body: bytes) -> None:

@@ -23,6 +23,10 @@ GUIDE_FIELDS = (
     "guided_regex",
     "guided_choice",
     "guided_grammar",
+    "json_schema",
+    "regex",
+    "grammar",
+    "ebnf",
 )
 
 MAX_GUIDE_BYTES = 64 * 1024
@@ -54,7 +58,10 @@ def requested_guide(parameters: GenerationParameters) -> Guide | None:
 def _format_guides(parameters: GenerationParameters) -> Iterator[Guide]:
     wanted = parameters.response_format
     if isinstance(wanted, JsonObjectFormat):
-        yield json_guide("response_format")
+        if wanted.schema_ is not None:
+            yield schema_guide(wanted.schema_, "response_format")
+        else:
+            yield json_guide("response_format")
     elif isinstance(wanted, JsonSchemaFormat):
         yield schema_guide(wanted.json_schema.schema_, "response_format")
 
@@ -76,6 +83,11 @@ def _guided_guides(parameters: GenerationParameters) -> Iterator[Guide]:
         parameters.guided_choice,
         parameters.guided_grammar,
     )
+    yield from _guides("", None, parameters.regex, None, parameters.grammar)
+    if parameters.json_schema is not None:
+        yield schema_guide(_parsed(parameters.json_schema, "json_schema"), "json_schema")
+    if parameters.ebnf is not None:
+        yield grammar_guide(parameters.ebnf, "ebnf")
 
 
 def _guides(

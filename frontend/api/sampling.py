@@ -2,24 +2,40 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from frontend.api.fields import Frozen, ListOf, Unsupported, few_members, field_error
+from frontend.api.fields import (
+    INT32_MAX,
+    WHOLE,
+    Frozen,
+    Hint,
+    Item,
+    ListOf,
+    Natural,
+    NullMeans,
+    Off,
+    On,
+    Positive,
+    Unsupported,
+    few_members,
+    field_error,
+    told_apart_by,
+)
 
-INT32_MAX = 2**31 - 1
 MAX_LISTED_TOKENS = 1024
 MAX_STOP_STRING_CHARS = 256
 
+Listed = Annotated[ListOf[Item], Field(max_length=MAX_LISTED_TOKENS), NullMeans([])]
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
-TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+TokenId = Natural
 Bias = Annotated[float, Field(ge=-100, le=100)]
 TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 
 
 class StreamOptions(Frozen):
-    include_usage: bool = False
-    continuous_usage_stats: bool = False
-    include_obfuscation: Unsupported = None
+    include_usage: Off = False
+    continuous_usage_stats: Off = False
+    include_obfuscation: Hint = None
 
 
 class TextFormat(Frozen):
@@ -28,6 +44,8 @@ class TextFormat(Frozen):
 
 class JsonObjectFormat(Frozen):
     type: Literal["json_object"]
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    """As llama.cpp, SGLang and TensorRT-LLM have it."""
 
 
 class JsonSchema(Frozen):
@@ -42,7 +60,12 @@ class JsonSchemaFormat(Frozen):
     json_schema: JsonSchema
 
 
-ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
+ResponseFormat = Annotated[
+    Annotated[TextFormat, Tag("type text")]
+    | Annotated[JsonObjectFormat, Tag("type json_object")]
+    | Annotated[JsonSchemaFormat, Tag("type json_schema")],
+    told_apart_by("type", "text", "json_object", "json_schema"),
+]
 Choices = Annotated[ListOf[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
 
 
@@ -55,44 +78,57 @@ class StructuredOutputs(Frozen):
     choice: Choices | None = None
     grammar: str | None = None
 
+    disable_fallback: Hint = None
+    structural_tag: Unsupported = None
+    whitespace_pattern: Unsupported = None
+    disable_any_whitespace: Unsupported = None
+    disable_additional_properties: Unsupported = None
 
-class GenerationParameters(Frozen):
-    """The part that chat and completions share."""
 
-    # Unknown fields are kept apart so that they can be logged by name.
-    model_config = ConfigDict(extra="allow")
+class ExtraParameters(Frozen):
+    """Of sampling and of the output's form, in OpenAI's or vLLM's words; not of Anthropic's API."""
 
-    model: str
-    max_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
-    min_tokens: int = Field(default=0, ge=0, le=INT32_MAX)
-    ignore_eos: bool = False
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1, le=INT32_MAX)
+    min_tokens: Annotated[Natural, NullMeans(0)] = 0
+    ignore_eos: Off = False
+    top_k: Annotated[int, Field(ge=-1, le=INT32_MAX), WHOLE] | None = None
     min_p: float | None = Field(default=None, ge=0, le=1)
     repetition_penalty: float | None = Field(default=None, gt=0, le=2)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     stop: StopString | ListOf[StopString] | None = None
-    stop_token_ids: ListOf[TokenId] = Field(default=[], max_length=MAX_LISTED_TOKENS)
-    bad_words: ListOf[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_LISTED_TOKENS)
+    stop_token_ids: Listed[TokenId] = Field(default=[])
+    bad_words: Listed[Annotated[str, Field(min_length=1)]] = Field(default=[])
     logit_bias: Annotated[dict[TokenIdText, Bias], few_members(MAX_LISTED_TOKENS)] | None = Field(
         default=None, max_length=MAX_LISTED_TOKENS
     )
-    include_stop_str_in_output: bool = False
-    skip_special_tokens: bool = True
-    n: int | None = Field(default=None, ge=1)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    user: str | None = None
+    include_stop_str_in_output: Off = False
+    skip_special_tokens: On = True
 
-    response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     guided_json: dict[str, Any] | str | None = None
     guided_regex: str | None = None
     guided_choice: Choices | None = None
     guided_grammar: str | None = None
+    # What llama.cpp and SGLang call them.
+    json_schema: dict[str, Any] | str | None = None
+    regex: str | None = None
+    grammar: str | None = None
+    ebnf: str | None = None
+
+
+class GenerationParameters(ExtraParameters):
+    """The part that chat and completions share."""
+
+    model: str
+    max_tokens: Positive | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    n: Annotated[int, Field(ge=1), WHOLE] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def num_choices(self) -> int:
@@ -130,7 +166,7 @@ class GenerationParameters(Frozen):
 
     @property
     def shows_usage(self) -> bool:
-        return not self.stream or self.wants_usage_chunk or self.wants_usage_in_chunks
+        return not self.stream or self.wants_usage_chunk
 
     @property
     def wants_usage_chunk(self) -> bool:
@@ -138,7 +174,10 @@ class GenerationParameters(Frozen):
 
     @property
     def wants_usage_in_chunks(self) -> bool:
-        return self.stream_options is not None and self.stream_options.continuous_usage_stats
+        """As vLLM has it, only beside the usage at the end."""
+        return self.wants_usage_chunk and bool(
+            self.stream_options and self.stream_options.continuous_usage_stats
+        )
 
     @model_validator(mode="after")
     def _stream_options_need_stream(self) -> "GenerationParameters":

@@ -18,6 +18,7 @@ from frontend.limits.ledger import SharedLedger
 from frontend.logs import WithoutQuery
 from frontend.server.acceptor import Acceptor
 from frontend.server.connection import ConnectionDeadlines, HttpConnection
+from frontend.server.heartbeat import Heartbeat
 from frontend.settings import Settings
 
 # For what is still to be written once the grace time is over.
@@ -30,10 +31,16 @@ class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, settings: Settings, ledger: SharedLedger
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        settings: Settings,
+        ledger: SharedLedger,
+        heartbeat: Heartbeat,
     ) -> None:
         super().__init__(config)
         self._ledger = ledger
+        self._heartbeat = heartbeat
         self._acceptors: list[Acceptor] = []
         self._drain = drain
         self._grace_s = settings.shutdown_grace_s
@@ -65,6 +72,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down; asked ten times a second."""
         self._ledger.show_life()
+        self._heartbeat.beat(self._ledger.num_running)
         self._ledger.show_connections(len(self.server_state.connections))
         if await super().on_tick(counter):
             return True
@@ -86,6 +94,7 @@ def create_server(
     settings: Settings,
     create_app: Callable[[Drain], FastAPI],
     ledger: SharedLedger,
+    heartbeat: Heartbeat | None = None,
 ) -> Server:
     """A server of the application, which is created within its event loop; the ledger has its state."""
     logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
@@ -109,4 +118,4 @@ def create_server(
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return Server(config, drain, settings, ledger)
+    return Server(config, drain, settings, ledger, heartbeat or Heartbeat.new())

@@ -28,8 +28,8 @@ POSTPROCESS_MODEL = "postprocess"
 UNARY_TIMEOUT_S = 5.0
 # A megabyte of text keeps preprocess busy for about a second; what takes longer than this is no load.
 PROBE_TIMEOUT_S = 10.0
-# Probes without an answer in a row: one may be load.
-MAX_LATE = 2
+# Probes without an answer in a row, while no stream of here moves either: two may be load, or a pause.
+MAX_LATE = 3
 # Ids whose bytes are asked for at once: Llama 3.1's whole vocabulary takes 16 requests of a few ms.
 VOCABULARY_BLOCK = 8192
 # The id of the requests that only ask whether a model still answers.
@@ -55,6 +55,8 @@ class Endpoint:
         self._probing: asyncio.Task[None] | None = None
         self._complaint: str | None = None
         self._num_late = 0
+        self._expiries: dict[GenerationStream, float] = {}
+        """Of the streams at the last late probe; each response moves its own."""
 
     @property
     def num_running(self) -> int:
@@ -133,11 +135,16 @@ class Endpoint:
         except EngineOverloaded:
             return
         except DeadlineExceeded as error:
-            self._num_late += 1
+            self._num_late = 0 if self._has_progressed() else self._num_late + 1
             if self._num_late >= MAX_LATE:
                 self.complain(error.message)
         except ApiError as error:
             self.complain(error.message)
+
+    def _has_progressed(self) -> bool:
+        """Whether responses have come since the last late probe: a late answer is no sign of death then."""
+        before, self._expiries = self._expiries, {stream: stream.expires_at for stream in self._streams}
+        return any(before.get(stream, moment) != moment for stream, moment in self._expiries.items())
 
     def _serve(self, served: ServedModel) -> None:
         self._num_late = 0

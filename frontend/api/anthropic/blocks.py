@@ -46,12 +46,14 @@ class ContentBlocks:
         return [block.whole() for block in self._blocks]
 
     def say(self, text: str) -> list[Event]:
-        events = self._continue(Block({"type": "text", "text": "", "citations": None}))
+        events = self._continue(Block({"type": "text", "text": ""}))
         return [*events, self._grow({"type": "text_delta", "text": text}, text)]
 
     def call(self, delta: ToolCallDelta) -> list[Event]:
         caller = {"type": "direct"}
-        start = {"type": "tool_use", "id": delta.id, "name": delta.name, "input": {}, "caller": caller}
+        # The prefix of all of this API's.
+        call_id = delta.id and delta.id.replace("call_", "toolu_", 1)
+        start = {"type": "tool_use", "id": call_id, "name": delta.name, "input": {}, "caller": caller}
         events = self._continue(Block(start, delta.index))
         if delta.arguments:
             piece = {"type": "input_json_delta", "partial_json": delta.arguments}

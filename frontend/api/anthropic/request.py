@@ -2,14 +2,33 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Tag, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
 
 from frontend.api.anthropic.turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
 from frontend.api.chat.request import ChatRequest
-from frontend.api.chat.tools import FunctionDefinition, NamedTool, ParametersSchema, Tool, named_tool
+from frontend.api.chat.tools import (
+    FunctionDefinition,
+    LongToolName,
+    NamedTool,
+    ParametersSchema,
+    Tool,
+    named_tool,
+)
 from frontend.api.chat.translation import chat_request
-from frontend.api.fields import Frozen, ListOf, Unsupported, field_error, told_apart_by
-from frontend.api.sampling import INT32_MAX, JsonSchema, JsonSchemaFormat, StopString
+from frontend.api.fields import (
+    Frozen,
+    Hint,
+    ListOf,
+    Natural,
+    Off,
+    Positive,
+    Unsupported,
+    field_error,
+    named_kind,
+    told_apart_by,
+    unsupported,
+)
+from frontend.api.sampling import JsonSchema, JsonSchemaFormat, StopString
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {
@@ -21,16 +40,48 @@ FIELD_NAMES = {
 }
 
 
+def _without_nulls(schema: Any) -> Any:
+    # Anthropic's own types allow these two to be null.
+    if not isinstance(schema, dict):
+        return schema
+    return {key: value for key, value in schema.items() if value is not None or key not in _NULLABLE}
+
+
+_NULLABLE = ("properties", "required")
+
+
 class AnthropicTool(FunctionDefinition):
     type: Literal["custom"] | None = None
-    parameters: ParametersSchema = Field(alias="input_schema")
+    name: LongToolName
+    parameters: Annotated[ParametersSchema, BeforeValidator(_without_nulls)] = Field(alias="input_schema")
     cache_control: CacheControl | None = None
 
     # Arguments are streamed as they come in any case.
-    eager_input_streaming: bool | None = None
+    eager_input_streaming: Hint = None
     allowed_callers: ListOf[Literal["direct"]] | None = None
-    defer_loading: Unsupported = None
     input_examples: Unsupported = None
+
+
+class HostedTool(Frozen):
+    """A search that Anthropic's servers offer to a model, which may do without it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Annotated[str, Field(pattern="^(web_search|tool_search_tool)_")]
+    name: str
+
+
+def _kind(tool: Any) -> str | None:
+    kind = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
+    if kind in (None, "custom"):
+        return "custom"
+    return "search" if str(kind).startswith(("web_search_", "tool_search_tool_")) else None
+
+
+AnyTool = Annotated[
+    Annotated[AnthropicTool, Tag("custom")] | Annotated[HostedTool, Tag("search")],
+    named_kind(_kind, "must be custom, web_search_... or tool_search_tool_..."),
+]
 
 
 class NoToolChoice(Frozen):
@@ -39,13 +90,13 @@ class NoToolChoice(Frozen):
 
 class FreeToolChoice(Frozen):
     type: Literal["auto", "any"]
-    disable_parallel_tool_use: bool = False
+    disable_parallel_tool_use: Off = False
 
 
 class NamedToolChoice(Frozen):
     type: Literal["tool"]
     name: str
-    disable_parallel_tool_use: bool = False
+    disable_parallel_tool_use: Off = False
 
 
 ToolChoice = Annotated[
@@ -64,32 +115,50 @@ class JsonSchemaOutput(Frozen):
 
 class OutputConfig(Frozen):
     format: JsonSchemaOutput | None = None
-    effort: Unsupported = None
+    effort: Hint = None
+    task_budget: Hint = None
 
 
 class Metadata(Frozen):
     user_id: str | None = None
 
 
-class Thinking(Frozen):
-    type: Literal["disabled"]
+class ClearThinking(Frozen):
+    """There are no thoughts in a prompt here."""
+
+    type: Literal["clear_thinking_20251015"]
+    keep: Hint = None
+
+
+class ContextManagement(Frozen):
+    edits: ListOf[ClearThinking] | None = None
 
 
 class AnthropicPrompt(Frozen):
     """What the prompt is made of: all that counting its tokens takes."""
 
-    # Unknown fields are kept apart so that they can be logged by name.
-    model_config = ConfigDict(extra="allow")
-
     model: str
     messages: ListOf[Turn] = Field(min_length=1, max_length=10_000)
     system: Text | None = None
-    tools: ListOf[AnthropicTool] | None = None
+    tools: ListOf[AnyTool] | None = None
     tool_choice: ToolChoice | None = None
     output_config: OutputConfig | None = None
-    thinking: Thinking | None = None
+    thinking: Hint = None
+    context_management: ContextManagement | None = None
     cache_control: CacheControl | None = None
-    speed: Literal["standard"] | None = None
+    speed: Hint = None
+    mcp_servers: Unsupported = None
+    thread: Annotated[
+        Any,
+        unsupported(
+            "this server keeps no threads; send the whole history without it",
+            details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+        ),
+    ] = None
+
+    @property
+    def functions(self) -> list[AnthropicTool]:
+        return [tool for tool in self.tools or [] if isinstance(tool, AnthropicTool)]
 
     @model_validator(mode="after")
     def _every_call_has_a_result(self) -> "AnthropicPrompt":
@@ -100,20 +169,18 @@ class AnthropicPrompt(Frozen):
 
 
 class AnthropicRequest(AnthropicPrompt):
-    max_tokens: int = Field(ge=1, le=INT32_MAX)
+    max_tokens: Positive
     stop_sequences: ListOf[StopString] | None = None
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0, le=INT32_MAX)
+    top_k: Natural | None = None
     stream: bool | None = None
     metadata: Metadata | None = None
-    service_tier: Literal["auto", "standard_only"] | None = None
+    service_tier: Hint = None
 
     container: Unsupported = None
-    context_management: Unsupported = None
     diagnostics: Unsupported = None
     inference_geo: Unsupported = None
-    mcp_servers: Unsupported = None
 
     @property
     def is_stream(self) -> bool:
@@ -151,7 +218,7 @@ def _prompt_fields(prompt: AnthropicPrompt) -> dict[str, Any]:
         "messages": chat_messages(prompt.system, prompt.messages),
         "add_generation_prompt": not is_prefilled,
         "continue_final_message": is_prefilled,
-        "tools": [Tool(type="function", function=tool) for tool in prompt.tools or []] or None,
+        "tools": [Tool(type="function", function=tool) for tool in prompt.functions] or None,
         "tool_choice": _tool_choice(prompt.tool_choice),
         "parallel_tool_calls": _allows_parallel_calls(prompt.tool_choice),
         "response_format": _response_format(config.format) if config and config.format else None,

@@ -13,9 +13,9 @@ from frontend.api.anthropic.request import (
 )
 from frontend.api.anthropic.response import AnthropicResponse
 from frontend.api.body import read_body
-from frontend.api.chat.prompt import chat_prompt
+from frontend.api.chat.translation import num_prompt_tokens
 from frontend.api.openapi import add_json_route
-from frontend.errors import ANTHROPIC_PATH, named_for_client
+from frontend.errors import ANTHROPIC_PATH
 from frontend.triton.triton import Triton
 
 
@@ -27,11 +27,7 @@ def anthropic_routes(triton: Triton, admission: Admission, answers: Answers) -> 
 
     async def count_tokens(request: Request) -> dict[str, int]:
         chat = to_chat_prompt(await read_body(request, AnthropicPrompt))
-        with named_for_client(FIELD_NAMES):
-            model = await admission.served_model(chat)
-            admission.charge(request)
-            ids = await triton.preprocess(model, chat_prompt(chat))
-        return {"input_tokens": len(ids)}
+        return {"input_tokens": await num_prompt_tokens(triton, admission, request, chat, FIELD_NAMES)}
 
     router = APIRouter(prefix=ANTHROPIC_PATH)
     add_json_route(router, "POST", "", create_message, AnthropicRequest)

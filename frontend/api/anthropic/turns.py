@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag
 from pydantic_core import to_json
 
-from frontend.api.chat.messages import Message, ToolCall, content_of, function_call
-from frontend.api.fields import Frozen, ListOf, Unsupported, told_apart_by
+from frontend.api.chat.messages import TEXT_ONLY, Message, ToolCall, content_of, function_call
+from frontend.api.fields import Frozen, Hint, ListOf, Off, told_apart_by
 
 # A chat's tool message has no field for it.
 FAILED_TOOL_PREFIX = "Error: "
@@ -26,10 +26,38 @@ class TextBlock(Frozen):
     type: Literal["text"]
     text: str
     cache_control: CacheControl | None = None
-    citations: Unsupported = None
+    # As they came with another answer, or an offer to cite, which a model may do without.
+    citations: Hint = None
 
 
 Text = str | ListOf[TextBlock]
+
+
+class ToolReference(Frozen):
+    """What a search for tools found: one of those that the model was told of from the start."""
+
+    type: Literal["tool_reference"]
+    tool_name: str
+    cache_control: CacheControl | None = None
+
+    @property
+    def text(self) -> str:
+        return self.tool_name
+
+
+ResultPart = Annotated[
+    Annotated[TextBlock, Tag("type text")] | Annotated[ToolReference, Tag("type tool_reference")],
+    told_apart_by("type", "text", "tool_reference", note=TEXT_ONLY),
+]
+
+
+class ThinkingBlock(Frozen):
+    """What another model thought; nothing to one that does not reason."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: Hint = None
+    signature: Hint = None
+    data: Hint = None
 
 
 class DirectCaller(Frozen):
@@ -45,23 +73,28 @@ class ToolUseBlock(Frozen):
     input: dict[str, Any]
     cache_control: CacheControl | None = None
     caller: DirectCaller | None = None
+    toolset_name: Hint = None
 
 
 class ToolResultBlock(Frozen):
     type: Literal["tool_result"]
     tool_use_id: str = Field(min_length=1)
-    content: Text | None = None
-    is_error: bool = False
+    content: str | ListOf[ResultPart] | None = None
+    is_error: Off = False
     cache_control: CacheControl | None = None
+    toolset_name: Hint = None
 
 
 UserBlock = Annotated[
     Annotated[TextBlock, Tag("type text")] | Annotated[ToolResultBlock, Tag("type tool_result")],
-    told_apart_by("type", "text", "tool_result"),
+    told_apart_by("type", "text", "tool_result", note=TEXT_ONLY),
 ]
 AssistantBlock = Annotated[
-    Annotated[TextBlock, Tag("type text")] | Annotated[ToolUseBlock, Tag("type tool_use")],
-    told_apart_by("type", "text", "tool_use"),
+    Annotated[TextBlock, Tag("type text")]
+    | Annotated[ToolUseBlock, Tag("type tool_use")]
+    | Annotated[ThinkingBlock, Tag("type thinking")]
+    | Annotated[ThinkingBlock, Tag("type redacted_thinking")],
+    told_apart_by("type", "text", "tool_use", "thinking", "redacted_thinking", note=TEXT_ONLY),
 ]
 
 
@@ -87,7 +120,7 @@ Turn = Annotated[
     told_apart_by("role", "user", "assistant", "system"),
 ]
 # A content that is a string is one text.
-_Block = str | TextBlock | ToolUseBlock | ToolResultBlock
+_Block = str | TextBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock
 _Role = Literal["system", "user", "assistant"]
 
 
@@ -110,7 +143,7 @@ def _messages(role: _Role, blocks: Iterable[_Block]) -> Iterator[Message]:
             texts.append(block.text)
         elif block.type == "tool_use":
             calls.append(function_call(block.id, block.name, to_json(block.input).decode()))
-        else:
+        elif block.type == "tool_result":
             if texts:
                 yield Message(role=role, content=content_of(texts))
                 texts = []
@@ -125,7 +158,7 @@ def _tool_message(result: ToolResultBlock) -> Message:
     return Message(role="tool", content=content_of(texts), tool_call_id=result.tool_use_id)
 
 
-def _texts(content: Text) -> list[str]:
+def _texts(content: str | Sequence[TextBlock | ToolReference]) -> list[str]:
     return [content] if isinstance(content, str) else [block.text for block in content]
 
 

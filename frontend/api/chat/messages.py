@@ -1,25 +1,46 @@
 """The messages of a chat, as a client sends them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 from pydantic_core import from_json
 
 from frontend.api.body import MAX_WEIGHT, json_depth, json_weight
-from frontend.api.fields import Frozen, ListOf, Unsupported, field_error
+from frontend.api.fields import Frozen, Hint, ListOf, Unsupported, field_error, told_apart_by
 
 MAX_ARGUMENTS_DEPTH = 32
 # Of all calls: twice as much text as the 131,072 tokens of Llama 3.1's window hold.
 MAX_ARGUMENTS_CHARS = 2**20
 
 
+# Of a part that is none of them.
+TEXT_ONLY = "this model takes text only"
+
+
 class TextPart(Frozen):
     type: Literal["text"]
     text: str
 
+    prompt_cache_breakpoint: Hint = None
 
-Content = str | ListOf[TextPart]
+
+class RefusalPart(Frozen):
+    """What an assistant said in place of an answer; to the model it is text."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("type text")] | Annotated[RefusalPart, Tag("type refusal")],
+    told_apart_by("type", "text", "refusal", note=TEXT_ONLY),
+]
+Content = str | ListOf[Part]
 
 
 def content_of(texts: Sequence[str]) -> Content:
@@ -34,7 +55,7 @@ class FunctionCall(Frozen):
 
 class ToolCall(Frozen):
     id: str
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: FunctionCall
 
 
@@ -52,6 +73,10 @@ class Message(Frozen):
 
     audio: Unsupported = None
     function_call: Unsupported = None
+    # An answer's own, on its way back: nothing to a model that does not reason or search.
+    annotations: Hint = None
+    reasoning: Hint = None
+    reasoning_content: Hint = None
 
     @model_validator(mode="after")
     def _fields_fit_the_role(self) -> "Message":

@@ -13,7 +13,7 @@ from frontend.triton.routing import MIN_CHARS
 from frontend.triton.tensors import TensorValue
 
 _MESSAGES = TypeAdapter(list[Message])
-_LEFT_OUT = {"__all__": {"refusal", "function_call"}}
+_LEFT_OUT = {"__all__": {"refusal", "function_call", "annotations", "reasoning", "reasoning_content"}}
 
 
 def chat_prompt(chat: ChatRequest) -> dict[str, TensorValue]:
@@ -37,13 +37,22 @@ def conversation_beginning(chat: ChatRequest) -> str | None:
 
 
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [_text_part(part) for part in content]}
     # A tool may have nothing to say.
-    return {**message, "content": message.get("content", "")} if message["role"] == "tool" else message
+    return {**message, "content": ""} if content is None and message["role"] == "tool" else message
+
+
+def _text_part(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": part["refusal"] if part["type"] == "refusal" else part["text"]}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
     # How strictly a schema is meant is nothing that the model was trained on.
-    return tool.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+    return tool.model_dump(
+        exclude_none=True, exclude={"defer_loading": True, "function": {"strict", "defer_loading"}}
+    )
 
 
 def _to_json(value: list[dict[str, Any]]) -> str:

@@ -1,42 +1,68 @@
 """What a client may send for a chat, with its bounds."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from frontend.api.chat.messages import Message, check_arguments
 from frontend.api.chat.tool_calls import PYTHON_TAG
 from frontend.api.chat.tools import ToolFields
-from frontend.api.fields import ListOf, Unsupported, UnsupportedOptions, field_error
-from frontend.api.sampling import INT32_MAX, GenerationParameters
+from frontend.api.fields import (
+    WHOLE,
+    Hint,
+    ListOf,
+    Off,
+    On,
+    Positive,
+    Stored,
+    Unsupported,
+    UnsupportedOptions,
+    field_error,
+    unsupported,
+)
+from frontend.api.sampling import GenerationParameters
+
+# What templates of models that reason are told.
+REASONING_SWITCHES = frozenset({"enable_thinking", "thinking", "reasoning_effort", "thinking_budget"})
+
+
+def _only_about_reasoning(switches: dict[str, Any]) -> dict[str, Any]:
+    if others := sorted(switches.keys() - REASONING_SWITCHES):
+        raise field_error(others[0], "this server does not support it")
+    return switches
 
 
 class ChatRequest(GenerationParameters, ToolFields):
     messages: ListOf[Message] = Field(min_length=1, max_length=10_000)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=INT32_MAX)
-    # As `user`, they say something to OpenAI's own operators and caches; every prefix is cached here.
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    max_completion_tokens: Positive | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    add_generation_prompt: bool = True
-    continue_final_message: bool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
+    add_generation_prompt: On = True
+    continue_final_message: Off = False
+    service_tier: str | None = None
+
+    # To OpenAI's operators and caches; to what a model would show beside its answer; of speed and style.
+    safety_identifier: Hint = None
+    prompt_cache_key: Hint = None
+    prompt_cache_options: Hint = None
+    prompt_cache_retention: Hint = None
+    metadata: Hint = None
+    reasoning_effort: Hint = None
+    reasoning: Hint = None
+    thinking: Hint = None
+    verbosity: Hint = None
+    prediction: Hint = None
+    modalities: ListOf[Literal["text"]] | None = None
+    chat_template_kwargs: Annotated[dict[str, Any], AfterValidator(_only_about_reasoning)] | None = None
 
     best_of: Unsupported = None
-    functions: Unsupported = None
-    function_call: Unsupported = None
+    echo: Unsupported = None
+    functions: Annotated[Any, unsupported("send them as tools")] = None
+    function_call: Annotated[Any, unsupported("send it as tool_choice", default="none")] = None
     audio: Unsupported = None
-    prediction: Unsupported = None
     web_search_options: UnsupportedOptions = None
-    store: Unsupported = None
-    metadata: Unsupported = None
+    store: Stored = None
     moderation: Unsupported = None
-    prompt_cache_options: Unsupported = None
-    prompt_cache_retention: Literal["in_memory"] | None = None
-    reasoning_effort: Literal["none"] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    verbosity: Literal["medium"] | None = None
-    modalities: ListOf[Literal["text"]] | None = None
 
     @property
     def max_new_tokens(self) -> int | None:

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -56,14 +57,19 @@ class ChatResponse:
     def failed(self, error: ApiError) -> bytes:
         return to_event(error)
 
-    def _usage(self) -> dict[str, Any]:
-        return usage(self._last.values(), self._chat.num_choices)
+    def _usage(self, unsaid: int | None = None) -> dict[str, Any]:
+        """`unsaid`: a choice of which nothing is told yet."""
+        last = [
+            replace(delta, num_completion_tokens=0) if delta.index == unsaid else delta
+            for delta in self._last.values()
+        ]
+        return usage(last, self._chat.num_choices)
 
     def _chunks(self, delta: ChatDelta) -> list[dict[str, Any]]:
         chunks, index = [], delta.index
         if index not in self._text_events:
             self._text_events[index] = TextEvents(lambda text: self._chunk(index, {"content": text}))
-            chunks.append(self._chunk(index, {"role": "assistant", "content": ""}))
+            chunks.append(self._opening(delta))
         if delta.text or (delta.tokens and not delta.tool_calls):
             chunks.append(self._chunk(delta.index, {"content": delta.text}, self._logprobs(delta.tokens)))
         if delta.tool_calls:
@@ -73,6 +79,14 @@ class ChatResponse:
         if delta.finish_reason is not None:
             chunks.append(self._chunk(delta.index, {}, None, delta))
         return chunks
+
+    def _opening(self, delta: ChatDelta) -> dict[str, Any]:
+        """Where a call may follow, content is null as OpenAI has it: an empty text is one to some clients."""
+        content = None if self._chat.callable_tools and not delta.text else ""
+        chunk = self._chunk(delta.index, {"role": "assistant", "content": content})
+        if self._chat.wants_usage_in_chunks:
+            chunk["usage"] = self._usage(unsaid=delta.index)
+        return chunk
 
     def _choice(self, deltas: Sequence[ChatDelta], index: int) -> dict[str, Any]:
         text = "".join(delta.text for delta in deltas)
@@ -110,6 +124,8 @@ class ChatResponse:
             "created": self._created,
             "model": self._chat.model,
             "choices": choices,
+            # Only of those who ask for one; there is no other.
+            **({"service_tier": "default"} if self._chat.service_tier else {}),
         }
 
     def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:

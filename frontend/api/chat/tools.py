@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError, to_json
 
 from frontend.api.body import json_depth
-from frontend.api.fields import Frozen, ListOf, field_error
+from frontend.api.fields import Frozen, Hint, ListOf, field_error
 
 MAX_TOOLS = 128
 MAX_PARAMETERS_BYTES = 32 * 1024
@@ -28,16 +28,25 @@ def _check_parameters(schema: dict[str, Any]) -> dict[str, Any]:
 ParametersSchema = Annotated[dict[str, Any], AfterValidator(_check_parameters)]
 
 
+ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+# What the newer APIs allow.
+LongToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
+
+
 class FunctionDefinition(Frozen):
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    name: ToolName
     description: str | None = None
     parameters: ParametersSchema | None = None
     strict: bool | None = None
+    # Every tool is told from the start, as if it had been searched for.
+    defer_loading: Hint = None
 
 
 class Tool(Frozen):
     type: Literal["function"]
     function: FunctionDefinition
+
+    defer_loading: Hint = None
 
     @property
     def name(self) -> str:

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from frontend.api.fields import ListOf, Unsupported, field_error
-from frontend.api.sampling import INT32_MAX, GenerationParameters, TokenId
+from frontend.api.fields import WHOLE, ListOf, Natural, Off, field_error, unsupported
+from frontend.api.sampling import GenerationParameters, TokenId
 
 
-def _prompt_form(prompt: Any) -> str:
+def _prompt_form(prompt: Any) -> str | None:
+    if not isinstance(prompt, str | list):
+        return None
     first = prompt[0] if isinstance(prompt, list) and prompt else None
     if isinstance(first, list):
         return "id lists"
@@ -23,18 +25,23 @@ Prompt = Annotated[
     | Annotated[ListOf[str], Tag("texts")]
     | Annotated[ListOf[TokenId], Tag("ids")]
     | Annotated[ListOf[ListOf[TokenId]], Tag("id lists")],
-    Discriminator(_prompt_form),
+    Discriminator(
+        _prompt_form,
+        custom_error_type="prompt",
+        custom_error_message="must be a string, a list of strings, token ids or a list of lists of them",
+    ),
 ]
 
 
 class CompletionRequest(GenerationParameters):
     prompt: Prompt
-    max_tokens: int | None = Field(default=16, ge=0, le=INT32_MAX)
-    logprobs: int | None = Field(default=None, ge=0, le=5)
-    echo: bool = False
-    best_of: int | None = Field(default=None, ge=1, le=20)
+    max_tokens: Natural | None = 16
+    logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
+    echo: Off = False
+    best_of: Annotated[int, Field(ge=1, le=20), WHOLE] | None = None
 
-    suffix: Unsupported = None
+    suffix: Annotated[Any, unsupported("this model was not trained to fill a gap")] = None
+    add_special_tokens: Annotated[Any, unsupported(default=True)] = None
 
     @property
     def prompts(self) -> list[str | list[int]]:

@@ -1,21 +1,21 @@
 """Items of the Responses API's input -> chat messages."""
 
 from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from frontend.api.chat.messages import Message, ToolCall, content_of, function_call
-from frontend.api.fields import Frozen, ListOf, Unsupported, told_apart_by
+from frontend.api.chat.messages import TEXT_ONLY, Message, ToolCall, content_of, function_call
+from frontend.api.fields import Frozen, Hint, ListOf, Stored, told_apart_by
 
 
 class TextPart(Frozen):
-    type: Literal["input_text", "output_text"]
+    type: Literal["input_text", "output_text", "text"]
     text: str
     # As they came with the answer; they say nothing to the model.
-    logprobs: ListOf[dict[str, Any]] | None = None
-
-    annotations: Unsupported = None
+    logprobs: Hint = None
+    annotations: Hint = None
+    prompt_cache_breakpoint: Hint = None
 
 
 class RefusalPart(Frozen):
@@ -26,10 +26,11 @@ class RefusalPart(Frozen):
 Part = Annotated[
     Annotated[TextPart, Tag("type input_text")]
     | Annotated[TextPart, Tag("type output_text")]
+    | Annotated[TextPart, Tag("type text")]
     | Annotated[RefusalPart, Tag("type refusal")],
-    told_apart_by("type", "input_text", "output_text", "refusal"),
+    told_apart_by("type", "input_text", "output_text", "refusal", note=TEXT_ONLY),
 ]
-Content = str | Annotated[ListOf[Part], Field(min_length=1)]
+Content = str | ListOf[Part]
 
 
 class _Item(Frozen):
@@ -44,7 +45,7 @@ class InputMessage(_Item):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
-    phase: Unsupported = None
+    phase: Hint = None
 
 
 class InputFunctionCall(_Item):
@@ -53,7 +54,9 @@ class InputFunctionCall(_Item):
     name: str = Field(min_length=1)
     arguments: str
 
-    namespace: Unsupported = None
+    # The functions of all namespaces have names of their own.
+    namespace: Hint = None
+    caller: Hint = None
 
 
 class InputFunctionCallOutput(_Item):
@@ -61,19 +64,39 @@ class InputFunctionCallOutput(_Item):
     call_id: str = Field(min_length=1)
     output: Content
 
+    caller: Hint = None
+    name: Hint = None
+
+
+class InputReference(Frozen):
+    type: Literal["item_reference"]
+    id: Stored
+
+
+class InputReasoning(_Item):
+    """What another model thought; nothing to one that does not reason."""
+
+    type: Literal["reasoning"]
+    summary: Hint = None
+    content: Hint = None
+    encrypted_content: Hint = None
+
 
 InputItem = Annotated[
     Annotated[InputMessage, Tag("type message")]
     | Annotated[InputFunctionCall, Tag("type function_call")]
-    | Annotated[InputFunctionCallOutput, Tag("type function_call_output")],
-    told_apart_by("type", "message", "function_call", "function_call_output", default="message"),
+    | Annotated[InputFunctionCallOutput, Tag("type function_call_output")]
+    | Annotated[InputReasoning, Tag("type reasoning")]
+    | Annotated[InputReference, Tag("type item_reference")],
+    told_apart_by("type", "message", "function_call", "function_call_output", "reasoning", default="message"),
 ]
 Input = str | Annotated[ListOf[InputItem], Field(min_length=1, max_length=10_000)]
 
 
 def chat_messages(instructions: str | None, turns: Input) -> list[Message]:
     messages = [] if instructions is None else [Message(role="system", content=instructions)]
-    items = [InputMessage(role="user", content=turns)] if isinstance(turns, str) else turns
+    given = [InputMessage(role="user", content=turns)] if isinstance(turns, str) else turns
+    items = [item for item in given if not isinstance(item, InputReasoning | InputReference)]
     for _, group in groupby(items, key=lambda item: item.type == "function_call"):
         calls: list[ToolCall] = []
         for item in group:

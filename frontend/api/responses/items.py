@@ -1,7 +1,7 @@
 """Output items of the Responses API: each is opened, grows and is closed, as events and as an object."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from frontend.api.chat.tool_calls import ToolCallDelta
@@ -15,7 +15,9 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 class OutputItems:
     """The items of one response, of which at most one is open: the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespaces: Mapping[str, str]) -> None:
+        """`namespaces`: name of a function -> its namespace, where it has one."""
+        self._namespaces = namespaces
         self.closed: list[dict[str, Any]] = []
         self._message: MessageItem | None = None
         self._call: FunctionCallItem | None = None
@@ -32,7 +34,8 @@ class OutputItems:
         events: list[Event] = []
         if self._call is None or self._call.index != delta.index:
             events += self.close("completed")
-            self._call = FunctionCallItem(len(self.closed), delta)
+            namespace = self._namespaces.get(delta.name or "")
+            self._call = FunctionCallItem(len(self.closed), delta, namespace)
             events += self._call.opened()
         return events + self._call.grown(delta.arguments)
 
@@ -87,10 +90,11 @@ class MessageItem:
 class FunctionCallItem:
     """One call of a function."""
 
-    def __init__(self, output_index: int, call: ToolCallDelta) -> None:
+    def __init__(self, output_index: int, call: ToolCallDelta, namespace: str | None) -> None:
         self._place = {"item_id": f"fc_{uuid.uuid4().hex}", "output_index": output_index}
         self.index = call.index
         self._call = call
+        self._namespace = {"namespace": namespace} if namespace else {}
         self._arguments: list[str] = []
 
     def opened(self) -> list[Event]:
@@ -122,6 +126,7 @@ class FunctionCallItem:
             "call_id": self._call.id,
             "name": self._call.name,
             "arguments": "".join(self._arguments),
+            **self._namespace,
         }
 
 

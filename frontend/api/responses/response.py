@@ -8,7 +8,7 @@ from typing import Any, Literal
 from frontend.api.chat.delta import ChatDelta, ChatReader
 from frontend.api.chat.request import ChatRequest
 from frontend.api.responses.items import Event, OutputItems
-from frontend.api.responses.request import ResponsesRequest, TextConfig
+from frontend.api.responses.request import Namespace, ResponsesRequest, ResponsesTool, TextConfig
 from frontend.api.sse import named_event
 from frontend.errors import ApiError, EngineOverloaded, InvalidRequest
 from frontend.generation.delta import Delta, Token
@@ -33,9 +33,10 @@ class ResponsesResponse:
         self._reader = ChatReader(chat)
         self._id = f"resp_{uuid.uuid4().hex}"
         self._created = int(time.time())
+        self._completed: int | None = None
         self._sequence_numbers = itertools.count()
         self._status: Literal["queued", "in_progress", "completed", "incomplete", "failed"] = "queued"
-        self._items = OutputItems()
+        self._items = OutputItems(request.namespaces)
         self._unsaid: list[Token] = []
         self._error: dict[str, Any] | None = None
         self._usage: dict[str, Any] | None = None
@@ -71,11 +72,12 @@ class ResponsesResponse:
             "id": self._id,
             "object": "response",
             "created_at": self._created,
+            "completed_at": self._completed,
             "status": self._status,
             "error": self._error,
             "incomplete_details": {"reason": "max_output_tokens"} if self._status == "incomplete" else None,
             "output": list(self._items.closed),
-            **({} if self._usage is None else {"usage": self._usage}),
+            "usage": self._usage,
             **_request_fields(self._request),
             **_CONSTANTS,
         }
@@ -93,6 +95,7 @@ class ResponsesResponse:
             # A client may count on at least one item.
             events = [*self._items.say("", []), *self._items.close(status)]
         self._status = status
+        self._completed = int(time.time()) if status == "completed" else None
         self._usage = _usage(delta)
         return [*events, self._state_event(status)]
 
@@ -105,21 +108,40 @@ class ResponsesResponse:
 
 def _request_fields(request: ResponsesRequest) -> dict[str, Any]:
     """What the object repeats of the request, with the defaults that were used."""
-    fields = request.model_dump(include={"tools": {"__all__": _TOOL_FIELDS}, "tool_choice": True})
+    choice = request.model_dump(include={"tool_choice"})["tool_choice"]
     return {
         "model": request.model,
         "instructions": request.instructions,
         "max_output_tokens": request.max_output_tokens,
+        "max_tool_calls": request.max_tool_calls,
         "metadata": request.metadata or {},
         "parallel_tool_calls": request.parallel_tool_calls is not False,
+        "presence_penalty": request.presence_penalty or 0.0,
+        "frequency_penalty": request.frequency_penalty or 0.0,
         "temperature": 1.0 if request.temperature is None else request.temperature,
-        "text": (request.text or TextConfig()).model_dump(by_alias=True, exclude_none=True),
-        "tool_choice": fields["tool_choice"] or "auto",
-        "tools": fields["tools"] or [],
+        "text": {"format": _format(request.text or TextConfig())},
+        "tool_choice": choice or "auto",
+        "tools": [_tool(tool) for tool in request.tools or []],
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
-        **request.model_dump(include={"prompt_cache_key", "safety_identifier", "user"}, exclude_none=True),
+        "safety_identifier": request.safety_identifier,
+        "prompt_cache_key": request.prompt_cache_key,
+        **request.model_dump(include={"user"}, exclude_none=True),
     }
+
+
+def _format(text: TextConfig) -> dict[str, Any]:
+    """A description of a schema is there in any case, as Open Responses has it."""
+    told = text.format.model_dump(by_alias=True, exclude_none=True)
+    return {"description": None, "strict": True, **told} if told["type"] == "json_schema" else told
+
+
+def _tool(tool: ResponsesTool) -> dict[str, Any]:
+    if isinstance(tool, Namespace):
+        return tool.model_dump(include={"type", "name", "description"}) | {
+            "tools": [_tool(inner) for inner in tool.tools]
+        }
+    return tool.model_dump(include=_TOOL_FIELDS)
 
 
 def _usage(delta: ChatDelta) -> dict[str, Any]:

@@ -16,6 +16,9 @@ class PromptTokenizer:
     def __init__(self, path: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.encode_special_tokens = True
+        # Those of a training, in folders that an older build wrote.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
         # A byte that the vocabulary lacks is dropped; the unknown token would be a control token.
         self._tokenizer.model.unk_token = None
         added = self._tokenizer.get_added_tokens_decoder()

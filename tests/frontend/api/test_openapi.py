@@ -16,7 +16,7 @@ from frontend.api.responses.request import ResponsesRequest
 from frontend.api.sampling import StreamOptions
 from tests.fakes.triton_server import FakeTriton, Script, tokens
 from tests.frontend.api.unknown_fields import unknown_fields
-from tests.frontend.api.vendor_schemas import errors
+from tests.frontend.api.vendor_schemas import OPEN_RESPONSES, errors, event_schemas
 from tests.frontend.conftest import MODEL
 
 REQUESTS: Mapping[tuple[str, str], type[BaseModel]] = {
@@ -29,7 +29,6 @@ REQUESTS: Mapping[tuple[str, str], type[BaseModel]] = {
 # Schema and place -> why the answers differ there; docs/api.md has them too.
 DEVIATIONS = {
     ("CreateCompletionResponse", "choices/*/finish_reason"): "null until the last chunk",
-    ("CreateCompletionResponse", "usage"): "null until the chunk with the usage",
     ("CreateCompletionResponse", "choices/*/logprobs/token_logprobs/*"): "null for a prompt's first token",
     ("CreateCompletionResponse", "choices/*/logprobs/top_logprobs/*"): "null for a prompt's first token",
 }
@@ -40,6 +39,7 @@ USER = [{"role": "user", "content": "hi"}]
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}}
 CHAT_TOOL = {"type": "function", "function": {"name": "add", "parameters": PARAMETERS, "strict": True}}
 RESPONSES_TOOL = {"type": "function", "name": "add", "parameters": PARAMETERS, "strict": True}
+NAMED_TOOL = {"type": "function", "name": "add"}
 ANTHROPIC_TOOL = {"name": "add", "input_schema": PARAMETERS}
 USAGE = {"include_usage": True}
 
@@ -59,6 +59,23 @@ ASKED: list[tuple[str, dict[str, Any], Script]] = [
     (MESSAGES, {"messages": USER, "max_tokens": 9}, HELLO),
     (MESSAGES, {"messages": USER, "max_tokens": 9, "stop_sequences": ["lo"]}, HELLO),
     (MESSAGES, {"messages": USER, "max_tokens": 9, "tools": [ANTHROPIC_TOOL]}, CALL),
+]
+# Those whose answers are held to Open Responses too.
+OPEN_ASKED: list[tuple[dict[str, Any], Script]] = [
+    *((body, script) for path, body, script in ASKED if path == RESPONSES),
+    ({"input": "x", "max_output_tokens": 2}, HELLO),
+    ({"input": "x", "top_logprobs": 2}, HELLO),
+    ({"input": "x", "text": {"format": {"type": "json_object"}}, "tool_choice": "none"}, HELLO),
+    ({"input": "x", "prompt_cache_key": "a", "safety_identifier": "b", "max_tool_calls": 3}, HELLO),
+    (
+        {
+            "input": "x",
+            "tools": [RESPONSES_TOOL],
+            "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [NAMED_TOOL]},
+        },
+        CALL,
+    ),
+    ({"input": "x", "tools": [RESPONSES_TOOL], "tool_choice": NAMED_TOOL}, CALL),
 ]
 # Path -> vendor, schema of the whole answer, schema of a part of a stream.
 ANSWERS = {
@@ -158,3 +175,37 @@ def test_the_check_finds_what_is_wrong() -> None:
     assert errors("openai", "Model", {"id": "m", "object": "model", "created": "now", "owned_by": "me"}) == [
         ("created", '"now" is not of type "integer"')
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("body", "script"), OPEN_ASKED)
+def test_responses_are_open_responses(
+    http: httpx.Client, fake: FakeTriton, body: dict[str, Any], script: Script, stream: bool
+) -> None:
+    fake.reset(script)
+    answer = http.post(RESPONSES, json={"model": MODEL, **body, "stream": stream})
+    if not stream:
+        assert errors(OPEN_RESPONSES, "ResponseResource", answer.json()) == []
+        return
+    schemas = event_schemas(OPEN_RESPONSES)
+    received = list(parts(answer))
+    assert [event["sequence_number"] for event in received] == list(range(len(received)))
+    assert [
+        error for event in received for error in errors(OPEN_RESPONSES, schemas[event["type"]], event)
+    ] == []
+
+
+def test_a_failed_stream_is_an_open_response(http: httpx.Client, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("a"), tokens("b")], fails_after=1))
+    *_, last = parts(http.post(RESPONSES, json={"model": MODEL, "input": "x", "stream": True}))
+    assert errors(OPEN_RESPONSES, event_schemas(OPEN_RESPONSES)["response.failed"], last) == []
+
+
+def test_what_open_responses_lets_clients_send_is_known() -> None:
+    assert unknown_fields(OPEN_RESPONSES, "CreateResponseBody", ResponsesRequest) == set()
+
+
+def test_input_tokens_are_counted(http: httpx.Client) -> None:
+    """The form of openai.responses.input_tokens.count."""
+    answer = http.post(f"{RESPONSES}/input_tokens", json={"model": MODEL, "input": "x"})
+    assert answer.json() == {"object": "response.input_tokens", "input_tokens": 5}

@@ -98,7 +98,7 @@ def inputs_for(backend: str, options: dict[str, Any]) -> set[str]:
         ({"stream": True}, False),
         ({"stream": True, "stream_options": {"include_usage": False}}, False),
         ({"stream": True, "stream_options": {"include_usage": True}}, True),
-        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, True),
+        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, False),
     ],
 )
 def test_a_compiled_engine_is_asked_only_for_what_is_shown(options: dict[str, Any], is_asked: bool) -> None:

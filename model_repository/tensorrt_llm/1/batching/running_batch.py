@@ -25,6 +25,7 @@ class RunningBatch:
         self._chooser = chooser
         self._max_num_seqs = max_num_seqs
         self._running: dict[PagedSequence, None] = {}
+        self._num_steps = 0
 
     @property
     def has_work(self) -> bool:
@@ -39,6 +40,7 @@ class RunningBatch:
             num_blocks=self._scheduler.num_blocks,
             num_used_blocks=self._scheduler.num_used_blocks,
             tokens_per_block=BLOCK_TOKENS,
+            num_steps=self._num_steps,
         )
 
     def has_room_for(self, sequence: PagedSequence) -> bool:
@@ -50,6 +52,7 @@ class RunningBatch:
 
     def step(self) -> None:
         """Generates one id or more for every request, or takes in a part of a prompt, and passes it on."""
+        self._num_steps += 1
         for choice in self._compute():
             # What was drafted beyond the end of a text belongs to nobody.
             if choice.sequence in self._running:

@@ -102,6 +102,9 @@ def turn(role: str, *blocks: object) -> dict:
 DEEP: dict = {"type": "object"}
 for _ in range(40):
     DEEP = {"type": "object", "properties": {"a": DEEP}}
+EMPTY_SCHEMA = {"type": "object", "properties": None, "required": None}
+SEARCH = {"type": "web_search_20260318", "name": "web_search", "max_uses": 5}
+CLEAR_TOOLS = {"type": "clear_tool_uses_20250919"}
 CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
 
 BAD_BODIES = [
@@ -119,10 +122,9 @@ BAD_BODIES = [
     (turn("user", {"type": "image", "source": {}}), "messages[0].content[0].type"),
     (turn("user", {"text": "x"}), "messages[0].content[0].type"),
     (turn("user", {"type": "text"}), "messages[0].content[0].text"),
-    (turn("user", {"type": "text", "text": "x", "citations": [1]}), "messages[0].content[0].citations"),
     (turn("user", CALL), "messages[0].content[0].type"),
     (turn("user"), "messages[0].content"),
-    (turn("assistant", {"type": "thinking", "thinking": "x"}), "messages[0].content[0].type"),
+    (turn("assistant", {"type": "server_tool_use", "id": "x"}), "messages[0].content[0].type"),
     (turn("assistant", CALL), "messages"),
     (turn("assistant", {**CALL, "input": "{}"}), "messages[0].content[0].input"),
     (turn("user", {"type": "tool_result"}), "messages[0].content[0].tool_use_id"),
@@ -148,17 +150,19 @@ BAD_BODIES = [
     (body(tools=[{"name": "f"}]), "tools[0].input_schema"),
     (body(tools=[{**ADD, "name": "a b"}]), "tools[0].name"),
     (body(tools=[{**ADD, "input_schema": DEEP}]), "tools[0].input_schema"),
-    (body(tools=[{**ADD, "defer_loading": True}]), "tools[0].defer_loading"),
+    (body(tools=[{**ADD, "name": "a" * 129}]), "tools[0].name"),
+    (body(tools=[{**ADD, "input_examples": [{}]}]), "tools[0].input_examples"),
+    (body(tools=[SEARCH], tool_choice={"type": "any"}), "tool_choice"),
+    (body(tools=[SEARCH], tool_choice={"type": "tool", "name": "web_search"}), "tool_choice"),
     (body(tools=[ADD, ADD]), "tools"),
     (body(tool_choice="auto"), "tool_choice"),
     (body(tool_choice={"type": "function"}), "tool_choice.type"),
     (body(tool_choice={"type": "any"}), "tool_choice"),
     (body(tools=[ADD], tool_choice={"type": "tool", "name": "other"}), "tool_choice"),
-    (body(thinking={"type": "enabled", "budget_tokens": 1024}), "thinking.type"),
-    (body(output_config={"effort": "high"}), "output_config.effort"),
+    (body(context_management={"edits": [CLEAR_TOOLS]}), "context_management.edits[0].type"),
+    (body(compaction={"type": "enabled"}), "compaction"),
+    (body(fallbacks=[{"model": MODEL}]), "fallbacks"),
     (body(output_config={"format": {"type": "json_schema", "schema": DEEP}}), "output_config.format"),
-    (body(service_tier="priority"), "service_tier"),
-    (body(speed="fast"), "speed"),
     (body(container="c"), "container"),
     (body(mcp_servers=[{}]), "mcp_servers"),
     (body(inference_geo="eu"), "inference_geo"),
@@ -184,7 +188,7 @@ def called_with(*inputs: dict) -> dict:
     )
 
 
-TOO_MANY = "List should have at most {0} items after validation, not {1}."
+TOO_MANY = "must have {0} or fewer elements, not {1}."
 # What fits each field, and is too much for the chat request as a whole.
 BAD_CHATS = [
     (
@@ -237,7 +241,69 @@ def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:
         "speed": "standard",
         "stop_sequences": [],
         "thinking": {"type": "disabled"},
+        "thread": None,
         "tools": [],
         "unknown_field": 1,
     }
     assert http.post("/v1/messages", json=body(**neutral)).status_code == 200
+
+
+def test_a_thread_is_refused_so_that_the_sdks_send_the_whole_history(http: httpx.Client) -> None:
+    """Their tool runners read it (ThreadUnsupportedRequestErrorDetails of anthropic 2.14)."""
+    answer = http.post("/v1/messages", json=body(thread={"type": "create"}))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"] == {
+        "error_code": "thread_unsupported_request",
+        "unsupported": ["thread"],
+    }
+
+
+HINTS = {
+    # Claude Code's.
+    "thinking": {"type": "adaptive", "display": "omitted"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "output_config": {"effort": "xhigh", "task_budget": {"type": "tokens", "total": 5}},
+    "tools": [
+        {**ADD, "name": "a" * 128, "defer_loading": True, "input_schema": EMPTY_SCHEMA},
+        SEARCH,
+        {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+    ],
+    "service_tier": "priority",
+    "speed": "fast",
+    "user_profile_id": "u",
+    "workspace_id": "w",
+    "billing_policy": {"type": "x"},
+    "max_tokens": 100.0,
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_hints_are_honoured_by_doing_nothing(
+    http: httpx.Client, fake: FakeTriton, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.reset(Script([tokens("ok")]))
+    caplog.set_level("INFO")
+    assert http.post("/v1/messages", json=body(**{name: HINTS[name]})).status_code == 200
+    assert "unknown fields" not in caplog.text
+
+
+def test_what_another_model_thought_and_found_is_left_out(http: httpx.Client, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("ok")]))
+    thoughts = [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "redacted_thinking", "data": "d"},
+    ]
+    cited = {"type": "text", "text": "5", "citations": [{"type": "char_location"}]}
+    found = {
+        "type": "tool_result",
+        "tool_use_id": "t",
+        "content": [{"type": "tool_reference", "tool_name": "f"}],
+    }
+    history = [
+        *USER,
+        {"role": "assistant", "content": [*thoughts, cited, CALL]},
+        {"role": "user", "content": [found]},
+    ]
+    assert http.post("/v1/messages", json=body(messages=history)).status_code == 200
+    [_, assistant, tool] = json.loads(fake.inputs()["messages"][0])
+    assert (assistant["content"], tool["content"]) == ("5", "f")

@@ -34,26 +34,17 @@ BAD_BODIES = [
     (body(input=[]), "input"),
     (body(input=["hi"]), "input[0]"),
     (body(input=[{"role": "user", "content": "hi"}] * 10_001), "input"),
-    (item(type="reasoning", id="r", summary=[]), "input[0].type"),
-    (item(type="item_reference", id="x"), "input[0].type"),
+    (item(type="reasoning", id="r", summary=[]), "input"),
+    (item(type="item_reference", id="x"), "input[0].id"),
+    (item(type="compaction", encrypted_content="x"), "input[0].type"),
     (item(type=[]), "input[0].type"),
     (item(role="tool", content="x"), "input[0].role"),
     (item(role="user"), "input[0].content"),
     (item(role="user", content=5), "input[0].content"),
-    (item(role="user", content=[]), "input[0].content"),
     (item(role="user", content=[{"type": "input_image", "image_url": "x"}]), "input[0].content[0].type"),
     (item(role="user", content=[{"type": "input_text"}]), "input[0].content[0].text"),
-    (item(role="user", content="x", phase="commentary"), "input[0].phase"),
     (item(role="user", content="x", status="queued"), "input[0].status"),
-    (
-        item(role="assistant", content=[{"type": "output_text", "text": "x", "annotations": [{"a": 1}]}]),
-        "input[0].content[0].annotations",
-    ),
     (item(type="function_call", name="f", arguments="{}"), "input[0].call_id"),
-    (
-        item(type="function_call", call_id="c", name="f", arguments="{}", namespace="n"),
-        "input[0].namespace",
-    ),
     (item(type="function_call", call_id="c", name="f", arguments={}), "input[0].arguments"),
     (item(type="function_call", call_id="c", name="f", arguments="[]"), "input"),
     (item(type="function_call_output", call_id="c"), "input[0].output"),
@@ -64,12 +55,16 @@ BAD_BODIES = [
     (body(temperature="1"), "temperature"),
     (body(top_p=0), "top_p"),
     (body(stream="true"), "stream"),
-    (body(stream=True, stream_options={"include_obfuscation": True}), "stream_options.include_obfuscation"),
-    (body(tools=[{"type": "web_search"}]), "tools[0].type"),
+    (body(tools=[{"type": "file_search"}]), "tools[0].type"),
+    (
+        body(tools=[{"type": "namespace", "name": "n", "tools": [{"type": "custom"}]}]),
+        "tools[0].tools[0].type",
+    ),
+    (body(tools=[{"type": "web_search"}], tool_choice="required"), "tool_choice"),
     (body(tools=[{"type": "function"}]), "tools[0].name"),
     (body(tools=[{**ADD, "name": "a b"}]), "tools[0].name"),
     (body(tools=[{**ADD, "parameters": {"type": "string"}}]), "tools[0].parameters"),
-    (body(tools=[{**ADD, "defer_loading": True}]), "tools[0].defer_loading"),
+    (body(tools=[{**ADD, "name": "a" * 129}]), "tools[0].name"),
     (body(tools=[ADD, ADD]), "tools"),
     (body(tool_choice="required"), "tool_choice"),
     (body(tool_choice="any"), "tool_choice"),
@@ -78,7 +73,6 @@ BAD_BODIES = [
     (body(text={"format": {"type": "xml"}}), "text.format.type"),
     (body(text={"format": {"type": "json_schema", "schema": {}}}), "text.format.name"),
     (body(text={"format": {"type": "json_schema", "name": "x", "schema": DEEP}}), "text.format"),
-    (body(text={"verbosity": "low"}), "text.verbosity"),
     (body(metadata={str(i): "" for i in range(17)}), "metadata"),
     (body(metadata={"a": 5}), "metadata.a"),
     (body(metadata={"a": "x" * 513}), "metadata.a"),
@@ -86,12 +80,12 @@ BAD_BODIES = [
     (body(previous_response_id="resp_1"), "previous_response_id"),
     (body(conversation="conv_1"), "conversation"),
     (body(background=True), "background"),
-    (body(include=["reasoning.encrypted_content"]), "include[0]"),
-    (body(reasoning={"effort": "low"}), "reasoning.effort"),
-    (body(truncation="auto"), "truncation"),
-    (body(service_tier="flex"), "service_tier"),
+    (body(include=["message.thoughts"]), "include[0]"),
+    (body(truncation="middle"), "truncation"),
+    (body(context_management=[{"type": "compaction"}]), "context_management"),
+    (body(previous_response={"id": "x"}), "previous_response"),
     (body(prompt={"id": "x"}), "prompt"),
-    (body(max_tool_calls=1), "max_tool_calls"),
+    (body(max_tool_calls=0), "max_tool_calls"),
     (body(top_logprobs=21), "top_logprobs"),
 ]
 
@@ -119,7 +113,7 @@ def allowed(*names: str) -> dict:
     return body(tools=[ADD], tool_choice={"type": "allowed_tools", "mode": "auto", "tools": tools})
 
 
-TOO_MANY = "List should have at most {0} items after validation, not {1}."
+TOO_MANY = "must have {0} or fewer elements, not {1}."
 # What fits each field, and is too much for the chat request as a whole.
 BAD_CHATS = [
     (
@@ -147,7 +141,7 @@ BAD_CHATS = [
     (
         allowed(),
         "tool_choice.allowed_tools.tools",
-        "List should have at least 1 item after validation, not 0.",
+        "must have 1 or more elements, not 0.",
     ),
     (allowed(*["add"] * 129), "tool_choice.allowed_tools.tools", TOO_MANY.format(128, 129)),
 ]
@@ -184,6 +178,77 @@ def test_neutral_values_pass(http: httpx.Client, fake: FakeTriton) -> None:
         "unknown_field": 1,
     }
     assert http.post("/v1/responses", json=body(**neutral)).status_code == 200
+
+
+HINTS = {
+    # Codex's, LiteLLM's and ResponsesToolRunner's.
+    "include": ["reasoning.encrypted_content", "web_search_call.action.sources"],
+    "reasoning": {"effort": "high", "summary": "auto"},
+    "text": {"verbosity": "low", "format": None},
+    "truncation": "auto",
+    "service_tier": "flex",
+    "prompt_cache_options": {"mode": "explicit"},
+    "prompt_cache_retention": "24h",
+    "stream_options": {"include_obfuscation": True},
+    "max_tool_calls": 1,
+    "max_output_tokens": 16.0,
+    "tools": [
+        {**ADD, "defer_loading": True, "name": "a" * 128},
+        {"type": "web_search", "search_context_size": "low", "external_web_access": False},
+        {"type": "tool_search"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_hints_are_honoured_by_doing_nothing(
+    http: httpx.Client, fake: FakeTriton, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.reset(Script([tokens("ok")]))
+    caplog.set_level("INFO")
+    assert http.post("/v1/responses", json=body(**{name: HINTS[name]})).status_code == 200
+    assert "unknown fields" not in caplog.text
+
+
+def test_fields_of_vllms_are_honoured() -> None:
+    given = {
+        "stop": ["a"], "seed": 1, "top_k": 5, "min_p": 0.5, "logit_bias": {"1": 2.0}, "min_tokens": 3,
+        "repetition_penalty": 1.5, "presence_penalty": 1.0, "frequency_penalty": 0.5, "ignore_eos": True,
+        "guided_choice": ["yes", "no"], "structured_outputs": {"regex": "a"},
+    }  # fmt: skip
+    chat = to_chat(parse_body(json.dumps(body(**given)).encode(), ResponsesRequest))
+    assert (
+        chat.model_dump(include=set(given), by_alias=True, exclude_none=True, exclude_defaults=True) == given
+    )
+
+
+def test_a_history_from_another_server_is_replayed(http: httpx.Client, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens("ok")]))
+    cited = {"type": "url_citation", "url": "x", "title": "y", "start_index": 0, "end_index": 1}
+    said = {"type": "output_text", "text": "hi", "annotations": [cited], "logprobs": []}
+    call = {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}", "namespace": "n"}
+    history = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "role": "assistant", "phase": "commentary", "content": [said], "id": None},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x", "content": None},
+        {**call, "id": "fc", "status": "completed"},
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "5"}]},
+    ]
+    assert http.post("/v1/responses", json=body(input=history)).status_code == 200
+    messages = json.loads(fake.inputs()["messages"][0])
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+    assert (messages[1]["content"], messages[1]["tool_calls"][0]["id"]) == ("hi", "c")
+
+
+def test_functions_of_a_namespace_are_offered_and_called_by_their_names(
+    http: httpx.Client, fake: FakeTriton
+) -> None:
+    fake.reset(Script([tokens('{"name": "add", "parameters": {}}')]))
+    tools = [{"type": "namespace", "name": "sums", "description": "d", "tools": [ADD]}]
+    answer = http.post("/v1/responses", json=body(tools=tools)).json()
+    assert (answer["output"][0]["name"], answer["output"][0]["namespace"]) == ("add", "sums")
+    assert answer["tools"][0]["tools"][0]["name"] == "add"
 
 
 def test_unknown_model(http: httpx.Client) -> None:
