@@ -15,6 +15,7 @@ from build.paths import LOGS
 from frontend.server.heartbeat import VARIABLE as HEARTBEAT_VARIABLE
 from frontend.server.heartbeat import Heartbeat
 from scripts.replay.repository import chosen_repository
+from scripts.shown_logs import ShownLogs
 from serving import engine, ports, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
@@ -33,7 +34,6 @@ from serving.kept_server import Server
 from serving.model_processes import ModelProcesses
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
-from serving.shown_logs import ShownLogs
 from serving.supervisor import Stopped, Supervisor
 from serving.terminal import Terminal
 
@@ -204,16 +204,12 @@ def greeting(settings: ServeSettings, model: str) -> str:
   chat in a terminal   make chat{"" if settings.port == DEFAULT_PORT else f" PORT={settings.port}"}
   OpenAI's API         {settings.url}/v1, to browse at {settings.url}/docs
   API keys             {keys}
-  logs                 {relative(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
+  logs                 {os.path.relpath(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
 
 {curl}
 
 Ctrl-C stops it, once running requests have ended.
 """
-
-
-def relative(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 if __name__ == "__main__":
