@@ -33,7 +33,7 @@ class GrpcChannel:
     def __init__(self, target: str) -> None:
         self._target = target
         self._connections: list[GrpcConnection] = []
-        self._connecting: asyncio.Task[GrpcConnection] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Ends the calls that run."""
