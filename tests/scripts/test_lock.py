@@ -17,6 +17,7 @@ LOCKS = [
     "serving.txt",
     "playwright.txt",
     "../build/uv.txt",
+    *(f"../tests/clients/locks/{name}.txt" for name in ("sdks", "llama-index", "aider", "node")),
     "gpu_image.txt",
     "bench/matplotlib.txt",
     "bench/peers/locks/llama-cpp.txt",
