@@ -23,6 +23,7 @@ from frontend.api.openapi import describe
 from frontend.api.responses.routes import responses_routes
 from frontend.api.sse import ClientDisconnected
 from frontend.api.tokenize import tokenize_routes
+from frontend.api.validation.url import nothing_at
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
 from frontend.keys.ring import KeyRing
 from frontend.limits.drain import Drain
@@ -31,6 +32,7 @@ from frontend.limits.ledger import SharedLedger
 from frontend.middleware.auth import Authentication
 from frontend.middleware.body_limit import BodyLimit
 from frontend.middleware.drain import RefuseWhileDraining
+from frontend.middleware.head import HeadAsGet
 from frontend.middleware.http_metrics import HttpMetrics
 from frontend.middleware.request_id import RequestId
 from frontend.page.routes import page_routes
@@ -92,6 +94,7 @@ def create_app(
     _add_routes(app, triton, settings, gate, keep_alive_s)
     _set_state(app, settings)
     _map_exceptions(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
     app.add_middleware(Authentication, keys=keys, ops_port=settings.ops_port)
@@ -146,19 +149,22 @@ def _map_exceptions(app: FastAPI) -> None:
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
-    return to_response(error, request.scope["path"])
+    return to_response(error, request.scope)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return to_response(_from_http_exception(request, error), request.scope["path"], error.headers)
+    return to_response(_from_http_exception(request, error), request.scope, error.headers)
 
 
 def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
     if error.status_code == NotFound.status:
-        return NotFound("There is nothing at this URL.", code="unknown_url")
+        return nothing_at(request.scope["path"], request.app.openapi()["paths"])
     if error.status_code == MethodNotAllowed.status:
-        return MethodNotAllowed(f"{request.method} is not allowed at this URL.")
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return MethodNotAllowed(
+            f"{request.method} is not allowed at {request.scope['path'][:200]}: send {allowed}."
+        )
     if error.status_code < EngineFailed.status:
         return InvalidRequest("The request can't be read.")
     return EngineFailed("The server failed to process the request.")
@@ -170,4 +176,4 @@ async def _answer_nobody(_: Request, __: Exception) -> Response:
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
     logger.error("unexpected failure", exc_info=error)
-    return to_response(EngineFailed("The server failed to process the request."), request.scope["path"])
+    return to_response(EngineFailed("The server failed to process the request."), request.scope)

@@ -21,15 +21,18 @@ under /v1/messages that of Anthropic, {"type": "error", "error": {"type", "messa
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from starlette.responses import JSONResponse
 
 from frontend.logs import current_request_id
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
 
@@ -211,9 +214,21 @@ def is_anthropic(path: str) -> bool:
     return path == ANTHROPIC_PATH or path.startswith(f"{ANTHROPIC_PATH}/")
 
 
-def to_response(error: ApiError, path: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer in the form of the API that is served at the path."""
-    body = to_anthropic_body(error) if is_anthropic(path) else to_body(error)
+def speaks_anthropic(scope: Mapping[str, Any]) -> bool:
+    """Whether the client knows answers in Anthropic's form: by the path, or by the header of its SDKs."""
+    return is_anthropic(scope["path"]) or any(name == b"anthropic-version" for name, _ in scope["headers"])
+
+
+def to_response(
+    error: ApiError, scope: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer in the form of the API that the client speaks; each leaves a line in the log.
+
+    Not the message, which may repeat what the client sent.
+    """
+    told = (scope["method"], scope["path"], error.status, error.code, error.param)
+    logger.info("refused: %s %.200r, %d %s %.200r", *told)
+    body = to_anthropic_body(error) if speaks_anthropic(scope) else to_body(error)
     return JSONResponse(body, error.status, {**error.headers, **(headers or {})})
 
 

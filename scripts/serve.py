@@ -35,6 +35,7 @@ from serving.model_processes import ModelProcesses
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
 from serving.supervisor import Stopped, Supervisor
+from serving.terminal import Terminal
 
 # A frontend that is silent for longer hangs: no step of its event loop takes a second.
 FRONTEND_SILENCE_S = 30
@@ -55,14 +56,15 @@ def serve(settings: ServeSettings) -> int:
     try:
         with (
             ports.claimed(settings.ports),
-            Supervisor() as supervisor,
-            shown_logs(settings, os.environ, supervisor.say),
+            Terminal() as terminal,
+            shown_logs(settings, os.environ, terminal.say),
+            Supervisor(terminal.say) as supervisor,
         ):
             launch = prepare_engine(supervisor, settings)
             heartbeat = Heartbeat.new()
             model = start_tritonserver(supervisor, settings, launch, heartbeat)
             start_frontend(supervisor, settings, heartbeat)
-            supervisor.say(greeting(settings, model))
+            terminal.say(greeting(settings, model))
             supervisor.watch()
     except Stopped:
         pass
@@ -102,7 +104,7 @@ def start_tritonserver(
             "tritonserver",
             launch.command,
             launch.environment,
-            log=logs / tritonserver_log(settings),
+            log=tritonserver_log(settings, logs),
             grace_s=launch.grace_s,
             clean_up=launch.clean_up,
             policy=launch.policy,
@@ -141,7 +143,7 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: H
             "frontend",
             [sys.executable, "-m", "frontend"],
             os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd)},
-            log=LOGS / frontend_log(settings),
+            log=frontend_log(settings),
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
@@ -164,20 +166,20 @@ def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: H
     )
 
 
-def frontend_log(settings: ServeSettings) -> str:
-    return f"frontend-{settings.port}.log"
+def tritonserver_log(settings: ServeSettings, logs: Path = LOGS) -> Path:
+    """By its port: another server of this folder has another one."""
+    return logs / f"tritonserver-{settings.grpc_port}.log"
 
 
-def tritonserver_log(settings: ServeSettings) -> str:
-    """Another server of this folder has another port."""
-    return f"tritonserver-{settings.grpc_port}.log"
+def frontend_log(settings: ServeSettings) -> Path:
+    return LOGS / f"frontend-{settings.port}.log"
 
 
 def shown_logs(
     settings: ServeSettings, variables: Mapping[str, str], say: Callable[[str], None]
 ) -> ShownLogs:
     """The servers' logs, of which the screen gets warnings and errors, or everything with VERBOSE=1."""
-    paths = [LOGS / tritonserver_log(settings), LOGS / frontend_log(settings)]
+    paths = [tritonserver_log(settings), frontend_log(settings)]
     return ShownLogs(paths, variables.get("VERBOSE", "") not in ("", "0"), say)
 
 

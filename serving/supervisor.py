@@ -10,11 +10,14 @@ from types import FrameType
 from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
-from serving.terminal import Terminal
 
 REPORT_EVERY_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_S = 0.1
+
+
+def write(text: str) -> None:
+    print(text, flush=True)
 
 
 class Stopped(Exception):
@@ -27,9 +30,8 @@ class Supervisor:
     Ctrl-C, SIGTERM and SIGHUP are honoured at the next pause; a second one kills at once.
     """
 
-    def __init__(self) -> None:
-        self._terminal = Terminal()
-        self.say = self._terminal.say
+    def __init__(self, say: Callable[[str], None] = write) -> None:
+        self._say = say
         self._processes: list[Process | KeptServer] = []
         self._is_stop_requested = threading.Event()
         for number in SIGNALS:
@@ -41,11 +43,10 @@ class Supervisor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in reversed(self._processes):
             if process.exit_code is None:
-                self.say(f"stopping {process.name}")
+                self._say(f"stopping {process.name}")
             process.stop()
         if kind is Stopped:
-            self.say("stopped")
-        self._terminal.close()
+            self._say("stopped")
 
     def add(self, process: Process) -> None:
         """Takes charge of a process that has just been started."""
@@ -53,7 +54,7 @@ class Supervisor:
 
     def keep(self, server: Server, what: str) -> None:
         """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
-        kept = KeptServer(server, say=self.say)
+        kept = KeptServer(server, say=self._say)
         self._processes.append(kept)
 
         def is_up() -> bool:
@@ -76,14 +77,14 @@ class Supervisor:
     def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
         """Waits for the condition, and shows that it does; fails when a process dies before."""
         start = last_report = time.monotonic()
-        self.say(what)
+        self._say(what)
         while not is_ready():
             self._require_all_alive()
             self._pause()
             now = time.monotonic()
             if now - last_report >= REPORT_EVERY_S:
                 last_report = now
-                self.say(f"{what}: {now - start:.0f} s")
+                self._say(f"{what}: {now - start:.0f} s")
 
     def watch(self) -> None:
         """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""

@@ -16,6 +16,8 @@ END_S = 1.0
 
 
 class Terminal:
+    """Leaving the context waits until all is written, or can't be."""
+
     def __init__(self, fd: int = 1) -> None:
         # What was printed before comes before.
         with suppress(OSError, ValueError):
@@ -25,15 +27,17 @@ class Terminal:
         self._writer = threading.Thread(target=self._write, name="terminal", daemon=True)
         self._writer.start()
 
-    def say(self, text: str) -> None:
-        with suppress(queue.Full):
-            self._lines.put_nowait(f"{text}\n")
+    def __enter__(self) -> "Terminal":
+        return self
 
-    def close(self) -> None:
-        """Returns when all is written, or can't be."""
+    def __exit__(self, *_: object) -> None:
         with suppress(queue.Full):
             self._lines.put_nowait(None)
         self._writer.join(END_S)
+
+    def say(self, text: str) -> None:
+        with suppress(queue.Full):
+            self._lines.put_nowait(f"{text}\n")
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:

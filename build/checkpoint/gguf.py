@@ -77,12 +77,8 @@ class GgufCheckpoint:
             ) from error
         return np.asarray(values, dtype=np.float32)
 
-    def _field(self, key: str, default: Any = None) -> Any:
-        field = self.reader.get_field(key)
-        value = default if field is None else field.contents()
-        if value is None:
-            raise BuildError(f"{self._path} lacks the GGUF field {key}.")
-        return value
+    def _field(self, key: str, *default: Any) -> Any:
+        return read_field(self.reader, key, *default)
 
     def _read_config(self) -> LlamaConfig:
         self._refuse_unsupported()
@@ -137,6 +133,19 @@ class GgufCheckpoint:
             for name, tensor in self._tensors.items()
         }
         check_shapes(self.config, found, ignored={ROPE_FACTORS})
+
+
+def read_field(reader: gguf.GGUFReader, key: str, *default: Any) -> Any:
+    """The field's value, or the default; raises BuildError where it is missing or no text."""
+    field = reader.get_field(key)
+    if field is None:
+        if not default:
+            raise BuildError(f"The GGUF file lacks the field {key}.")
+        return default[0]
+    try:
+        return field.contents()
+    except UnicodeDecodeError as error:
+        raise BuildError(f"The GGUF field {key} is damaged: {error}.") from error
 
 
 def _open(path: Path) -> gguf.GGUFReader:

@@ -7,6 +7,7 @@ import gguf
 from tokenizers import AddedToken, Tokenizer
 
 from build.checkpoint.byte_level_bpe import WORDS, looks_special, make_tokenizer
+from build.checkpoint.gguf import read_field
 from build.checkpoint.template import choose_template
 from build.checkpoint.tokenizer import TokenizerFacts, write_folder
 from build.errors import BuildError
@@ -55,12 +56,7 @@ class _GgufFields:
 
     def get(self, key: str, *default: Any) -> Any:
         name = "tokenizer.chat_template" if key == "chat_template" else f"tokenizer.ggml.{key}"
-        field = self._reader.get_field(name)
-        if field is not None:
-            return field.contents()
-        if not default:
-            raise BuildError(f"The GGUF file lacks the field {name}.")
-        return default[0]
+        return read_field(self._reader, name, *default)
 
     def ids(self, *keys: str) -> dict[str, int]:
         """Those of the keys that name a token."""

@@ -23,6 +23,9 @@ class Llama3Scaling:
 
 def inverse_frequencies(theta: float, head_size: int) -> NDArray[np.float64]:
     """Radians per position of each rotated pair, shape [head_size / 2]."""
+    # Above all that there are; a damaged file's number would fill the memory.
+    if not 0 < head_size <= 4096 or head_size % 2:
+        raise BuildError(f"The model's head size must be even and 4096 at most, not {head_size}.")
     exponents = np.arange(0, head_size, 2, dtype=np.float64) / head_size
     return np.asarray(theta**-exponents, dtype=np.float64)
 

@@ -1,6 +1,5 @@
 """Reads a Hugging Face folder of Llama architecture."""
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from build.checkpoint.checkpoint import OUTPUT, LlamaConfig, check_shapes, finite, head_size_of
 from build.checkpoint.rope import inverse_frequencies, scale_by_config
+from build.checkpoint.source import read_object
 from build.errors import BuildError
 
 # Older exports store the rotary frequencies, which follow from config.json.
@@ -61,7 +61,7 @@ class SafetensorsCheckpoint:
 
 def read_config(path: Path) -> LlamaConfig:
     """Reads config.json in the forms of transformers 4 and 5."""
-    values = _read_object(path)
+    values = read_object(path)
     for key, required in _REQUIRED_VALUES.items():
         if values.get(key, required) != required:
             raise BuildError(f"{path}: {key} is {values[key]!r}, only {required!r} is supported.")
@@ -100,13 +100,3 @@ def _rope_frequencies(values: Mapping[str, Any], head_size: int) -> list[float]:
     theta = float(rope.get("rope_theta", values.get("rope_theta", 10000.0)))
     scaling = values.get("rope_scaling") or rope or None
     return [float(f) for f in scale_by_config(inverse_frequencies(theta, head_size), scaling)]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BuildError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise BuildError(f"{path} is not a JSON object.")
-    return values

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, processors
 
 from build.checkpoint.byte_level_bpe import check_byte_level, looks_special
+from build.checkpoint.source import read_object
 from build.checkpoint.template import choose_template, serving_module
 from build.errors import BuildError
 
@@ -144,29 +145,18 @@ def _token_name(token: object) -> str | None:
 
 def _read_config(source: Path) -> dict[str, Any]:
     """Older folders have the special tokens in a file of their own (transformers' _from_pretrained)."""
-    config = _read_json(source / "tokenizer_config.json")
+    files = [source / name for name in ("tokenizer_config.json", "special_tokens_map.json")]
+    config, special = (read_object(path) if path.is_file() else {} for path in files)
     if "added_tokens_decoder" not in config:
-        config |= _read_json(source / "special_tokens_map.json")
+        config |= special
     if config.get("add_prefix_space"):
         raise BuildError(f"{source}: add_prefix_space changes texts, which is not supported.")
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise BuildError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise BuildError(f"{path} is not a JSON object.")
-    return content
-
-
 def _end_ids(source: Path) -> list[Any]:
-    for name in ("generation_config.json", "config.json"):
-        ids = _read_json(source / name).get("eos_token_id")
+    for path in (source / "generation_config.json", source / "config.json"):
+        ids = read_object(path).get("eos_token_id") if path.is_file() else None
         if ids is not None:
             return list(ids) if isinstance(ids, list) else [ids]
     return []

@@ -32,9 +32,10 @@ class Admission:
         self._require_within_limits(parameters)
         return await self.named_model(parameters.model)
 
-    async def named_model(self, name: str) -> ServedModel:
+    async def named_model(self, name: str | None) -> ServedModel:
+        """`name`: None where a client may leave it out."""
         model = await self._triton.served_model()
-        if name not in model.names:
+        if name is not None and name not in model.names:
             raise model_not_found(name)
         return model
 

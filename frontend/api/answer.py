@@ -48,12 +48,20 @@ class Answers:
         self._admission = admission
 
     async def chat(
-        self, request: Request, chat: ChatRequest, reply: Reply, names: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        chat: ChatRequest,
+        reply: Reply,
+        names: Mapping[str, str] | None = None,
+        fills_window: bool = False,
     ) -> Response:
-        """`names`: field of the chat request -> field of the API that it was made from, for errors."""
+        """`names`: field of the chat request -> field of the API that it was made from, for errors.
+
+        `fills_window`: an answer may end with the window where max_tokens goes beyond it.
+        """
         with named_for_client(names or {}):
             model = await self._admission.served_model(chat)
-            generations = from_chat(chat, model)
+            generations = from_chat(chat, model, fills_window)
         return await self.respond(request, chat, reply, model, generations, names)
 
     async def respond(

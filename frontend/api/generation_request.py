@@ -47,9 +47,10 @@ class Prompt(NamedTuple):
     beginning: str | None
 
 
-def from_chat(chat: ChatRequest, model: ServedModel) -> list[GenerationRequest]:
+def from_chat(chat: ChatRequest, model: ServedModel, fills_window: bool = False) -> list[GenerationRequest]:
+    inputs = chat_prompt(chat) | ({"fill_window": True} if fills_window else {})
     return _generations(
-        [Prompt(chat_prompt(chat), conversation_beginning(chat))],
+        [Prompt(inputs, conversation_beginning(chat))],
         chat,
         chat_guide(chat),
         chat.max_new_tokens,
@@ -66,16 +67,20 @@ def from_completion(completion: CompletionRequest, model: ServedModel) -> list[G
     prompts = completion.prompts
     if not 1 <= len(prompts) <= MAX_PROMPTS:
         raise InvalidRequest(f"prompt: between 1 and {MAX_PROMPTS} prompts are allowed.", "prompt")
-    inputs = [_raw_prompt(prompt, f"prompt[{index}]") for index, prompt in enumerate(prompts)]
+    inputs = [
+        _raw_prompt(prompt, f"prompt[{index}]", completion.add_special_tokens)
+        for index, prompt in enumerate(prompts)
+    ]
     guide = requested_guide(completion)
     ranks = completion.num_candidates > completion.num_choices
     wants_logprobs = completion.wants_logprobs or ranks
     return _generations(inputs, completion, guide, completion.max_new_tokens, wants_logprobs, model)
 
 
-def _raw_prompt(prompt: str | list[int], param: str) -> Prompt:
+def _raw_prompt(prompt: str | list[int], param: str, adds_special_tokens: bool) -> Prompt:
     if isinstance(prompt, str):
-        return Prompt({"text_input": prompt}, prompt[:MIN_CHARS] if len(prompt) >= MIN_CHARS else None)
+        inputs = {"text_input": prompt} | ({} if adds_special_tokens else {"add_special_tokens": False})
+        return Prompt(inputs, prompt[:MIN_CHARS] if len(prompt) >= MIN_CHARS else None)
     if not prompt:
         raise InvalidRequest(f"{param}: must not be empty.", param)
     return Prompt({"prompt_ids": prompt}, str(prompt[:MIN_IDS]) if len(prompt) >= MIN_IDS else None)
@@ -137,6 +142,8 @@ def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]
     }
     if parameters.min_p:
         inputs["min_p"] = parameters.min_p
+    if parameters.truncate_prompt_tokens is not None:
+        inputs["truncate_prompt_tokens"] = parameters.truncate_prompt_tokens
     if parameters.min_tokens:
         inputs["min_tokens"] = parameters.min_tokens
     if parameters.ignore_eos:

@@ -16,6 +16,8 @@ def health_routes(triton: Triton) -> APIRouter:
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
+    # What the launchers of vLLM's, SGLang's, TensorRT-LLM's and llama.cpp's test suites wait for.
+    @router.get("/health")
     @router.get("/health/ready")
     async def ready() -> dict[str, str]:
         if not await triton.is_ready():

@@ -1,12 +1,13 @@
 """The model list, with the keys and their order of the Lambda Chat API."""
 
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from frontend.api.openapi import add_json_route
-from frontend.errors import model_not_found
+from frontend.errors import model_not_found, speaks_anthropic
 from frontend.triton.model import ServedModel
 from frontend.triton.triton import Triton
 
@@ -46,15 +47,42 @@ def _permission(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def model_routes(triton: Triton) -> APIRouter:
-    async def list_models() -> dict[str, Any]:
-        return model_list(await triton.served_model())
+def anthropic_card(model: ServedModel, name: str) -> dict[str, Any]:
+    """The same for Anthropic's clients."""
+    created = datetime.fromtimestamp(model.created, timezone.utc)
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": created.isoformat().replace("+00:00", "Z"),
+        "max_input_tokens": model.max_model_len,
+        "max_tokens": model.max_model_len,
+        "capabilities": None,
+    }
 
-    async def retrieve_model(model: str) -> dict[str, Any]:
+
+def anthropic_list(model: ServedModel) -> dict[str, Any]:
+    """All on one page."""
+    return {
+        "data": [anthropic_card(model, name) for name in model.names],
+        "has_more": False,
+        "first_id": model.names[0],
+        "last_id": model.names[-1],
+    }
+
+
+def model_routes(triton: Triton) -> APIRouter:
+    async def list_models(request: Request) -> dict[str, Any]:
+        to_list = anthropic_list if speaks_anthropic(request.scope) else model_list
+        return to_list(await triton.served_model())
+
+    async def retrieve_model(request: Request) -> dict[str, Any]:
+        name = request.path_params["model"]
         served = await triton.served_model()
-        if model not in served.names:
-            raise model_not_found(model)
-        return model_card(served, model)
+        if name not in served.names:
+            raise model_not_found(name)
+        to_card = anthropic_card if speaks_anthropic(request.scope) else model_card
+        return to_card(served, name)
 
     router = APIRouter(prefix="/v1")
     add_json_route(router, "GET", "/models", list_models)

@@ -125,6 +125,9 @@ class GenerationParameters(ExtraParameters):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     n: Annotated[int, Field(ge=1), WHOLE] | None = None
+    # vLLM's: of a longer prompt the last so many tokens remain; -1: as many as the window leaves.
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=INT32_MAX), WHOLE] | None = None
+    truncation_side: Literal["left"] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None

@@ -1,37 +1,37 @@
 """/tokenize and /detokenize, in vLLM's form: the served model's tokenizer, for clients that count."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
+from pydantic import Discriminator, Field, RootModel, Tag
 
 from frontend.api.admission import Admission
 from frontend.api.body import read_body
 from frontend.api.chat.prompt import chat_prompt
 from frontend.api.chat.request import ChatRequest
-from frontend.api.fields import Frozen, ListOf
+from frontend.api.fields import Frozen, Hint, ListOf, Off, On
 from frontend.api.openapi import add_json_route
 from frontend.api.sampling import TokenId
 from frontend.errors import InvalidRequest
 from frontend.generation.logprobs import spelled
 from frontend.triton.model import ServedModel
+from frontend.triton.tensors import TensorValue
 from frontend.triton.triton import Triton
 
 
 class TokenizeText(Frozen):
-    model_config = ConfigDict(extra="allow")
-
-    model: str
+    model: str | None = None
     prompt: str
-    # The tokenizer adds what the model's prompts begin with, as for /v1/completions.
-    add_special_tokens: Literal[True] = True
-    return_token_strs: bool = False
+    # What the tokenizer puts before every text, as for /v1/completions.
+    add_special_tokens: On = True
+    return_token_strs: Off = False
 
 
 class TokenizeChat(ChatRequest):
-    # The chat template writes them.
-    add_special_tokens: Literal[False] = False
-    return_token_strs: bool = False
+    model: str | None = None  # type: ignore[assignment]
+    # The chat template writes them, and what it has written is not doubled.
+    add_special_tokens: Hint = None
+    return_token_strs: Off = False
 
 
 def _form(body: Any) -> str:
@@ -50,9 +50,7 @@ class TokenizeRequest(
 
 
 class DetokenizeRequest(Frozen):
-    model_config = ConfigDict(extra="allow")
-
-    model: str
+    model: str | None = None
     tokens: ListOf[TokenId] = Field(max_length=1_000_000)
 
 
@@ -61,9 +59,8 @@ def tokenize_routes(triton: Triton, admission: Admission) -> APIRouter:
         body = (await read_body(request, TokenizeRequest)).root
         model = await admission.named_model(body.model)
         admission.charge(request)
-        prompt = {"text_input": body.prompt} if isinstance(body, TokenizeText) else chat_prompt(body)
-        ids = await triton.preprocess(model, prompt)
-        texts = _texts(model, ids) if body.return_token_strs else None
+        ids = await triton.preprocess(model, _prompt(body))
+        texts = _vocabulary_words(model, ids) if body.return_token_strs else None
         return {"count": len(ids), "max_model_len": model.max_model_len, "tokens": ids, "token_strs": texts}
 
     async def detokenize(request: Request) -> dict[str, str]:
@@ -74,11 +71,51 @@ def tokenize_routes(triton: Triton, admission: Admission) -> APIRouter:
         admission.charge(request)
         return {"prompt": b"".join(spelled(model.vocabulary, body.tokens)).decode("utf-8", "replace")}
 
+    async def tokenizer_info() -> dict[str, Any]:
+        """What lm-eval's remote tokenizer asks for."""
+        model = await triton.served_model()
+        bare = await triton.preprocess(model, {"text_input": "a", "add_special_tokens": False})
+        ids = await triton.preprocess(model, {"text_input": "a"})
+        before = ids[: len(ids) - len(bare)]
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": model.max_model_len,
+            "bos_token": _name(model, before[0]) if before else None,
+            "eos_token": _name(model, model.end_id),
+        }
+
     router = APIRouter()
+    add_json_route(router, "GET", "/tokenizer_info", tokenizer_info)
     add_json_route(router, "POST", "/tokenize", tokenize, TokenizeRequest)
     add_json_route(router, "POST", "/detokenize", detokenize, DetokenizeRequest)
     return router
 
 
-def _texts(model: ServedModel, ids: list[int]) -> list[str]:
-    return [piece.decode("utf-8", "replace") for piece in spelled(model.vocabulary, ids)]
+def _prompt(body: TokenizeText | TokenizeChat) -> dict[str, TensorValue]:
+    if isinstance(body, TokenizeChat):
+        return chat_prompt(body)
+    return {"text_input": body.prompt, "add_special_tokens": body.add_special_tokens}
+
+
+def _name(model: ServedModel, token_id: int) -> str:
+    return spelled(model.vocabulary, [token_id])[0].decode("utf-8", "replace")
+
+
+def _vocabulary_words(model: ServedModel, ids: list[int]) -> list[str]:
+    """What the vocabulary calls them, as vLLM has it: byte-level BPE has a character for each byte."""
+    return [
+        piece.decode("utf-8", "replace")
+        if token_id in model.special_ids
+        else piece.decode("latin-1").translate(_SPELLING)
+        for token_id, piece in zip(ids, spelled(model.vocabulary, ids), strict=True)
+    ]
+
+
+def _byte_spelling() -> dict[int, str]:
+    """GPT-2's bytes_to_unicode: printable bytes are themselves, the others follow from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {byte: chr(0x100 + number) for number, byte in enumerate(others)}
+
+
+_SPELLING = _byte_spelling()

@@ -129,9 +129,10 @@ class Slots:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._metrics.leave(kind)
-        self._leave()
+        # What the engine refuses has a line of its own, as a refusal.
+        self._leave(is_told=not isinstance(error, InvalidRequest))
 
-    def _leave(self) -> None:
+    def _leave(self, is_told: bool = True) -> None:
         counts = usage(self._metrics.last_deltas, self._work.num_candidates)
         num_prompt_tokens: int = counts["prompt_tokens"]
         num_completion_tokens: int = counts["completion_tokens"]
@@ -143,6 +144,8 @@ class Slots:
             )
             ledger.usage[PROMPT_TOKENS, column] += num_prompt_tokens
             ledger.usage[COMPLETION_TOKENS, column] += num_completion_tokens
+        if not is_told:
+            return
         now = time.monotonic()
         logger.info(
             "key %s: %d prompt and %d completion tokens, %.3f s in line, %.3f s in all",

@@ -98,7 +98,7 @@ ROUTES = (
     "/version",
     "/v1/chat/completions", "/v1/completions", "/v1/models", MODEL_ROUTE, "/v1/responses",
     "/v1/responses/input_tokens", "/v1/messages", "/v1/messages/count_tokens", "/tokenize", "/detokenize",
-    OTHER,
+    "/tokenizer_info", "/health", OTHER,
 )  # fmt: skip
 STATUSES = (
     "200", "400", "401", "404", "405", "408", "413", "414", "415", "429", "431", "499", "500", "503", "504",

@@ -11,7 +11,7 @@ from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 
 # Probes have no key.
-PROBES = frozenset({"/health/live", "/health/ready"})
+PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 # A page has nothing to hide, and asks for a key.
 OPEN_PATHS = PROBES | {"/", "/status", "/docs"}
 OPERATIONS = PROBES | {"/metrics", "/metrics/triton", "/v1/models"}
@@ -30,7 +30,7 @@ class Authentication:
             try:
                 self._let_in(scope)
             except ApiError as error:
-                await to_response(error, scope["path"])(scope, receive, send)
+                await to_response(error, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

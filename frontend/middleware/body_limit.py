@@ -14,7 +14,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif _declared_length(scope) > self._max_bytes:
-            await to_response(self._too_large(), scope["path"])(scope, receive, send)
+            await to_response(self._too_large(), scope)(scope, receive, send)
         else:
             await self._app(scope, self._counted(receive), send)
 

@@ -22,6 +22,6 @@ class RefuseWhileDraining:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif self._drain.is_begun and scope["path"] != LIVENESS_PATH:
-            await to_response(shutting_down(), scope["path"], {"Connection": "close"})(scope, receive, send)
+            await to_response(shutting_down(), scope, {"Connection": "close"})(scope, receive, send)
         else:
             await self._app(scope, receive_in_time, send)

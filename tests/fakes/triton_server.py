@@ -72,6 +72,8 @@ class Script:
     chunks: Sequence[Sequence[Token]] = ()
     ends_by_end_id: bool = True
     num_prompt_tokens: int = 5
+    prompt_ids: Sequence[int] | None = None
+    """Of what preprocess alone is asked for; else made up."""
     num_reused_blocks: int = 0
     pause_s: float = 0
     """Before each response; where they are few, and streamed, there is a moment at least."""
@@ -144,7 +146,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             except IndexError:
                 await context.abort(grpc.StatusCode.INTERNAL, "postprocess failed")
         response = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
-        ids = np.arange(FIRST_PROMPT_ID, FIRST_PROMPT_ID + self.script.num_prompt_tokens, dtype="<i4")
+        made_up = range(FIRST_PROMPT_ID, FIRST_PROMPT_ID + self.script.num_prompt_tokens)
+        ids = np.array(self.script.prompt_ids or made_up, "<i4")
         response.outputs.add(name="input_ids", datatype="INT32", shape=[1, len(ids)])
         response.raw_output_contents.append(ids.tobytes())
         return response

@@ -27,12 +27,12 @@ def forever(name: str, folder: Path) -> Process:
     return python(name, "import signal; signal.pause()", folder / name)
 
 
-def test_processes_are_stopped_in_reverse_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_processes_are_stopped_in_reverse_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Supervisor() as supervisor:
         first, second = forever("first", tmp_path), forever("second", tmp_path)
         supervisor.add(first)
         supervisor.add(second)
-    assert capfd.readouterr().out == "stopping second\nstopping first\n"
+    assert capsys.readouterr().out == "stopping second\nstopping first\n"
     assert first.exit_code is not None
     assert second.exit_code is not None
 

@@ -23,7 +23,8 @@ def anthropic_routes(triton: Triton, admission: Admission, answers: Answers) -> 
     async def create_message(request: Request) -> Response:
         body = await read_body(request, AnthropicRequest)
         chat = to_chat(body)
-        return await answers.chat(request, chat, AnthropicResponse(body, chat), FIELD_NAMES)
+        reply = AnthropicResponse(body, chat)
+        return await answers.chat(request, chat, reply, FIELD_NAMES, fills_window=True)
 
     async def count_tokens(request: Request) -> dict[str, int]:
         chat = to_chat_prompt(await read_body(request, AnthropicPrompt))

@@ -39,10 +39,12 @@ async def _echo(
     if isinstance(prompt, str):
         if not completion.scores_prompt:
             return Echo(prompt)
-        ids = await triton.preprocess(model, {"text_input": prompt})
+        adds = completion.add_special_tokens
+        ids = await triton.preprocess(model, {"text_input": prompt, "add_special_tokens": adds})
         # What the tokenizer puts before a text is special, and no part of it.
         return Echo(prompt, _tokens(model, ids, keeps_special=False))
-    tokens = _tokens(model, prompt, keeps_special=not completion.skip_special_tokens)
+    # Who writes ids means each of them.
+    tokens = _tokens(model, prompt, keeps_special=True)
     text = b"".join(token.bytes for token in tokens if token.is_in_text).decode("utf-8", "replace")
     return Echo(text, tokens if completion.scores_prompt else ())
 

@@ -56,4 +56,8 @@ def _alternatives(token: EchoToken | Token, score: _Score) -> dict[str, float] |
 
 
 def _text(token: EchoToken | Token | TopToken) -> str:
-    return token.bytes.decode("utf-8", "replace")
+    """Bytes that are no text are spelled out, as OpenAI does, so that two of them are not one key."""
+    try:
+        return token.bytes.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.bytes)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from frontend.api.fields import WHOLE, ListOf, Natural, Off, field_error, unsupported
+from frontend.api.fields import WHOLE, ListOf, Natural, Off, On, field_error, unsupported
 from frontend.api.sampling import GenerationParameters, TokenId
 
 
@@ -41,7 +41,7 @@ class CompletionRequest(GenerationParameters):
     best_of: Annotated[int, Field(ge=1, le=20), WHOLE] | None = None
 
     suffix: Annotated[Any, unsupported("this model was not trained to fill a gap")] = None
-    add_special_tokens: Annotated[Any, unsupported(default=True)] = None
+    add_special_tokens: On = True
 
     @property
     def prompts(self) -> list[str | list[int]]:
@@ -74,6 +74,12 @@ class CompletionRequest(GenerationParameters):
     def _no_tokens_need_echo(self) -> "CompletionRequest":
         if self.max_tokens == 0 and not self.echo:
             raise field_error("max_tokens", "may be 0 only with echo")
+        return self
+
+    @model_validator(mode="after")
+    def _echo_needs_the_whole_prompt(self) -> "CompletionRequest":
+        if self.echo and self.truncate_prompt_tokens is not None:
+            raise field_error("truncate_prompt_tokens", "is not allowed with echo")
         return self
 
     @model_validator(mode="after")

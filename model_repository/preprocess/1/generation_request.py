@@ -20,6 +20,9 @@ class GenerationRequest:
     add_generation_prompt: bool | None
     continue_final_message: bool
     tokenize_only: bool
+    add_special_tokens: bool
+    truncate_prompt_tokens: int | None
+    fill_window: bool
     max_tokens: int | None
     end_id: int | None
     pad_id: int | None
@@ -48,6 +51,9 @@ def read_request(tensors: Mapping[str, NDArray[Any]]) -> GenerationRequest:
         add_generation_prompt=_scalar(values, "add_generation_prompt"),
         continue_final_message=bool(_scalar(values, "continue_final_message")),
         tokenize_only=bool(_scalar(values, "tokenize_only")),
+        add_special_tokens=_scalar(values, "add_special_tokens") is not False,
+        truncate_prompt_tokens=_scalar(values, "truncate_prompt_tokens"),
+        fill_window=bool(_scalar(values, "fill_window")),
         max_tokens=_scalar(values, "max_tokens"),
         end_id=_scalar(values, "end_id"),
         pad_id=_scalar(values, "pad_id"),
@@ -73,6 +79,9 @@ def _check(request: GenerationRequest) -> None:
         raise ClientError("tools needs messages.", "tools")
     if request.max_tokens is not None and request.max_tokens < 1:
         raise ClientError("max_tokens must be at least 1.", "max_tokens")
+    most = request.truncate_prompt_tokens
+    if most is not None and most != -1 and most < 1:
+        raise ClientError("truncate_prompt_tokens must be at least 1, or -1.", "truncate_prompt_tokens")
     _check_weights(request.bias_words, request.bias_weights, "embedding_bias_weights")
     _check_weights(request.logit_bias_ids, request.logit_bias_values, "logit_bias")
 

@@ -34,12 +34,15 @@ class _ContextWindow:
         if least >= self.num_tokens:
             raise self._prompt_too_long(f"at least {least}", param)
 
-    def completion_length(self, num_prompt: int, asked: int | None, param: str) -> int:
-        """The tokens asked for, or all that are left when nothing is asked for."""
+    def completion_length(self, num_prompt: int, asked: int | None, param: str, fills: bool) -> int:
+        """The tokens asked for, or all that are left when nothing is asked for.
+
+        `fills`: what is left is enough where more is asked for.
+        """
         room = self.num_tokens - num_prompt
         if room < 1:
             raise self._prompt_too_long(str(num_prompt), param)
-        if asked is not None and asked > room:
+        if asked is not None and asked > room and not fills:
             raise ClientError(
                 f"This model's maximum context length is {self.num_tokens} tokens. However, you requested "
                 f"{num_prompt + asked} tokens ({num_prompt} in the {param}, {asked} in the completion). "
@@ -47,7 +50,7 @@ class _ContextWindow:
                 "max_tokens",
                 _TOO_LONG,
             )
-        return room if asked is None else asked
+        return room if asked is None else min(asked, room)
 
     def _prompt_too_long(self, num_prompt: str, param: str) -> ClientError:
         return ClientError(
@@ -81,7 +84,9 @@ class Preprocessor:
         ids = self._prompt_ids(request, param)
         if not ids:
             raise ClientError("The prompt must have at least one token.", param)
-        max_tokens = self._window_of(request).completion_length(len(ids), request.max_tokens, param)
+        ids = self._truncated(ids, request)
+        window = self._window_of(request)
+        max_tokens = window.completion_length(len(ids), request.max_tokens, param, request.fill_window)
         outputs = {
             "input_ids": np.array(ids, np.int32),
             "input_lengths": np.array([len(ids)], np.int32),
@@ -105,17 +110,28 @@ class Preprocessor:
             self._check_ids(request.prompt_ids, 0, param)
             return request.prompt_ids
         if request.text_input is not None:
-            self._window_of(request).check_least(self._tokenizer.least_tokens(request.text_input), param)
-            return self._tokenizer.encode_completion(request.text_input)
+            self._read_window_of(request).check_least(self._tokenizer.least_tokens(request.text_input), param)
+            return self._tokenizer.encode_completion(request.text_input, request.add_special_tokens)
         options = read_options(request.add_generation_prompt, request.continue_final_message)
         control, messages = self._tokenizer.control, request.messages or ""
         pieces = render_chat(self._template, control, messages, request.tools, options)
         text = "".join(piece for piece in pieces if isinstance(piece, str))
-        self._window_of(request).check_least(self._tokenizer.least_tokens(text), param)
+        self._read_window_of(request).check_least(self._tokenizer.least_tokens(text), param)
         return self._tokenizer.encode_rendered(pieces)
 
     def _window_of(self, request: GenerationRequest) -> _ContextWindow:
         return self._counting_window if request.tokenize_only else self._window
+
+    def _read_window_of(self, request: GenerationRequest) -> _ContextWindow:
+        """Of what is tokenized, before it is cut."""
+        is_cut = request.truncate_prompt_tokens is not None
+        return self._counting_window if is_cut else self._window_of(request)
+
+    def _truncated(self, ids: list[int], request: GenerationRequest) -> list[int]:
+        most = request.truncate_prompt_tokens
+        if most == -1:
+            most = max(1, self._window.num_tokens - (request.max_tokens or 1))
+        return ids if most is None else ids[-most:]
 
     def _end(self, request: GenerationRequest) -> dict[str, NDArray[Any]]:
         end_id = self._settings.end_id if request.end_id is None else request.end_id

@@ -34,9 +34,9 @@ class PromptTokenizer:
         ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
-    def encode_completion(self, text: str) -> list[int]:
+    def encode_completion(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Plain text behind what the tokenizer puts before every text: for Llama 3 its one BOS."""
-        return [*self._before_text, *self.encode(text)]
+        return [*(self._before_text if add_special_tokens else ()), *self.encode(text)]
 
     def encode_rendered(self, pieces: Sequence[str | int]) -> list[int]:
         """Pieces of a rendered chat template, as ControlTokens.split gives them."""

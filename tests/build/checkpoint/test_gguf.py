@@ -75,6 +75,10 @@ def test_scaled_rotation_is_read(
         ({"llama.block_count": 3}, "lacks the tensor model.layers.2"),
         ({"llama.block_count": 1}, "a tensor that a Llama has not: blk.1"),
         ({"llama.block_count": 0}, "num_layers must be above 0"),
+        ({"llama.attention.key_length": 15}, "head size must be even and 4096 at most, not 15"),
+        ({"llama.embedding_length": 1 << 31}, "head size must be even and 4096 at most"),
+        ({"llama.block_count": 1 << 31}, "num_layers must be 1000 at most"),
+        ({"llama.context_length": 1 << 31}, "max_model_len must be 16777216 at most"),
         ({"llama.feed_forward_length": 100}, r"gate_proj.weight has shape \(96, 64\), expected \(100, 64\)"),
         ({"llama.attention.head_count_kv": 3}, "4 heads can't share 3 key/value heads"),
         ({"llama.attention.head_count": 0}, "is no multiple of its 0 heads"),
@@ -94,7 +98,7 @@ def test_missing_field_is_named(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(BuildError, match=r"lacks the GGUF field llama\.attention\.head_count"):
+    with pytest.raises(BuildError, match=r"lacks the field llama\.attention\.head_count"):
         GgufCheckpoint(tmp_path / "m.gguf")
 
 

@@ -109,6 +109,14 @@ def test_named_tokens_are_there_for_the_template(tmp_path: Path) -> None:
     assert '{%- set unk_token = "<|im_start|>" %}\n' in template
 
 
+def test_a_text_that_is_none_is_told(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "m.gguf", chat_template="a template")
+    damaged = (tmp_path / "m.gguf").read_bytes().replace(b"a template", b"a templat\xff")
+    (tmp_path / "m.gguf").write_bytes(damaged)
+    with pytest.raises(BuildError, match=r"field tokenizer.chat_template is damaged"):
+        from_gguf(gguf.GGUFReader(tmp_path / "m.gguf"), tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

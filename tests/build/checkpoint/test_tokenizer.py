@@ -202,7 +202,7 @@ def test_only_byte_level_bpe_is_accepted(tmp_path: Path, tokenizer: Tokenizer) -
     ("name", "content", "message"),
     [
         ("tokenizer.json", "{", "is not a readable tokenizer"),
-        ("tokenizer_config.json", "{", "is not valid JSON"),
+        ("tokenizer_config.json", "{", "is not JSON"),
         ("generation_config.json", "[]", "is not a JSON object"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import httpx2 as httpx
 import pytest
 
@@ -114,7 +115,7 @@ BAD_BODIES = [
     (COMPLETION, completion(use_beam_search=True), 400, "use_beam_search"),
     (COMPLETION, completion(detokenize=False), 400, "detokenize"),
     (COMPLETION, completion(length_penalty=2.0), 400, "length_penalty"),
-    (COMPLETION, completion(add_special_tokens=False), 400, "add_special_tokens"),
+    (COMPLETION, completion(echo=True, truncate_prompt_tokens=5), 400, "truncate_prompt_tokens"),
     (COMPLETION, completion(best_of=2, n=3), 400, "best_of"),
     (COMPLETION, completion(best_of=2, stream=True), 400, "best_of"),
     (COMPLETION, completion(best_of=21), 400, "best_of"),
@@ -198,3 +199,31 @@ def test_unknown_urls_and_methods(http: httpx.Client, method: str, path: str, st
     answer = http.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("POST", CHAT, chat(max_tokens=0), f"POST '{CHAT}', 400 invalid_value 'max_tokens'"),
+        ("POST", CHAT, chat(model="other"), f"POST '{CHAT}', 404 model_not_found 'model'"),
+        ("GET", CHAT, b"", f"GET '{CHAT}', 405 method_not_allowed None"),
+        ("POST", "/nothing", b"", "POST '/nothing', 404 unknown_url None"),
+    ],
+)
+def test_a_refusal_leaves_a_line(
+    http: httpx.Client, caplog: pytest.LogCaptureFixture, method: str, path: str, body: bytes, told: str
+) -> None:
+    caplog.set_level("INFO")
+    http.request(method, path, content=body, headers={"Content-Type": "application/json"})
+    assert f"refused: {told}" in caplog.text
+
+
+def test_what_the_engine_refuses_is_not_told_as_an_answer(
+    http: httpx.Client, fake: FakeTriton, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    details = 'in ensemble, {"message": "long", "param": "messages", "code": "context_length_exceeded"}'
+    fake.reset(Script(fails_after=0, status=grpc.StatusCode.INVALID_ARGUMENT, details=details))
+    http.post(CHAT, content=chat(), headers={"Content-Type": "application/json"})
+    assert f"refused: POST '{CHAT}', 400 context_length_exceeded 'messages'" in caplog.text
+    assert "completion tokens" not in caplog.text

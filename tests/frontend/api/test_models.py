@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import anthropic
 import httpx2 as httpx
 import openai
 import pytest
@@ -9,8 +10,10 @@ from frontend.api.generation_request import from_chat
 from frontend.api.models import model_list
 from frontend.errors import EngineFailed
 from frontend.triton.model import LORA_INPUT, ServedModel, served_model
+from tests.fakes.clients import anthropic_client
 from tests.fakes.triton_server import FakeTriton
-from tests.frontend.conftest import MODEL
+from tests.frontend.api.vendor_schemas import errors
+from tests.frontend.conftest import API_KEY, MODEL, Stack
 
 
 def test_list_has_the_keys_of_the_seed(http: httpx.Client) -> None:
@@ -86,3 +89,19 @@ def test_a_bad_list_of_adapters_is_refused(text: str) -> None:
 def test_adapters_need_an_engine_that_has_them() -> None:
     with pytest.raises(EngineFailed, match="lora_adapters"):
         with_adapters("sql=1", unsupported=LORA_INPUT)
+
+
+def test_anthropics_clients_get_their_form(stack: Stack) -> None:
+    with anthropic_client(stack.url, API_KEY) as client:
+        assert [model.id for model in client.models.list()] == [MODEL]
+        assert client.models.retrieve(MODEL).display_name == MODEL
+        with pytest.raises(anthropic.NotFoundError) as caught:
+            client.models.retrieve("other")
+        assert caught.value.type == "not_found_error"
+        with pytest.raises(anthropic.NotFoundError):
+            client.get("/v1/nothing", cast_to=object)
+
+
+def test_their_form_is_that_of_the_description(http: httpx.Client) -> None:
+    answer = http.get("/v1/models", headers={"anthropic-version": "2023-06-01"}).json()
+    assert errors("anthropic", "ListResponse_ModelInfo_", answer) == []

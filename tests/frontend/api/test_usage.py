@@ -116,3 +116,20 @@ def test_the_other_apis_always_show_usage(stream: bool) -> None:
         json.dumps({"model": MODEL, "input": "hi", "stream": stream}).encode(), ResponsesRequest
     )
     assert responses_to_chat(responses_request).shows_usage
+
+
+def test_usage_in_chunks_only_beside_that_at_the_end(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(CACHED)
+    create = client.chat.completions.create
+    alone = create(model=MODEL, messages=USER, stream=True, stream_options={"continuous_usage_stats": True})
+    assert {chunk.usage for chunk in alone} == {None}
+
+
+def test_the_role_is_no_token(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(CACHED)
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    first, *_, last = client.chat.completions.create(
+        model=MODEL, messages=USER, stream=True, stream_options=options
+    )
+    assert (first.usage.prompt_tokens, first.usage.completion_tokens) == (100, 0)
+    assert last.usage.completion_tokens == 2

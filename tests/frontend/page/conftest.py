@@ -21,8 +21,9 @@ LIBRARIES = ("usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/pulseaudio")
 TIMEOUT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Not for longer than its tests: in its thread no other event loop can run meanwhile."""
     sys.path.append(str(fetched("playwright", ROOT / "scripts" / "playwright.txt")))
     from playwright.sync_api import sync_playwright
 

@@ -38,6 +38,6 @@ def _tensor(name: str, value: Any) -> NDArray[Any]:
 def _type(name: str, values: list[Any]) -> Any:
     if name.endswith("weights"):
         return np.float32
-    if name in ("add_generation_prompt", "continue_final_message"):
+    if any(isinstance(item, bool) for item in values):
         return np.bool_
     return object if any(isinstance(item, bytes) for item in values) or name.endswith("words") else np.int32

@@ -226,6 +226,30 @@ def test_a_prompt_that_is_only_counted_may_pass_the_window(tiny: Preprocessor) -
         ask(tiny, text_input="hello " * 100 * window, tokenize_only=True)
 
 
+def test_an_answer_may_fill_the_window(tiny: Preprocessor) -> None:
+    with pytest.raises(ClientError, match="maximum context length"):
+        ask(tiny, text_input="hello", max_tokens=32000)
+    room = ask(tiny, text_input="hello")["request_output_len"]
+    assert ask(tiny, text_input="hello", max_tokens=32000, fill_window=True)["request_output_len"] == room
+    assert ask(tiny, text_input="hello", max_tokens=3, fill_window=True)["request_output_len"] == 3
+
+
+def test_what_stands_before_every_text_may_be_left_out(llama: Preprocessor) -> None:
+    [begin, *ids] = prompt_ids(llama, text_input="hello")
+    assert prompt_ids(llama, text_input="hello", add_special_tokens=False) == ids
+    assert prompt_ids(llama, text_input="hello", add_special_tokens=True) == [begin, *ids]
+
+
+def test_of_a_long_prompt_the_end_remains(tiny: Preprocessor) -> None:
+    text = "hello world " * 100
+    whole = prompt_ids(tiny, text_input=text, tokenize_only=True)
+    assert prompt_ids(tiny, text_input=text, truncate_prompt_tokens=5) == whole[-5:]
+    window = len(prompt_ids(tiny, text_input=text, truncate_prompt_tokens=-1, max_tokens=10)) + 10
+    assert len(prompt_ids(tiny, text_input=text, truncate_prompt_tokens=-1)) == window - 1
+    with pytest.raises(ClientError, match="truncate_prompt_tokens"):
+        ask(tiny, text_input=text, truncate_prompt_tokens=0)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

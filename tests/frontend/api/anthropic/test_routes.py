@@ -282,6 +282,20 @@ def test_count_tokens(client: anthropic.Anthropic, fake: FakeTriton) -> None:
     assert {name: sent[name] for name in counted_inputs} == counted_inputs
 
 
+def test_an_answer_may_end_with_the_window(http: httpx.Client, fake: FakeTriton) -> None:
+    """Claude Code sends 32000 as max_tokens to every model."""
+    fake.reset(Script(HELLO, num_prompt_tokens=8188, ends_by_end_id=False))
+    answer = http.post("/v1/messages", json=body(max_tokens=32000)).json()
+    assert answer["stop_reason"] == "model_context_window_exceeded"
+    assert (fake.inputs()["fill_window"], fake.inputs()["max_tokens"]) == ([True], [32000])
+
+
+def test_ids_of_calls_are_of_this_api(client: anthropic.Anthropic, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens('{"name": "add", "parameters": {}}')]))
+    [block] = client.messages.create(model=MODEL, messages=USER, max_tokens=9, tools=TOOLS).content
+    assert block.id.startswith("toolu_")
+
+
 def test_failure_within_a_stream(client: anthropic.Anthropic, fake: FakeTriton) -> None:
     fake.reset(Script(HELLO, fails_after=2))
     with pytest.raises(anthropic.APIStatusError) as caught:

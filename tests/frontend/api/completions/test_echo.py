@@ -38,21 +38,21 @@ def test_the_prompt_is_scored_before_the_answer(
     assert last == {"<501>": -0.125, "<502>": -0.25, "lo": -1.0}
 
 
-def test_special_tokens_take_no_room_in_the_text(client: openai.OpenAI, fake: FakeTriton) -> None:
+def test_special_tokens_of_a_prompt_of_ids_are_in_its_text(client: openai.OpenAI, fake: FakeTriton) -> None:
+    """What is listed is what is in the text; of the answer they are left out."""
     fake.reset(Script(ANSWER, num_prompt_tokens=4))
     [choice] = ask(client, stream=False, prompt=[1, 40, 2, 41], logprobs=0)
-    assert choice.text == "<40><41><1>lo"
+    assert choice.text == "<1><40><2><41><1>lo"
     assert choice.logprobs.tokens == ["<1>", "<40>", "<2>", "<41>", "<1>", "lo"]
-    assert choice.logprobs.text_offset == [0, 0, 4, 4, 8, 11]
+    assert choice.logprobs.text_offset == [0, 3, 7, 10, 14, 17]
     assert choice.logprobs.top_logprobs == [None, {}, {}, {}, {}, {}]
 
 
-def test_special_tokens_of_a_prompt_of_ids_are_kept_on_request(
-    client: openai.OpenAI, fake: FakeTriton
-) -> None:
-    fake.reset(Script(ANSWER))
-    [choice] = ask(client, stream=False, prompt=[1, 40], extra_body={"skip_special_tokens": False})
-    assert choice.text == "<1><40><1>lo"
+def test_bytes_that_are_no_text_are_keys_of_their_own(client: openai.OpenAI, fake: FakeTriton) -> None:
+    fake.reset(Script([tokens(b"\xe2", b"\x80\x99")], num_prompt_tokens=2))
+    [choice] = ask(client, stream=False, prompt="a", logprobs=1)
+    assert choice.logprobs.tokens[-2:] == ["bytes:\\xe2", "bytes:\\x80\\x99"]
+    assert list(choice.logprobs.top_logprobs[-1])[-1] == "bytes:\\x80\\x99"
 
 
 @pytest.mark.parametrize("stream", [False, True])
