@@ -5,7 +5,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def serve(settings: ServeSettings) -> int:
 def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    engine.bring_up_to_date(chosen, supervisor)
+    with _compiling_meanwhile() if chosen.build_command else nullcontext():
+        engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, detected_gpus())
         return gpu_launch(
@@ -84,6 +86,23 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     return embedded_launch(
         repository, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
     )
+
+
+@contextmanager
+def _compiling_meanwhile() -> Iterator[None]:
+    """Beside the build, which leaves a core idle; what fails here fails again where it is needed, and says why."""
+    compiling = Process(
+        "compile",
+        [sys.executable, "-m", "serving.tritonserver"],
+        without_keys(os.environ),
+        LOGS / "compile.log",
+    )
+    try:
+        yield
+    except BaseException:
+        compiling.stop()
+        raise
+    compiling.wait()
 
 
 def start_tritonserver(
