@@ -75,7 +75,7 @@ def serve(settings: ServeSettings) -> int:
 def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    with _compiling_meanwhile() if chosen.build_command else nullcontext():
+    with _compiling_meanwhile(supervisor.say) if chosen.build_command else nullcontext():
         engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, detected_gpus())
@@ -89,20 +89,18 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
 
 
 @contextmanager
-def _compiling_meanwhile() -> Iterator[None]:
-    """Beside the build, which leaves a core idle; what fails here fails again where it is needed, and says why."""
-    compiling = Process(
-        "compile",
-        [sys.executable, "-m", "serving.tritonserver"],
-        without_keys(os.environ),
-        LOGS / "compile.log",
-    )
+def _compiling_meanwhile(say: Callable[[str], None]) -> Iterator[None]:
+    """Beside the build, which leaves a core idle. What fails here fails again where it is needed."""
+    log = LOGS / "compile.log"
+    command = [sys.executable, "-m", "serving.tritonserver"]
+    compiling = Process("compile", command, without_keys(os.environ), log)
     try:
         yield
     except BaseException:
         compiling.stop()
         raise
-    compiling.wait()
+    if compiling.wait() == 0 and (said := log.read_text().strip()):
+        say(said)
 
 
 def start_tritonserver(
