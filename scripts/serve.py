@@ -61,7 +61,7 @@ def serve(settings: ServeSettings) -> int:
             shown_logs(settings, os.environ, terminal.say),
             Supervisor(terminal.say) as supervisor,
         ):
-            launch = prepare_engine(supervisor, settings)
+            launch = prepare_engine(supervisor, settings, terminal.say)
             heartbeat = Heartbeat.new()
             model = start_tritonserver(supervisor, settings, launch, heartbeat)
             start_frontend(supervisor, settings, heartbeat)
@@ -72,10 +72,12 @@ def serve(settings: ServeSettings) -> int:
     return 0
 
 
-def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
+def prepare_engine(
+    supervisor: Supervisor, settings: ServeSettings, say: Callable[[str], None]
+) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    with _compiling_meanwhile(supervisor.say) if chosen.build_command else nullcontext():
+    with _compiling_meanwhile(say) if chosen.build_command else nullcontext():
         engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, detected_gpus())
