@@ -101,8 +101,11 @@ def _compiling_meanwhile(say: Callable[[str], None]) -> Iterator[None]:
     except BaseException:
         compiling.stop()
         raise
-    if compiling.wait() == 0 and (said := log.read_text().strip()):
-        say(said)
+    compiling.wait()
+    for line in log.read_text().splitlines():
+        # What was downloaded is for the screen.
+        if line.startswith("fetching"):
+            say(line)
 
 
 def start_tritonserver(
