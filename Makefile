@@ -139,6 +139,8 @@ lock: setup-all ## Pin pyproject.toml's packages with their hashes in scripts/*.
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group gpu-image -o scripts/gpu_image.txt
+	for client in sdks llama-index aider node; do \
+	    $(VENV_PYTHON) -m uv pip compile --quiet --group client-$$client -o tests/clients/locks/$$client.txt || exit 1; done
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \

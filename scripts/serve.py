@@ -5,7 +5,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def serve(settings: ServeSettings) -> int:
             shown_logs(settings, os.environ, terminal.say),
             Supervisor(terminal.say) as supervisor,
         ):
-            launch = prepare_engine(supervisor, settings)
+            launch = prepare_engine(supervisor, settings, terminal.say)
             heartbeat = Heartbeat.new()
             model = start_tritonserver(supervisor, settings, launch, heartbeat)
             start_frontend(supervisor, settings, heartbeat)
@@ -73,10 +74,13 @@ def serve(settings: ServeSettings) -> int:
     return 0
 
 
-def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
+def prepare_engine(
+    supervisor: Supervisor, settings: ServeSettings, say: Callable[[str], None]
+) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    engine.bring_up_to_date(chosen, supervisor)
+    with _compiling_meanwhile(say) if chosen.build_command else nullcontext():
+        engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, detected_gpus())
         return gpu_launch(
@@ -86,6 +90,24 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     return embedded_launch(
         repository, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
     )
+
+
+@contextmanager
+def _compiling_meanwhile(say: Callable[[str], None]) -> Iterator[None]:
+    """Beside the build, which leaves a core idle. What fails here fails again where it is needed."""
+    log = LOGS / "compile.log"
+    command = [sys.executable, "-m", "serving.tritonserver"]
+    compiling = Process("compile", command, without_keys(os.environ), log)
+    try:
+        yield
+    except BaseException:
+        compiling.stop()
+        raise
+    compiling.wait()
+    for line in log.read_text().splitlines():
+        # What was downloaded is for the screen.
+        if line.startswith("fetching"):
+            say(line)
 
 
 def start_tritonserver(
