@@ -10,7 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LAUNCHER = Path(__file__).with_name("die_with_parent.py")
+LAUNCHER = Path(__file__).parent / "orphans" / "die_with_parent.py"
+GUARDIAN = Path(__file__).parent / "orphans" / "guardian.py"
+# Python that starts in 20 ms, and imports nothing of anybody's.
+BARE_PYTHON = (sys.executable, "-I", "-S")
 # Of a log: files that are kept, one a start, and lines that are shown.
 NUM_KEPT = 5
 NUM_FIRST, NUM_LAST = 3, 5
@@ -55,9 +58,9 @@ class Process:
         self._log = log
         self._grace_s = grace_s
         self._clean_up = clean_up
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
         order = [str(os.getpid()), str(orphan_signal.value), str(policy)]
-        self._popen = self._start([*launcher, *order, *command], environment, inherited)
+        self._popen = self._start([*BARE_PYTHON, str(LAUNCHER), *order, *command], environment, inherited)
+        self._guardian = _start_guardian(self._popen.pid, clean_up)
 
     @property
     def pid(self) -> int:
@@ -88,6 +91,8 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        self._guardian.kill()
+        self._guardian.wait()
         if self._clean_up:
             subprocess.run(self._clean_up, capture_output=True, check=False)
 
@@ -118,6 +123,16 @@ class Process:
         finally:
             if output is not None:
                 output.close()
+
+
+def _start_guardian(pid: int, clean_up: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*BARE_PYTHON, str(GUARDIAN), str(os.getpid()), str(pid), *clean_up],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _describe(exit_code: int) -> str:
