@@ -140,13 +140,19 @@ def _describe(exit_code: int) -> str:
 
 
 def open_new(path: Path) -> IO[bytes]:
-    """Opens an empty log; the one of the last start becomes path.1, that path.2, and so on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(NUM_KEPT - 1, 0, -1):
-        older = path if number == 1 else _numbered(path, number - 1)
-        if older.exists():
-            older.replace(_numbered(path, number))
-    return path.open("wb")
+    """Opens an empty log; the one of the last start becomes path.1, that path.2, and so on.
+
+    Where a full disk leaves no room for one, what would be in it is lost, and the server starts.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for number in range(NUM_KEPT - 1, 0, -1):
+            older = path if number == 1 else _numbered(path, number - 1)
+            if older.exists():
+                older.replace(_numbered(path, number))
+        return path.open("wb")
+    except OSError:
+        return Path(os.devnull).open("wb")
 
 
 def told_errors(path: Path) -> str:
@@ -154,7 +160,10 @@ def told_errors(path: Path) -> str:
 
     What an engine says first is the cause; what Triton says of it last are consequences.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"  none: {error.strerror}"
     errors = [line for line in lines if ERROR.match(line) and not NOISE.search(line)]
     shown = [line for line in lines if line.strip() and not TABLE.match(line)][-NUM_LAST:]
     if len(errors) > NUM_FIRST + NUM_LAST:

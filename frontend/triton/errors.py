@@ -16,9 +16,9 @@ from frontend.errors import (
 
 logger = logging.getLogger(__name__)
 
-# "Stub process 'preprocess_0_0' is not healthy", as an internal error: a Python model's process has died, and
-# Triton runs on without it.
-DEAD_MODEL = "Stub process"
+# "Stub process 'preprocess_0_0' is not healthy", and "the engine's process was ended by signal 9" (engine.c),
+# as internal errors: the process of a model has died, and Triton runs on without it.
+DEAD_MODEL = ("Stub process", "the engine's process")
 # Of a Triton that is about to end, or has no such model.
 _GONE = ("server is stopping", "is not ready", "is not found", "unavailable")
 _TOO_LATE = "timeout expired"
@@ -32,7 +32,7 @@ def engine_error(code: StatusCode, details: str) -> ApiError:
     # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
     if "maximum queue size" in details.lower():
         return EngineOverloaded("The engine's queue is full.")
-    if code == StatusCode.UNAVAILABLE or DEAD_MODEL in details:
+    if code == StatusCode.UNAVAILABLE or any(words in details for words in DEAD_MODEL):
         return EngineUnavailable("The engine is not available.")
     if code == StatusCode.NOT_FOUND:
         return EngineUnavailable("The model is not loaded.")

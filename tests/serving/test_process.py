@@ -139,6 +139,13 @@ def test_earlier_logs_are_kept_up_to_a_number(tmp_path: Path) -> None:
     ]
 
 
+def test_a_log_that_can_not_be_written_stops_no_server(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file, where a folder is wanted")
+    process = start(tmp_path / "logs" / "log", "print('hello'); raise SystemExit(3)")
+    assert process.wait() == 3
+    assert process.epitaph().endswith("Not a directory")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
