@@ -15,6 +15,8 @@ from build.gpus import detected_gpus
 from build.paths import LOGS
 from frontend.server.heartbeat import VARIABLE as HEARTBEAT_VARIABLE
 from frontend.server.heartbeat import Heartbeat
+from frontend.triton.running_ids import VARIABLE as RUNNING_IDS_VARIABLE
+from frontend.triton.running_ids import new_memory
 from scripts.replay.repository import chosen_repository
 from scripts.shown_logs import ShownLogs
 from serving import engine, ports, tritonserver
@@ -159,17 +161,18 @@ def start_tritonserver(
 
 def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: Heartbeat) -> None:
     """Returns once it answers."""
+    running = new_memory()
 
     def start() -> Process:
         return Process(
             "frontend",
             [sys.executable, "-m", "frontend"],
-            os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd)},
+            os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd), RUNNING_IDS_VARIABLE: str(running)},
             log=frontend_log(settings),
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
-            inherited=(heartbeat.fd,),
+            inherited=(heartbeat.fd, running),
         )
 
     def is_live() -> bool:

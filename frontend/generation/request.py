@@ -27,6 +27,8 @@ class GenerationRequest:
     max_new_tokens: int | None
     ends_at_stop_ids: bool
     stop_token_ids: frozenset[int]
+    min_tokens: int
+    """No stop string ends a text before its next token."""
     stop_strings: tuple[str, ...]
     keeps_stop_string: bool
     keeps_special_tokens: bool

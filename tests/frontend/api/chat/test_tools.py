@@ -316,3 +316,34 @@ def refused_param(http: httpx.Client, fields: dict) -> str:
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["type"] == "invalid_request_error"
     return answer.json()["error"]["param"]
+
+
+# What the engine wrote before it was cut, the tools, and the call that is told.
+CUT = [
+    ("{", [WEATHER, TIME], []),
+    ('{ "name": "get_wea', [WEATHER, TIME], []),
+    ('{ "name": "get_time', [WEATHER, TIME], []),
+    ('{ "name": "get_weather"', [WEATHER, TIME], [("get_weather", "")]),
+    ('{ "name": "get_weather", "param', [WEATHER, TIME], [("get_weather", "")]),
+    ('{ "name": "get_weather", "parameters": {"ci', [WEATHER, TIME], [("get_weather", '{"ci')]),
+    ('{ "na', [WEATHER], [("get_weather", "")]),
+]
+
+
+@pytest.mark.parametrize(("text", "tools", "calls"), CUT)
+def test_a_forced_call_that_is_cut_says_nothing(
+    client: openai.OpenAI, fake: FakeTriton, text: str, tools: list[dict], calls: list[tuple[str, str]]
+) -> None:
+    pieces = chunks(text)
+    fake.reset(Script(pieces, ends_by_end_id=False))
+    limit: dict = {"tools": tools, "tool_choice": "required", "max_tokens": len(pieces)}
+    answer = ask(client, **limit)
+    assert called(answer) == calls
+    assert answer.choices[0].message.content is None
+    assert answer.choices[0].finish_reason == "length"
+    with client.chat.completions.stream(model=MODEL, messages=USER, **limit) as stream:
+        deltas = [event.chunk.choices[0].delta for event in stream if event.type == "chunk"]
+    assert not any(delta.content for delta in deltas)
+    told = [call for delta in deltas for call in delta.tool_calls or []]
+    assert [call.function.name for call in told if call.function.name] == [name for name, _ in calls]
+    assert "".join(call.function.arguments for call in told) == "".join(written for _, written in calls)
