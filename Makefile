@@ -49,7 +49,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup setup-all serve chat build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
+.PHONY: help setup setup-all serve chat models build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -77,6 +77,10 @@ build-engines: setup ## Turn MODEL (a GGUF file or a Hugging Face folder) into e
 	    $(if $(MAX_SEQ_LEN),--max-seq-len '$(MAX_SEQ_LEN)') \
 	    $(if $(MAX_BATCH_SIZE),--max-batch-size '$(MAX_BATCH_SIZE)') \
 	    $(if $(SET),--set '$(SET)') $(if $(LORA),--lora '$(LORA)') $(if $(CONFIG),--config '$(CONFIG)')
+	@exec $(VENV_PYTHON) -m scripts.models
+
+models: setup ## List the engines that are here, and what serves each
+	@exec $(VENV_PYTHON) -m scripts.models
 
 plan: setup ## Show what fits: MODEL=8b PRECISION=fp8 GPUS=8xH100 CONTEXT=8192 (GPUS: this machine's)
 	@exec $(VENV_PYTHON) -m build.plan $(if $(MODEL),--model '$(MODEL)') \
@@ -135,6 +139,8 @@ lock: setup-all ## Pin pyproject.toml's packages with their hashes in scripts/*.
 	$(VENV_PYTHON) -m uv pip compile --quiet --group plots -o scripts/bench/matplotlib.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group compiler -o build/ziglang.txt
 	$(VENV_PYTHON) -m uv pip compile --quiet --group gpu-image -o scripts/gpu_image.txt
+	for client in sdks llama-index aider node; do \
+	    $(VENV_PYTHON) -m uv pip compile --quiet --group client-$$client -o tests/clients/locks/$$client.txt || exit 1; done
 	for peer in llama-cpp transformers vllm; do \
 	    $(VENV_PYTHON) -m uv pip compile --quiet --group peer-$$peer --python-version 3.11 \
 	        --no-emit-package torch --no-emit-package torchaudio --no-emit-package torchcodec \

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -25,6 +25,7 @@ from frontend.api.sse import ClientDisconnected
 from frontend.api.tokenize import tokenize_routes
 from frontend.api.validation.url import nothing_at
 from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
+from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 from frontend.limits.drain import Drain
 from frontend.limits.gate import Gate
@@ -63,19 +64,21 @@ def create_app(
     drain: Drain | None = None,
     ledger: SharedLedger | None = None,
     keep_alive_s: float = SSE_KEEP_ALIVE_S,
+    keys: Iterable[ApiKey] | None = None,
 ) -> FastAPI:
     """The ASGI application; it starts and closes `triton`, and lets nobody in once it drains.
 
     Workers that serve together have a ledger in common, to which each is attached; one alone needs none.
+    `keys` are those of before, for a worker that starts while their file can't be read.
     """
-    keys = KeyRing(settings)
+    ring = KeyRing(settings, keys)
     gate = Gate(ledger or SharedLedger(), settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         triton.start()
         gate.open()
-        following = asyncio.create_task(keys.keep_up_to_date())
+        following = asyncio.create_task(ring.keep_up_to_date())
         with state_reported(gate.ledger):
             yield
         following.cancel()
@@ -97,7 +100,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
-    app.add_middleware(Authentication, keys=keys, ops_port=settings.ops_port)
+    app.add_middleware(Authentication, keys=ring, ops_port=settings.ops_port)
     if settings.cors_origins:
         _let_pages_in(app, settings.cors_origins)
     app.add_middleware(RequestId)

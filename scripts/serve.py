@@ -5,7 +5,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from build.gpus import detected_gpus
 from build.paths import LOGS
 from frontend.server.heartbeat import VARIABLE as HEARTBEAT_VARIABLE
 from frontend.server.heartbeat import Heartbeat
+from frontend.triton.running_ids import VARIABLE as RUNNING_IDS_VARIABLE
+from frontend.triton.running_ids import new_memory
 from scripts.replay.repository import chosen_repository
+from scripts.shown_logs import ShownLogs
 from serving import engine, ports, tritonserver
 from serving import settings as serve_settings
 from serving.engine_server import STOP_MARGIN_S, ServerLaunch, embedded_launch, gpu_launch
@@ -33,7 +37,6 @@ from serving.kept_server import Server
 from serving.model_processes import ModelProcesses
 from serving.process import Process
 from serving.settings import ServeSettings, without_keys
-from serving.shown_logs import ShownLogs
 from serving.supervisor import Stopped, Supervisor
 from serving.terminal import Terminal
 
@@ -60,7 +63,7 @@ def serve(settings: ServeSettings) -> int:
             shown_logs(settings, os.environ, terminal.say),
             Supervisor(terminal.say) as supervisor,
         ):
-            launch = prepare_engine(supervisor, settings)
+            launch = prepare_engine(supervisor, settings, terminal.say)
             heartbeat = Heartbeat.new()
             model = start_tritonserver(supervisor, settings, launch, heartbeat)
             start_frontend(supervisor, settings, heartbeat)
@@ -71,10 +74,13 @@ def serve(settings: ServeSettings) -> int:
     return 0
 
 
-def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLaunch:
+def prepare_engine(
+    supervisor: Supervisor, settings: ServeSettings, say: Callable[[str], None]
+) -> ServerLaunch:
     """Brings the chosen engine up to date; returns how its tritonserver is started."""
     chosen = engine.choose(os.environ)
-    engine.bring_up_to_date(chosen, supervisor)
+    with _compiling_meanwhile(say) if chosen.build_command else nullcontext():
+        engine.bring_up_to_date(chosen, supervisor)
     if is_gpu_engine(chosen.folder):
         require_servable(chosen.folder, detected_gpus())
         return gpu_launch(
@@ -84,6 +90,24 @@ def prepare_engine(supervisor: Supervisor, settings: ServeSettings) -> ServerLau
     return embedded_launch(
         repository, settings.grpc_port, without_keys(os.environ), metrics_port=settings.metrics_port
     )
+
+
+@contextmanager
+def _compiling_meanwhile(say: Callable[[str], None]) -> Iterator[None]:
+    """Beside the build, which leaves a core idle. What fails here fails again where it is needed."""
+    log = LOGS / "compile.log"
+    command = [sys.executable, "-m", "serving.tritonserver"]
+    compiling = Process("compile", command, without_keys(os.environ), log)
+    try:
+        yield
+    except BaseException:
+        compiling.stop()
+        raise
+    compiling.wait()
+    for line in log.read_text().splitlines():
+        # What was downloaded is for the screen.
+        if line.startswith("fetching"):
+            say(line)
 
 
 def start_tritonserver(
@@ -137,17 +161,18 @@ def start_tritonserver(
 
 def start_frontend(supervisor: Supervisor, settings: ServeSettings, heartbeat: Heartbeat) -> None:
     """Returns once it answers."""
+    running = new_memory()
 
     def start() -> Process:
         return Process(
             "frontend",
             [sys.executable, "-m", "frontend"],
-            os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd)},
+            os.environ | {HEARTBEAT_VARIABLE: str(heartbeat.fd), RUNNING_IDS_VARIABLE: str(running)},
             log=frontend_log(settings),
             grace_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             # Without the supervisor tritonserver goes too, so there is nothing to finish.
             orphan_signal=signal.SIGKILL,
-            inherited=(heartbeat.fd,),
+            inherited=(heartbeat.fd, running),
         )
 
     def is_live() -> bool:
@@ -204,16 +229,12 @@ def greeting(settings: ServeSettings, model: str) -> str:
   chat in a terminal   make chat{"" if settings.port == DEFAULT_PORT else f" PORT={settings.port}"}
   OpenAI's API         {settings.url}/v1, to browse at {settings.url}/docs
   API keys             {keys}
-  logs                 {relative(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
+  logs                 {os.path.relpath(LOGS)}; warnings and errors come here too, with VERBOSE=1 everything
 
 {curl}
 
 Ctrl-C stops it, once running requests have ended.
 """
-
-
-def relative(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

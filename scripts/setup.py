@@ -26,10 +26,12 @@ OLDEST_GLIBC = (2, 35)
 # .venv takes 0.9 GB, which uv's cache has as well, engines and caches 0.5 GB.
 NEEDED_BYTES = 2_500_000_000
 CAUSES = {
-    r"No space left on device|Disk quota exceeded": "the disk is full",
-    r"Hash mismatch": "a downloaded file is not the one that the lock names",
+    r"No space left on device|Disk quota exceeded": "the disk is full; free some space",
+    r"Hash mismatch": (
+        "a downloaded file is not the one that the lock names; a mirror or a proxy may have changed it"
+    ),
     r"error sending request|client error|timed out|operation timed out|Failed to fetch": (
-        "the package index can't be reached"
+        "the package index can't be reached; a mirror goes into UV_DEFAULT_INDEX, a proxy into HTTPS_PROXY"
     ),
 }
 
@@ -110,7 +112,9 @@ def _set_up(lock: Path) -> None:
 def _require_space(free: int) -> None:
     if free < NEEDED_BYTES:
         needed, there = f"{NEEDED_BYTES / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
-        raise Failure(f"the set-up needs {needed} of free disk in {CACHE.parent}, and only {there} are left")
+        raise Failure(
+            f"the set-up needs {needed} of free disk in {CACHE.parent}, and only {there} are left; free some"
+        )
 
 
 def _install(command: Sequence[str], variables: Mapping[str, str]) -> None:
@@ -128,7 +132,7 @@ def _install(command: Sequence[str], variables: Mapping[str, str]) -> None:
     download.end()
     if process.returncode:
         cause = cause_of(LOG.read_text(errors="replace"))
-        raise Failure(f"uv could not install the packages: {cause}; its log is {LOG}. Then run make again.")
+        raise Failure(f"uv could not install the packages: {cause} (its log is {LOG}); then run make again")
 
 
 if __name__ == "__main__":

@@ -35,15 +35,19 @@ def backends_of(repository: Path, own: Path) -> Path:
     config = repository / "tensorrt_llm" / "config.pbtxt"
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
-    library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
-    decoders = [decoder_library(level) for level in DECODER_CPUS if _is_wanted(level, repository)]
-    files = [library, *decoders, *sorted(_SOURCES.glob("*.py"))]
+    files = [*libraries(repository), *sorted(_SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
             _assemble(Path(scratch) / "whole", files, own)
             put_in_place(Path(scratch) / "whole", folder)
     return folder
+
+
+def libraries(repository: Path = ROOT / "model_repository") -> list[Path]:
+    """engine_process and what the CPU engine runs here, compiled; raises Failure when they can't be."""
+    library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
+    return [library, *(decoder_library(level) for level in DECODER_CPUS if _is_wanted(level, repository))]
 
 
 def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:

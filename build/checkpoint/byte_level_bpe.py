@@ -106,8 +106,9 @@ def check_byte_level(tokenizer: Tokenizer) -> None:
     _check_keeps_text(state)
     added = {token["content"] for token in state["added_tokens"]}
     spelling = byte_spelling()
+    alphabet = frozenset(spelling)
     for token in model["vocab"].keys() - added:
-        if not set(token).issubset(spelling):
+        if not alphabet.issuperset(token):
             raise BuildError(f"The tokenizer is not byte-level: its token {token!r} has no fixed bytes.")
     lacking = [byte for byte in sorted(_TEXT_BYTES) if spelling[byte] not in model["vocab"]]
     if lacking:

@@ -13,8 +13,11 @@ from build.checkpoint.source import read_object
 from build.checkpoint.template import choose_template, serving_module
 from build.errors import BuildError
 
-# Control tokens by which models of Llama architecture end a turn or a text.
-_END_NAMES = ("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "<|eot_id|>", "</s>")
+# Control tokens by which models of Llama architecture end a turn or a text; llama-vocab.cpp has such a list.
+_END_NAMES = (
+    *("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "<|eot_id|>", "</s>"),
+    *("<|end|>", "<end_of_turn>", "<end_of_utterance>", "<｜end▁of▁sentence｜>"),
+)
 
 # What transformers passes to templates by these names.
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -127,14 +130,14 @@ def _is_no_word(name: str, tokenizer: Tokenizer) -> bool:
 
 def _set_first_token(tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
     """What transformers' LlamaTokenizer puts before a text is told by the config, not by tokenizer.json."""
-    bos = _token_name(config.get("bos_token"))
-    index = tokenizer.token_to_id(bos or "")
     if not str(config.get("tokenizer_class")).startswith("LlamaTokenizer"):
         return
-    if config.get("add_bos_token", True) and index is not None:
-        tokenizer.post_processor = processors.TemplateProcessing(f"{bos} $A", special_tokens=[(bos, index)])
-    else:
+    bos = _token_name(config.get("bos_token"))
+    index = tokenizer.token_to_id(bos or "")
+    if not config.get("add_bos_token", True):
         tokenizer.post_processor = processors.ByteLevel()
+    elif index is not None:
+        tokenizer.post_processor = processors.TemplateProcessing(f"{bos} $A", special_tokens=[(bos, index)])
 
 
 def _token_name(token: object) -> str | None:

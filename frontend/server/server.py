@@ -1,6 +1,5 @@
 """uvicorn with our connections and our end: SIGTERM drains, a second one ends at once, exit code 0."""
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -50,8 +49,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """The sockets are those that other workers accept from, too."""
         await super().startup([])
+        connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
+        create = partial(connection, self.config, self.server_state, self.lifespan.state)
         self._acceptors = [
-            Acceptor(it, self._ledger, self._create_protocol, self._tls(it), self.server_state.connections)
+            Acceptor(it, self._ledger, create, self._tls(it), self.server_state.connections)
             for it in sockets or []
         ]
 
@@ -84,10 +85,6 @@ class Server(uvicorn.Server):
     def _tls(self, listener: socket.socket) -> ssl.SSLContext | None:
         is_for_operations = listener.getsockname()[1] == self._ops_port
         return None if is_for_operations else self.config.ssl
-
-    def _create_protocol(self) -> asyncio.Protocol:
-        connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
-        return connection(self.config, self.server_state, self.lifespan.state)
 
 
 def create_server(

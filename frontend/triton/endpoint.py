@@ -16,6 +16,7 @@ from frontend.grpc_client.status import GrpcError
 from frontend.triton.deadlines import Deadlines, Sweeper
 from frontend.triton.errors import engine_error
 from frontend.triton.model import ServedModel, ensemble_steps, ids_ensemble, served_model
+from frontend.triton.running_ids import RunningIds
 from frontend.triton.service import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 from frontend.triton.stop import send_stop, stop_until_ended
 from frontend.triton.stream import GenerationStream, Receiver
@@ -41,8 +42,9 @@ Admit: TypeAlias = Callable[[ServedModel], ServedModel]
 class Endpoint:
     """Every error it raises is an ApiError."""
 
-    def __init__(self, address: str, model: str, sweeper: Sweeper, admit: Admit) -> None:
+    def __init__(self, address: str, model: str, sweeper: Sweeper, admit: Admit, running: RunningIds) -> None:
         """`address` is a target in gRPC's syntax; `admit` may refuse what it serves, by an ApiError."""
+        self._running = running
         self.address = address
         self.served: ServedModel | None = None
         """What it serves; None while it does not work."""
@@ -98,6 +100,7 @@ class Endpoint:
         stream = GenerationStream(self._channel, request, deadlines, started_at, is_streamed, receiver)
         self._streams.add(stream)
         self._sweeper.add(stream)
+        self._running.add(request.id)
         stream.when_ended(lambda: self._forget(stream))
         return stream
 
@@ -109,6 +112,12 @@ class Endpoint:
         elif not stream.has_ended or stream.was_lost:
             # A task that outlives its caller, which may be in the middle of being cancelled.
             self._start(stop_until_ended(self._channel, stream))
+
+    async def stop(self, request_ids: Sequence[str]) -> None:
+        """Ends generations of a worker that has died; the engine answers for unknown ids, too."""
+        await asyncio.gather(
+            *(send_stop(self._channel, request_id) for request_id in request_ids), return_exceptions=True
+        )
 
     def complain(self, reason: str) -> None:
         """Takes it out of service and says so, once for the same reason."""
@@ -217,6 +226,7 @@ class Endpoint:
             raise engine_error(error.code, error.details) from error
 
     def _forget(self, stream: GenerationStream) -> None:
+        self._running.remove(stream.request.id)
         self._streams.discard(stream)
         self._sweeper.discard(stream)
 

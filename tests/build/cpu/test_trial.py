@@ -4,9 +4,11 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from engine import load_engine
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
@@ -16,6 +18,8 @@ from build.errors import BuildError
 from build.progress import Reporter
 from build.repository import CONFIG, read_config, write_config
 from tests.build.tiny_llama import tiny_config, write_hugging_face
+from tests.model_repository.tensorrt_llm.asking import tensors
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 
 QUIET = Reporter(Console(file=io.StringIO()))
 
@@ -68,6 +72,32 @@ def test_what_can_not_be_served_is_told_in_a_sentence(
 def test_an_engine_with_room_for_one_long_text_is_served(tmp_path: Path) -> None:
     model = write_hugging_face(tmp_path / "Model", tiny_config(max_position_embeddings=262144))
     build_engine(Order(model, "tiny", None, "int8", tmp_path / "engines"), QUIET)
+
+
+def test_a_vocabulary_that_is_filled_up_is_served(tmp_path: Path) -> None:
+    """By the rows behind the tokenizer's, where a model of random weights would often go."""
+    model = write_hugging_face(tmp_path / "Model", tiny_config(vocab_size=1024))
+    folder = build_engine(Order(model, "tiny", None, "int8", tmp_path / "engines"), QUIET)
+    config = read_config(folder / "model_repository" / "tensorrt_llm" / CONFIG)
+    assert config.parameters["vocab_size"].string_value == "260"
+    parameters = {name: {"string_value": value.string_value} for name, value in config.parameters.items()}
+    engine = load_engine({"parameters": parameters}, str(folder / "model_repository" / "tensorrt_llm"))
+    bias = np.zeros((1, 260), np.float32)
+    bias[0, 7] = 1000
+    guide = {"guided_decoding_guide_type": b"regex", "guided_decoding_guide": b"[a-z]{8}"}
+    wanted: list[tuple[dict[str, Any], range]] = [
+        ({"embedding_bias": bias}, range(7, 8)),
+        (guide, range(100, 126)),
+        ({}, range(260)),
+    ]
+    for asked, ids in wanted:
+        sender = FakeSender()
+        engine.accept("a", tensors(exclude_input_in_output=True, repetition_penalty=1.1, **asked), sender)
+        sender.wait()
+        assert sender.refusal is None
+        assert {*ids}.issuperset(sender.ids)
+        assert len(sender.ids) == 8
+    engine.close()
 
 
 def test_logits_that_are_no_numbers_are_found(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_server_that_goes_away_ends_what_runs_and_takes_nothing_new() -> None:
             connection.start(ECHO.path, b"", receiver)
             await receiver.first
             stopping = asyncio.create_task(server.stop(TIMEOUT_S))
-            while connection.is_usable:  # noqa: ASYNC110 - nobody tells
+            while connection.has_room:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
             assert channel.connection is None
             with pytest.raises(GrpcError) as raised:

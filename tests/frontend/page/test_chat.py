@@ -259,6 +259,17 @@ def test_status_shows_what_metrics_say(open_stack: Stack, visit: Visit) -> None:
     page.get_by_text("works", exact=True).wait_for()
 
 
+def test_a_server_without_a_model_is_told_and_asked_again(visit: Visit) -> None:
+    with serving(api_keys=()) as stack:
+        stack.fake.is_ready = False
+        page = visit.page(f"{stack.url}/status")
+        page.get_by_text("does not work", exact=True).wait_for()
+        assert "No model: 503" in page.locator("header").inner_text()
+        stack.fake.is_ready = True
+        page.get_by_role("heading", name=MODEL).wait_for()
+        page.get_by_text("works", exact=True).wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_either_theme(open_stack: Stack, visit: Visit, scheme: str) -> None:
     wide = "x" * 200 + "\n\n| a | b |\n|---|---|\n| " + "y" * 200 + " | d |\n\n```\n" + "z" * 200 + "\n```"

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from scripts.shown_logs import MAX_LINES, ShownLogs
 from serving.process import open_new
-from serving.shown_logs import MAX_LINES, ShownLogs
 
 FRONTEND = "2026-12-01 03:57:00,010 {} frontend.app [-] {}\n"
 TRITON = '{}1201 03:56:56.383205 9757 server.cc:241] "{}"\n'
