@@ -63,7 +63,11 @@ class RunningBatch:
         self._num_steps += 1
         for choice in self._compute():
             # What was drafted beyond the end of a text belongs to nobody.
-            if choice.sequence in self._running:
+            if choice.sequence not in self._running:
+                continue
+            if choice.refusal is not None:
+                self._leave(choice.sequence).refuse(choice.refusal)
+            else:
                 generation = choice.sequence.generation
                 generation.add(choice.token_id, choice.log_prob, choice.logits)
                 if generation.is_complete:

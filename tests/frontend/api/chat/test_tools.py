@@ -293,7 +293,9 @@ BAD = [
     ({"tools": [BARE], "tool_choice": "required", "guided_regex": "a"}, "guided_regex"),
     (
         {
-            "tools": [function(f"f{i}", parameters={"title": "x" * 30_000}) for i in range(3)],
+            "tools": [
+                function(f"f{i}", parameters={"required": ["x"], "title": "x" * 30_000}) for i in range(3)
+            ],
             "tool_choice": "required",
         },
         "tool_choice",
