@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
         if time.monotonic() - self._told_full_at > TELL_EVERY_S:
             self._told_full_at = time.monotonic()
             logger.warning(
-                "%d connections are all that there are descriptors for: of %d quiet ones the oldest are ended",
+                "%d connections take all descriptors: of %d quiet ones the oldest are ended",
                 *(len(connections), len(quiet)),
             )
         if not quiet:
