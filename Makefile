@@ -49,7 +49,7 @@ endif
 VENV_PYTHON = .venv/bin/python
 MODEL_FOLDERS = $(dir $(wildcard model_repository/*/1/model.py scripts/replay/*/1/model.py build/llm_api/model/1/model.py native/engine_process/engine_host.py))
 
-.PHONY: help setup setup-all serve chat models build-engines gpu-report plan test test-all check format perf bench soak trace keys docs lock clean
+.PHONY: help setup setup-all serve chat models build-engines gpu-report plan test test-all check format perf bench soak kill-rounds trace keys docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -121,6 +121,9 @@ keys: setup ## Manage API keys: ARGS='create NAME', 'list', 'revoke NAME' (docs/
 
 soak: setup-all ## Load with random faults for MINUTES (10) and a verdict on what was lost or leaked
 	@exec $(VENV_PYTHON) -m scripts.soak
+
+kill-rounds: setup-all ## Kill, stop and pause each process under load; a table of how long it took and what it cost
+	@exec $(VENV_PYTHON) -m scripts.soak.kill_rounds
 
 trace: setup-all ## List the files of frontend/ that a chat request crosses, and that a token crosses
 	@exec $(VENV_PYTHON) -m scripts.trace_request

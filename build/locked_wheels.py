@@ -72,6 +72,13 @@ def install(lock: Path, into: Path, options: Sequence[str] = ()) -> None:
         raise Failure(f"the packages of {lock.name} could not be downloaded: {reason}")
 
 
+def _runs(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def uv() -> str:
     """The program; fetched first, if there is none. Raises Failure."""
     own = shutil.which("uv")
@@ -82,7 +89,7 @@ def uv() -> str:
     if not fetched.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="uv.", dir=CACHE) as scratch:
-            _fetch(Path(scratch))
+            fetch_uv(Path(scratch))
             (Path(scratch) / "whole").rename(fetched)
     return str(fetched / "bin" / "uv")
 
@@ -120,22 +127,23 @@ def _cache(variables: Mapping[str, str]) -> dict[str, str]:
     return {} if has_home or "UV_CACHE_DIR" in variables else {"UV_NO_CACHE": "1"}
 
 
-def _fetch(scratch: Path) -> None:
+def fetch_uv(scratch: Path, runs: Callable[[list[str]], bool] = _runs) -> None:
+    """Into the folder `whole` there; raises Failure."""
     install = ["install", *PIP_OPTIONS, "--target", str(scratch / "whole"), "-r", str(UV_LOCK)]
     environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    command = [*_pip(scratch), *install]
+    command = [*_pip(scratch, runs), *install]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise Failure(f"uv, which sets this up, could not be downloaded: {reason}; install it and try again")
 
 
-def _pip(scratch: Path) -> list[str]:
+def _pip(scratch: Path, runs: Callable[[list[str]], bool]) -> list[str]:
     """This Python's, or the one that a virtual environment gets, or that of the distribution's package."""
     python = [base_python(), "-I", "-m"]
-    if _runs([*python, "pip", "--version"]):
+    if runs([*python, "pip", "--version"]):
         return [*python, "pip"]
-    if _runs([*python, "venv", str(scratch / "venv")]):
+    if runs([*python, "venv", str(scratch / "venv")]):
         return [str(scratch / "venv" / "bin" / "python"), "-I", "-m", "pip"]
     try:
         debian_packages.unpack(["python3-pip-whl"], scratch / "debian")
@@ -144,13 +152,6 @@ def _pip(scratch: Path) -> list[str]:
         raise Failure(f"this Python lacks pip; try `sudo apt install {package}` ({failure})") from failure
     wheel = next((scratch / "debian").rglob("pip-*.whl"))
     return [base_python(), "-I", f"{wheel}/pip"]
-
-
-def _runs(command: list[str]) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
 
 
 def _output(command: list[str]) -> str:

@@ -42,9 +42,10 @@ class Download:
         if self._screen.isatty():
             self._screen.write(CLEAR_LINE)
         if self._num_installed:
-            size = f"{_megabytes(self._total)} MB downloaded" if self._sizes else "nothing to download"
+            # Old versions of uv tell no sizes.
+            size = f", {_megabytes(self._total)} MB downloaded" if self._sizes else ""
             took = f"{time.monotonic() - self._start:.0f} s"
-            self._screen.write(f"{self._num_installed} packages installed, {size}, in {took}\n")
+            self._screen.write(f"{self._num_installed} packages installed{size} in {took}\n")
         self._screen.flush()
 
     @property

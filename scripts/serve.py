@@ -148,7 +148,7 @@ def start_tritonserver(
             health.generates,
             settings.generation_silence_s,
             silence="no generation has ended, and no step of the engine,",
-            progress=partial(health.progress, ENGINE),
+            progress=health.generation_progress,
         )
         return (ModelProcesses(process.pid), *questions, generation)
 

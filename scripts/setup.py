@@ -99,7 +99,8 @@ def _set_up(lock: Path) -> None:
         STAMP.unlink(missing_ok=True)
     try:
         if not has_serving:
-            _install([tool, "venv", "--clear", "--python", base_python(), str(VENV)], variables)
+            shutil.rmtree(VENV, ignore_errors=True)
+            _install([tool, "venv", "--python", base_python(), str(VENV)], variables)
         options = ["--no-deps", "--require-hashes", "--python", str(VENV / "bin" / "python")]
         _install([tool, "pip", "install", *options, "-r", str(lock)], variables)
         STAMP.write_text(stamp(lock))

@@ -28,8 +28,13 @@ INTERVAL_S = 5.0
 RETRY_S = 1.0
 OK = 200
 # What moves in Triton's metrics while a model works; TensorRT-LLM's steps count long before a request's end.
-MOVING = ("nv_inference_request_success{", "nv_inference_exec_count{", "nv_trt_llm_general_metrics{")
+ENDED, BEGUN, STEPS = (
+    "nv_inference_request_success{",
+    "nv_inference_exec_count{",
+    "nv_trt_llm_general_metrics{",
+)
 TIMESTAMP = 'general_type="timestamp"'
+OF_ENSEMBLES = f'model="{ENSEMBLE}'
 _SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 # gRPC's own first pause between two attempts to connect is a second.
 _RECONNECT = [
@@ -163,15 +168,25 @@ class TritonHealth:
 
     def progress(self, model: str) -> tuple[str, ...] | None:
         """What grows while the model works; None where Triton tells no metrics."""
+        of_model = f'model="{model}"'
+        return self._moving(lambda line: line.startswith((ENDED, BEGUN, STEPS)) and of_model in line)
+
+    def generation_progress(self) -> tuple[str, ...] | None:
+        """What grows while texts are made: requests to the engine count also where it only answers stops.
+
+        The LLM API's engine tells no steps; there it is texts that end, in either ensemble.
+        """
+        return self._moving(
+            lambda line: line.startswith(STEPS) or (line.startswith(ENDED) and OF_ENSEMBLES in line)
+        )
+
+    def _moving(self, is_told: Callable[[str], bool]) -> tuple[str, ...] | None:
         try:
             with _opener().open(self._metrics_url, timeout=ANSWER_TIMEOUT_S) as answer:
                 lines = answer.read().decode().splitlines()
         except (OSError, http.client.HTTPException):
             return None
-        of_model = f'model="{model}"'
-        return tuple(
-            line for line in lines if line.startswith(MOVING) and of_model in line and TIMESTAMP not in line
-        )
+        return tuple(line for line in lines if is_told(line) and TIMESTAMP not in line)
 
     def generates(self) -> bool:
         """Whether a generation of one token comes through; raises Sick when it fails within Triton.

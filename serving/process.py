@@ -10,7 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LAUNCHER = Path(__file__).with_name("die_with_parent.py")
+LAUNCHER = Path(__file__).parent / "orphans" / "die_with_parent.py"
+GUARDIAN = Path(__file__).parent / "orphans" / "guardian.py"
+# Python that starts in 20 ms, and imports nothing of anybody's.
+BARE_PYTHON = (sys.executable, "-I", "-S")
 # Of a log: files that are kept, one a start, and lines that are shown.
 NUM_KEPT = 5
 NUM_FIRST, NUM_LAST = 3, 5
@@ -55,9 +58,9 @@ class Process:
         self._log = log
         self._grace_s = grace_s
         self._clean_up = clean_up
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER)]
         order = [str(os.getpid()), str(orphan_signal.value), str(policy)]
-        self._popen = self._start([*launcher, *order, *command], environment, inherited)
+        self._popen = self._start([*BARE_PYTHON, str(LAUNCHER), *order, *command], environment, inherited)
+        self._guardian = _start_guardian(self._popen.pid, clean_up)
 
     @property
     def pid(self) -> int:
@@ -88,6 +91,8 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        self._guardian.kill()
+        self._guardian.wait()
         if self._clean_up:
             subprocess.run(self._clean_up, capture_output=True, check=False)
 
@@ -120,18 +125,34 @@ class Process:
                 output.close()
 
 
+def _start_guardian(pid: int, clean_up: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*BARE_PYTHON, str(GUARDIAN), str(os.getpid()), str(pid), *clean_up],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 def _describe(exit_code: int) -> str:
     return f"exit code {exit_code}" if exit_code >= 0 else signal.Signals(-exit_code).name
 
 
 def open_new(path: Path) -> IO[bytes]:
-    """Opens an empty log; the one of the last start becomes path.1, that path.2, and so on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(NUM_KEPT - 1, 0, -1):
-        older = path if number == 1 else _numbered(path, number - 1)
-        if older.exists():
-            older.replace(_numbered(path, number))
-    return path.open("wb")
+    """Opens an empty log; the one of the last start becomes path.1, that path.2, and so on.
+
+    Where a full disk leaves no room for one, what would be in it is lost, and the server starts.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for number in range(NUM_KEPT - 1, 0, -1):
+            older = path if number == 1 else _numbered(path, number - 1)
+            if older.exists():
+                older.replace(_numbered(path, number))
+        return path.open("wb")
+    except OSError:
+        return Path(os.devnull).open("wb")
 
 
 def told_errors(path: Path) -> str:
@@ -139,7 +160,10 @@ def told_errors(path: Path) -> str:
 
     What an engine says first is the cause; what Triton says of it last are consequences.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"  none: {error.strerror}"
     errors = [line for line in lines if ERROR.match(line) and not NOISE.search(line)]
     shown = [line for line in lines if line.strip() and not TABLE.match(line)][-NUM_LAST:]
     if len(errors) > NUM_FIRST + NUM_LAST:

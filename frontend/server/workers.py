@@ -23,8 +23,8 @@ BACKLOG = 2048
 MIN_LIFE_S = 1.0
 LOOK_INTERVAL_S = 1.0
 # An event loop shows life ten times a second; the heaviest body holds it up for a tenth of one. The rest is
-# for machines that are busy: a worker that is killed takes its streams with it.
-SILENCE_S = 20.0
+# for machines that are busy and for pauses of up to 20 s: a worker that is killed takes its streams with it.
+SILENCE_S = 30.0
 # Who was not awake for so long was stopped himself, with all that he watches: a frozen container, a laptop
 # that slept.
 NAP_S = 5.0

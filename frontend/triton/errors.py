@@ -28,14 +28,15 @@ def engine_error(code: StatusCode, details: str) -> ApiError:
     """Only errors in the models' JSON form keep their text."""
     if code == StatusCode.INVALID_ARGUMENT and (error := _own_error(details)):
         return error
-    if code == StatusCode.UNAVAILABLE or any(words in details for words in DEAD_MODEL):
-        # Told once, by whoever takes it out of service: it may have failed hundreds of streams.
-        logger.debug("Triton answered %s: %s", code.name, details)
-        return EngineUnavailable("The engine is not available.")
-    logger.error("Triton answered %s: %s", code.name, details)
     # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
-    if "maximum queue size" in details.lower():
+    is_full = "maximum queue size" in details.lower()
+    is_gone = not is_full and (code == StatusCode.UNAVAILABLE or any(it in details for it in DEAD_MODEL))
+    # One that is gone is told once, by whoever takes it out of service: it may fail hundreds of streams.
+    logger.log(logging.DEBUG if is_gone else logging.ERROR, "Triton answered %s: %s", code.name, details)
+    if is_full:
         return EngineOverloaded("The engine's queue is full.")
+    if is_gone:
+        return EngineUnavailable("The engine is not available.")
     if code == StatusCode.RESOURCE_EXHAUSTED:
         return EngineOverloaded("The engine takes no further calls now.")
     if code == StatusCode.NOT_FOUND:

@@ -1,9 +1,10 @@
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from build.locked_wheels import pip_settings, run_uv, uv
+from build.locked_wheels import fetch_uv, pip_settings, run_uv, uv
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,17 @@ def test_settings_of_make_lock_are_not_those_of_the_set_up(
     monkeypatch.setenv("PATH", str(tmp_path))
     add_uv(tmp_path, 'echo "$PWD $*"')
     assert run_uv(["pip", "install"]).stdout == "/ pip install\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "absent", [(), ("pip",), ("pip", "venv")], ids=["pip", "venv", "the distribution's pip"]
+)
+def test_it_is_fetched_whatever_the_python_lacks(tmp_path: Path, absent: tuple[str, ...]) -> None:
+    def runs(command: list[str]) -> bool:
+        is_there = not set(absent) & set(command)
+        return is_there and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    fetch_uv(tmp_path, runs)
+    done = subprocess.run([tmp_path / "whole" / "bin" / "uv", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("uv ")

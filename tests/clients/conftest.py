@@ -20,10 +20,11 @@ def environment(lock: str) -> Path:
     digest = hashlib.sha256((LOCKS / f"{lock}.txt").read_bytes() + bytes(sys.version_info[:2])).hexdigest()
     folder = CACHE / f"client-{lock}-{digest[:12]}"
     if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
         python = str(folder / "bin" / "python")
         install = ["pip", "install", "--no-deps", "--require-hashes", "--python", python]
         for arguments in (
-            ["venv", "--clear", "--python", sys.executable, str(folder)],
+            ["venv", "--python", sys.executable, str(folder)],
             [*install, "-r", str(LOCKS / f"{lock}.txt")],
         ):
             done = run_uv(arguments)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -133,14 +134,15 @@ def test_a_frontend_answers_with_200_alone(monkeypatch: pytest.MonkeyPatch) -> N
 
 METRICS = """
 nv_inference_request_success{model="preprocess",version="1"} 7
-nv_inference_exec_count{model="tensorrt_llm",version="1"} 5
+nv_inference_request_success{model="ensemble_ids",version="1"} 3
+nv_inference_exec_count{model="tensorrt_llm",version="1"} %d
 nv_inference_queue_duration_us{model="tensorrt_llm",version="1"} %d
 nv_trt_llm_general_metrics{model="tensorrt_llm",version="1",general_type="timestamp"} %d
 nv_trt_llm_general_metrics{model="tensorrt_llm",version="1",general_type="iteration_counter"} %d
 """
 
 
-def test_a_models_progress_is_what_grows_while_it_works() -> None:
+def test_progress_is_what_grows_while_a_model_or_a_text_is_worked_on() -> None:
     page = ""
 
     class Handler(BaseHTTPRequestHandler):
@@ -156,15 +158,18 @@ def test_a_models_progress_is_what_grows_while_it_works() -> None:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         health = TritonHealth("127.0.0.1:1", f"127.0.0.1:{server.server_port}")
-        seen = []
-        for numbers in ((1, 1, 1), (2, 2, 1), (2, 2, 2)):
+        engine, preprocess, texts = [], [], []
+        for numbers in ((5, 1, 1, 1), (5, 2, 2, 1), (6, 2, 2, 1), (6, 2, 2, 2)):
             page = METRICS % numbers
-            seen.append((health.progress("tensorrt_llm"), health.progress("preprocess")))
+            engine.append(health.progress("tensorrt_llm"))
+            preprocess.append(health.progress("preprocess"))
+            texts.append(health.generation_progress())
         server.shutdown()
         thread.join()
-    assert seen[0] == seen[1]
-    assert seen[1][0] != seen[2][0]
-    assert seen[1][1] == seen[2][1]
+    assert [old != new for old, new in pairwise(engine)] == [False, True, True]
+    assert [old != new for old, new in pairwise(preprocess)] == [False, False, False]
+    # A request to the engine may be a stop, which an engine answers that makes nothing any more.
+    assert [old != new for old, new in pairwise(texts)] == [False, False, True]
     assert health.progress("tensorrt_llm") is None
 
 

@@ -227,6 +227,34 @@ def test_a_connection_whose_ids_are_used_up_is_followed_by_another() -> None:
     run(test)
 
 
+def test_calls_beyond_a_connections_limit_take_another() -> None:
+    async def test() -> None:
+        released = asyncio.Event()
+
+        async def wait(request: bytes, _: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            await released.wait()
+            yield request
+
+        async with serving(wait, max_concurrent_streams=2) as (_, address):
+            channel = GrpcChannel(address)
+            calls = [
+                asyncio.create_task(channel.ask(ECHO, BytesValue(value=b"%d" % number), TIMEOUT_S))
+                for number in range(7)
+            ]
+            while sum(connection.num_calls for connection in channel._connections) < 7:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert [connection.num_calls for connection in channel._connections] == [2, 2, 2, 1]
+            # One more on a full connection is that call's error, and nobody else's.
+            receiver = Receiver()
+            channel._connections[0].start(ECHO.path, b"", receiver)
+            assert (await receiver.ended).code is grpc.StatusCode.UNAVAILABLE
+            released.set()
+            assert [answer.value for answer in await asyncio.gather(*calls)] == [b"%d" % n for n in range(7)]
+            channel.close()
+
+    run(test)
+
+
 def test_a_call_on_a_connection_that_was_just_lost_ends() -> None:
     async def test() -> None:
         async with serving(echo) as (_, address):

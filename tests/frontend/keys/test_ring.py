@@ -16,10 +16,12 @@ import pytest
 from starlette.routing import Route
 
 from frontend.app import create_app
-from frontend.keys.key import digest
+from frontend.keys.key import KeyFileError, digest, read_key_file
+from frontend.keys.ring import KeyRing
 from frontend.limits.ledger import SharedLedger
 from frontend.middleware.auth import OPEN_PATHS
 from frontend.settings import Settings
+from frontend.settings_file import SettingsError
 from frontend.triton.triton import Triton
 from tests.fakes.clients import anthropic_client, http_client, openai_client
 from tests.fakes.triton_server import Script, tokens
@@ -323,6 +325,27 @@ def test_no_secret_is_logged_or_shown(
         assert not [item for item in shown if secret in item]
     assert (prompt in logged) == logs_prompts
     assert not [item for item in shown if prompt in item]
+
+
+def test_a_worker_that_starts_while_the_file_is_broken_keeps_the_keys_of_before(file: Path) -> None:
+    key_file(file, team={})
+    settings = Settings(api_keys_file=file)
+    before = settings.read_keys()
+    file.write_text("{")
+    with pytest.raises(SettingsError):
+        KeyRing(settings)
+    ring = KeyRing(settings, before)
+    assert ring.owner("team-key") is not None
+    key_file(file, other={})
+    ring.reload_if_changed()
+    assert ring.owner("team-key") is None
+    assert ring.owner("other-key") is not None
+
+
+def test_a_pipe_is_no_key_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(KeyFileError, match="is no file"):
+        read_key_file(tmp_path / "pipe")
 
 
 def test_the_client_that_is_told_to_wait_comes_through(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,53 @@ ATTACKS = (
     "| <script>window.ran = 1</script> | b |\n|---|---|\n| <img src=x onerror=alert(1)> | d |",
     "**<style>* { display: none }</style>**\n\n- <a href='javascript:1'>a</a>",
 )
+
+# Texts out of markdown's own characters, and how long each takes.
+UNITS = (
+    "`",
+    "*",
+    "*a ",
+    "**a ",
+    "`a ``b ",
+    "[",
+    "[a](",
+    "|",
+    "|-|\n",
+    "> ",
+    ">\n",
+    "- ",
+    "- a\n",
+    " - a\n",
+    "# a\n",
+)
+PIECES = (
+    "#",
+    " ",
+    "\n",
+    "> ",
+    "- ",
+    "1. ",
+    "*",
+    "**",
+    "`",
+    "```",
+    "~~~",
+    "|",
+    "---",
+    "[",
+    "](",
+    ")",
+    "a",
+    "  ",
+    "<b>",
+)
+SLOW_MS = 1_000
+RENDERED = """(texts) => texts.map((text) => {
+    const start = performance.now();
+    markdown(text);
+    return performance.now() - start;
+})"""
+SHOWN = "(text) => markdown(text).textContent"
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +201,16 @@ def test_nothing_in_an_answer_runs_or_asks_another_host(open_stack: Stack, visit
     assert page.locator("#log :is(script, img, svg, iframe, style, b)").count() == 0
     assert page.locator("#log a:not([href^=http])").count() == 0
     assert page.locator("article.user .text").inner_text() == attack
+
+
+def test_no_text_holds_the_page_up_or_loses_a_word(open_stack: Stack, visit: Visit) -> None:
+    page = visit.page(open_stack.url)
+    took_ms = page.evaluate(RENDERED, [unit * (20_000 // len(unit)) for unit in UNITS])
+    assert {unit: ms for unit, ms in zip(UNITS, took_ms, strict=True) if ms > SLOW_MS} == {}
+    chance = random.Random(7)
+    texts = ["".join(chance.choices(PIECES, k=chance.randint(1, 30))) for _ in range(20_000)]
+    assert max(page.evaluate(RENDERED, texts)) < SLOW_MS
+    assert page.evaluate(SHOWN, "  # one\n> > two\n\n- three\n  - four `five`") == "onetwothreefour five"
 
 
 def test_the_policy_holds_back_what_would_get_past_the_page(open_stack: Stack, visit: Visit) -> None:
