@@ -72,6 +72,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
         "stop_ids": ",".join(map(str, facts.stop_ids)),
         "special_ids": format_ranges(facts.special_ids),
         "vocab_size": str(facts.vocab_size),
+        "logits_size": str(manifest.limits.vocab_size),
         "served_model_name": manifest.served_model_name,
     }
 

@@ -236,8 +236,10 @@ def test_results_are_fed_back(client: openai.OpenAI, fake: FakeTriton) -> None:
 def test_tool_that_says_nothing(client: openai.OpenAI, fake: FakeTriton) -> None:
     fake.reset(Script(chunks("ok")))
     result = {"role": "tool", "tool_call_id": "a", "content": None}
-    client.chat.completions.create(model=MODEL, messages=[*USER, result])
-    assert json.loads(fake.inputs()["messages"][0])[1] == {**result, "content": ""}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    client.chat.completions.create(model=MODEL, messages=[*USER, asked, result])
+    assert json.loads(fake.inputs()["messages"][0])[2] == {**result, "content": ""}
 
 
 def function(name: str, **fields: object) -> dict:
