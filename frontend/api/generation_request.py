@@ -28,6 +28,9 @@ PROMPT_SCORES_INPUT = "num_prompt_log_probs"
 # Of one completion request; each is a generation, and further ones are a request of their own.
 MAX_PROMPTS = 64
 
+# Chat templates may drop some of a history, such as old thoughts; JSON spells a character with two.
+CHAT_SLACK = 4
+
 # Inputs of the engine that have another name than the field that fills them.
 _FIELD_NAMES = {
     "bad_words_list": "bad_words",
@@ -95,6 +98,9 @@ def _generations(
     model: ServedModel,
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
+    if parameters.truncate_prompt_tokens is None:
+        for prompt in prompts:
+            _require_fitting(prompt.inputs, model)
     sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
     adapter = model.adapters.get(parameters.model)
     if adapter is not None:
@@ -136,6 +142,20 @@ def _generations(
         for prompt_index, prompt in enumerate(prompts)
         for choice in range(parameters.num_candidates)
     ]
+
+
+def _require_fitting(inputs: Mapping[str, TensorValue], model: ServedModel) -> None:
+    """Refuses what is beyond the window however its bytes make tokens: each generation would send it on."""
+    for name, param, slack in (("text_input", "prompt", 1), ("messages", "messages", CHAT_SLACK)):
+        text = inputs.get(name)
+        most = model.max_model_len * model.longest_token * slack
+        if isinstance(text, str) and model.longest_token and len(text) > most:
+            raise InvalidRequest(
+                f"This model's maximum context length is {model.max_model_len} tokens. However, your {param} "
+                f"has {len(text)} characters, which are more. Please reduce the length of the {param}.",
+                param,
+                "context_length_exceeded",
+            )
 
 
 def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:

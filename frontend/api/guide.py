@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from frontend.api.body import json_depth
-from frontend.api.sampling import GenerationParameters, JsonObjectFormat, JsonSchemaFormat
+from frontend.api.sampling import MAX_GUIDE_BYTES, GenerationParameters, JsonObjectFormat, JsonSchemaFormat
 from frontend.errors import InvalidRequest
 from frontend.triton.tensors import TensorValue
 
@@ -29,7 +29,6 @@ GUIDE_FIELDS = (
     "ebnf",
 )
 
-MAX_GUIDE_BYTES = 64 * 1024
 MAX_GUIDE_DEPTH = 32
 
 

@@ -24,9 +24,19 @@ from frontend.api.fields import (
 
 MAX_LISTED_TOKENS = 1024
 MAX_STOP_STRING_CHARS = 256
+# A phrase. All words of a request take preprocess 0.1 s, once for all of its generations.
+MAX_BAD_WORD_CHARS = 256
+MAX_BAD_WORDS_CHARS = 16 * 1024
+# What an engine takes; a schema or grammar in a string is not even read beyond it.
+MAX_GUIDE_BYTES = 64 * 1024
+# Of what is told to nobody, or is a name: twice what OpenAI documents.
+MAX_NAME_CHARS = 1024
 
 Listed = Annotated[ListOf[Item], Field(max_length=MAX_LISTED_TOKENS), NullMeans([])]
+GuideText = Annotated[str, Field(max_length=MAX_GUIDE_BYTES)]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
+BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD_CHARS)]
 TokenId = Natural
 Bias = Annotated[float, Field(ge=-100, le=100)]
 TokenIdText = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
@@ -72,11 +82,11 @@ Choices = Annotated[ListOf[Annotated[str, Field(min_length=1)]], Field(min_lengt
 class StructuredOutputs(Frozen):
     """vLLM's extension: one of its fields says what the text must look like."""
 
-    json_: dict[str, Any] | str | None = Field(default=None, alias="json")
+    json_: dict[str, Any] | GuideText | None = Field(default=None, alias="json")
     json_object: bool | None = None
-    regex: str | None = None
+    regex: GuideText | None = None
     choice: Choices | None = None
-    grammar: str | None = None
+    grammar: GuideText | None = None
 
     disable_fallback: Hint = None
     structural_tag: Unsupported = None
@@ -98,7 +108,7 @@ class ExtraParameters(Frozen):
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     stop: StopString | ListOf[StopString] | None = None
     stop_token_ids: Listed[TokenId] = Field(default=[])
-    bad_words: Listed[Annotated[str, Field(min_length=1)]] = Field(default=[])
+    bad_words: Listed[BadWord] = Field(default=[])
     logit_bias: Annotated[dict[TokenIdText, Bias], few_members(MAX_LISTED_TOKENS)] | None = Field(
         default=None, max_length=MAX_LISTED_TOKENS
     )
@@ -106,21 +116,27 @@ class ExtraParameters(Frozen):
     skip_special_tokens: On = True
 
     structured_outputs: StructuredOutputs | None = None
-    guided_json: dict[str, Any] | str | None = None
-    guided_regex: str | None = None
+    guided_json: dict[str, Any] | GuideText | None = None
+    guided_regex: GuideText | None = None
     guided_choice: Choices | None = None
-    guided_grammar: str | None = None
+    guided_grammar: GuideText | None = None
     # What llama.cpp and SGLang call them.
-    json_schema: dict[str, Any] | str | None = None
-    regex: str | None = None
-    grammar: str | None = None
-    ebnf: str | None = None
+    json_schema: dict[str, Any] | GuideText | None = None
+    regex: GuideText | None = None
+    grammar: GuideText | None = None
+    ebnf: GuideText | None = None
+
+    @model_validator(mode="after")
+    def _bad_words_are_few(self) -> "ExtraParameters":
+        if sum(map(len, self.bad_words)) > MAX_BAD_WORDS_CHARS:
+            raise field_error("bad_words", f"must be of {MAX_BAD_WORDS_CHARS} characters at most, in all")
+        return self
 
 
 class GenerationParameters(ExtraParameters):
     """The part that chat and completions share."""
 
-    model: str
+    model: Name
     max_tokens: Positive | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -130,7 +146,7 @@ class GenerationParameters(ExtraParameters):
     truncation_side: Literal["left"] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    user: str | None = None
+    user: Name | None = None
     response_format: ResponseFormat | None = None
 
     @property

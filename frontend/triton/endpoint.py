@@ -139,7 +139,9 @@ class Endpoint:
             served = self.served or self._admit(await self._read_served_model())
             await asyncio.gather(self._probe_preprocess(served), self._probe_engine())
             if not served.vocabulary:
-                served = replace(served, vocabulary=await self._read_vocabulary(served.vocab_size))
+                vocabulary = await self._read_vocabulary(served.vocab_size)
+                longest_token = max(map(len, vocabulary), default=0)
+                served = replace(served, vocabulary=vocabulary, longest_token=longest_token)
             self._serve(served)
         except EngineOverloaded:
             return

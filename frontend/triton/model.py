@@ -61,6 +61,8 @@ class ServedModel:
     """LoRA adapters: what clients put into `model` -> the engine's task id."""
     created: int = field(compare=False)
     """Unix time at which the frontend first saw the model."""
+    longest_token: int = field(default=0, compare=False)
+    """In bytes; 0 before the vocabulary was asked for."""
 
     @property
     def names(self) -> tuple[str, ...]:

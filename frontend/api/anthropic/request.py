@@ -37,7 +37,7 @@ from frontend.api.fields import (
     told_apart_by,
     unsupported,
 )
-from frontend.api.sampling import JsonSchema, JsonSchemaFormat, StopString
+from frontend.api.sampling import JsonSchema, JsonSchemaFormat, Name, StopString
 
 # Field of the chat request -> the field of this API that it is made from, for errors.
 FIELD_NAMES = {
@@ -129,7 +129,7 @@ class OutputConfig(Frozen):
 
 
 class Metadata(Frozen):
-    user_id: str | None = None
+    user_id: Name | None = None
 
 
 class ClearThinking(Frozen):
@@ -146,7 +146,7 @@ class ContextManagement(Frozen):
 class AnthropicPrompt(Frozen):
     """What the prompt is made of: all that counting its tokens takes."""
 
-    model: str
+    model: Name
     messages: ListOf[Turn] = Field(min_length=1, max_length=10_000)
     system: Text | None = None
     tools: ListOf[AnyTool] | None = None

@@ -27,6 +27,7 @@ from frontend.api.sampling import (
     JsonObjectFormat,
     JsonSchema,
     JsonSchemaFormat,
+    Name,
     ResponseFormat,
     TextFormat,
 )
@@ -142,7 +143,7 @@ Includable = Literal[
 class ResponsesPrompt(Frozen):
     """What the prompt is made of: all that counting its tokens takes."""
 
-    model: str
+    model: Name
     input: Input
     instructions: str | None = None
     tools: ListOf[ResponsesTool] | None = None
@@ -190,7 +191,7 @@ class ResponsesRequest(ResponsesPrompt, ExtraParameters):
     stream_options: Hint = None
 
     metadata: Annotated[dict[MetadataKey, MetadataValue], few_members(16), Field(max_length=16)] | None = None
-    user: str | None = None
+    user: Name | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     service_tier: str | None = None

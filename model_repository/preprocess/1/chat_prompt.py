@@ -1,5 +1,6 @@
 """Chat messages to prompt pieces: text that is text, and the ids of the control tokens between."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chat_messages import Message, read_messages, read_tools
@@ -29,10 +30,19 @@ def read_options(add_generation_prompt: bool | None, continue_final_message: boo
 
 
 def render_chat(
-    template: ChatTemplate, control: ControlTokens, messages: str, tools: str | None, options: ChatOptions
+    template: ChatTemplate,
+    control: ControlTokens,
+    messages: str,
+    tools: str | None,
+    options: ChatOptions,
+    check_length: Callable[[str], None],
 ) -> list[str | int]:
-    """`messages` and `tools` are JSON; raises ClientError."""
+    """`messages` and `tools` are JSON; raises ClientError.
+
+    check_length: refuses contents that are too long in all, before a template takes its time over them.
+    """
     checked = read_messages(parse_json(messages, "messages"))
+    check_length("".join(message["content"] for message in checked))
     definitions = None if tools is None else read_tools(parse_json(tools, "tools"))
     if options.continue_final_message:
         _check_continuable(checked[-1])

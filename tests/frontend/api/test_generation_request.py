@@ -1,15 +1,19 @@
 """Prompts that begin alike go to one Triton, whichever turn of a conversation they are."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from frontend.api.chat.request import ChatRequest
 from frontend.api.completions.request import CompletionRequest
-from frontend.api.generation_request import from_chat, from_completion
+from frontend.api.generation_request import CHAT_SLACK, from_chat, from_completion
+from frontend.errors import InvalidRequest
 from frontend.triton.routing import MIN_CHARS, MIN_IDS
 from tests.fakes.served_model import SERVED
 
+# Of at most 2 bytes a token.
+BOUNDED = replace(SERVED, longest_token=2)
 LONG = "x" * MIN_CHARS
 FIRST_TURN = (("system", LONG), ("user", "a"))
 SECOND_TURN = (*FIRST_TURN, ("assistant", "b"), ("user", "c"))
@@ -73,3 +77,23 @@ def test_prompts_that_begin_alike_have_one_key(one: bytes | None, other: bytes |
 @pytest.mark.parametrize("key", [chat_key(("user", "hi")), text_key("hi"), text_key([1, 2])])
 def test_short_prompts_have_none(key: bytes | None) -> None:
     assert key is None
+
+
+def test_what_no_tokens_could_make_fit_is_sent_to_nobody() -> None:
+    most = 2 * SERVED.max_model_len
+    fields = {"model": SERVED.name, "n": 8}
+    texts = CompletionRequest.model_validate({**fields, "prompt": ["x" * most, "x" * (most + 1)]})
+    with pytest.raises(InvalidRequest, match="maximum context length") as refusal:
+        from_completion(texts, BOUNDED)
+    assert (refusal.value.param, refusal.value.code) == ("prompt", "context_length_exceeded")
+    message = {"role": "user", "content": "x" * most * CHAT_SLACK}
+    with pytest.raises(InvalidRequest) as refusal:
+        from_chat(ChatRequest.model_validate({**fields, "messages": [message]}), BOUNDED)
+    assert refusal.value.param == "messages"
+
+
+@pytest.mark.parametrize("truncation", [{}, {"truncate_prompt_tokens": 1}])
+def test_what_may_fit_is_the_tokenizers_to_judge(truncation: dict[str, int]) -> None:
+    length = 2 * SERVED.max_model_len + len(truncation)
+    fields = {"model": SERVED.name, "prompt": "x" * length, **truncation}
+    assert from_completion(CompletionRequest.model_validate(fields), BOUNDED)

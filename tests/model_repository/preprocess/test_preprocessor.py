@@ -187,6 +187,24 @@ def test_megabytes_are_refused_without_tokenizing(llama: Preprocessor, text: str
             ask(llama, **inputs)
 
 
+def test_megabytes_are_refused_before_a_template_takes_its_time(llama: Preprocessor) -> None:
+    """What a template may drop is not counted then: the number tells where it was counted."""
+    text = "é" * 4_000_000
+    with pytest.raises(ClientError) as of_text:
+        ask(llama, text_input=text)
+    with pytest.raises(ClientError) as of_chat:
+        ask(llama, messages=[{"role": "user", "content": text}])
+    whole, early = (
+        int(refused.value.message.partition("at least ")[2].split()[0]) for refused in (of_text, of_chat)
+    )
+    assert early == whole // 4
+
+
+def test_words_are_encoded_once_for_all_choices(tiny: Preprocessor) -> None:
+    one, other = (ask(tiny, text_input="a", bad_words=["no", "never"], seed=seed) for seed in (1, 2))
+    assert np.shares_memory(one["bad_words_list"], other["bad_words_list"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
