@@ -52,6 +52,7 @@ class Prompt(NamedTuple):
 
 def from_chat(chat: ChatRequest, model: ServedModel, fills_window: bool = False) -> list[GenerationRequest]:
     inputs = chat_prompt(chat) | ({"fill_window": True} if fills_window else {})
+    _require_fitting(inputs, chat, model)
     return _generations(
         [Prompt(inputs, conversation_beginning(chat))],
         chat,
@@ -74,6 +75,8 @@ def from_completion(completion: CompletionRequest, model: ServedModel) -> list[G
         _raw_prompt(prompt, f"prompt[{index}]", completion.add_special_tokens)
         for index, prompt in enumerate(prompts)
     ]
+    for prompt in inputs:
+        _require_fitting(prompt.inputs, completion, model)
     guide = requested_guide(completion)
     ranks = completion.num_candidates > completion.num_choices
     wants_logprobs = completion.wants_logprobs or ranks
@@ -98,9 +101,6 @@ def _generations(
     model: ServedModel,
 ) -> list[GenerationRequest]:
     _require_engine_support(parameters, model)
-    if parameters.truncate_prompt_tokens is None:
-        for prompt in prompts:
-            _require_fitting(prompt.inputs, model)
     sampling = _sampling_inputs(parameters) | _guide_inputs(guide, model)
     adapter = model.adapters.get(parameters.model)
     if adapter is not None:
@@ -144,8 +144,12 @@ def _generations(
     ]
 
 
-def _require_fitting(inputs: Mapping[str, TensorValue], model: ServedModel) -> None:
+def _require_fitting(
+    inputs: Mapping[str, TensorValue], parameters: GenerationParameters, model: ServedModel
+) -> None:
     """Refuses what is beyond the window however its bytes make tokens: each generation would send it on."""
+    if parameters.truncate_prompt_tokens is not None:
+        return
     for name, param, slack in (("text_input", "prompt", 1), ("messages", "messages", CHAT_SLACK)):
         text = inputs.get(name)
         most = model.max_model_len * model.longest_token * slack

@@ -189,7 +189,7 @@ def test_megabytes_are_refused_without_tokenizing(llama: Preprocessor, text: str
 
 def test_megabytes_are_refused_before_a_template_takes_its_time(llama: Preprocessor) -> None:
     """What a template may drop is not counted then: the number tells where it was counted."""
-    text = "é" * 4_000_000
+    text = "é" * 6_000_000
     with pytest.raises(ClientError) as of_text:
         ask(llama, text_input=text)
     with pytest.raises(ClientError) as of_chat:
