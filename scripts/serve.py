@@ -148,7 +148,7 @@ def start_tritonserver(
             health.generates,
             settings.generation_silence_s,
             silence="no generation has ended, and no step of the engine,",
-            progress=health.generation_progress,
+            progress=partial(health.progress, ENGINE),
         )
         return (ModelProcesses(process.pid), *questions, generation)
 

@@ -167,26 +167,20 @@ class TritonHealth:
         return True
 
     def progress(self, model: str) -> tuple[str, ...] | None:
-        """What grows while the model works; None where Triton tells no metrics."""
-        of_model = f'model="{model}"'
-        return self._moving(lambda line: line.startswith((ENDED, BEGUN, STEPS)) and of_model in line)
+        """What grows while the model works; None where Triton tells no metrics.
 
-    def generation_progress(self) -> tuple[str, ...] | None:
-        """What grows while texts are made: requests to the engine count also where it only answers stops.
-
-        The LLM API's engine tells no steps; there it is texts that end, in either ensemble.
+        A request to the engine counts when it is taken, also by one that does nothing any more; so its steps
+        count, and the texts that end in either ensemble, for the LLM API's engine tells no steps.
         """
-        return self._moving(
-            lambda line: line.startswith(STEPS) or (line.startswith(ENDED) and OF_ENSEMBLES in line)
-        )
-
-    def _moving(self, is_told: Callable[[str], bool]) -> tuple[str, ...] | None:
+        of_model = OF_ENSEMBLES if model == ENGINE else f'model="{model}"'
         try:
             with _opener().open(self._metrics_url, timeout=ANSWER_TIMEOUT_S) as answer:
                 lines = answer.read().decode().splitlines()
         except (OSError, http.client.HTTPException):
             return None
-        return tuple(line for line in lines if is_told(line) and TIMESTAMP not in line)
+        ended = tuple(line for line in lines if line.startswith(ENDED) and of_model in line)
+        steps = (line for line in lines if line.startswith(STEPS) and TIMESTAMP not in line)
+        return (*ended, *steps) if model == ENGINE else ended
 
     def generates(self) -> bool:
         """Whether a generation of one token comes through; raises Sick when it fails within Triton.

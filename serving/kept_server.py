@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from build.errors import Failure
 from serving.health import Watch
 from serving.process import Process
 
@@ -31,7 +32,10 @@ class Server:
 
 
 class KeptServer:
-    """Starts the server at once; `tend` restarts it, without end, after pauses that double up to a minute."""
+    """Starts the server at once; `tend` restarts it, without end, after pauses that double up to a minute.
+
+    One that never came up is not started again: nobody wants a wrong setting tried for ever.
+    """
 
     def __init__(
         self, server: Server, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -44,6 +48,7 @@ class KeptServer:
         self._started_at = self._tended_at = clock()
         self._watches: Sequence[Watch] = ()
         self._is_down = False
+        self._was_up = False
         self._pause_s = FIRST_PAUSE_S
         self._next_start = 0.0
         self._up_since = 0.0
@@ -54,13 +59,12 @@ class KeptServer:
 
     def is_up(self) -> bool:
         """Whether it has come up; from then on it is watched."""
-        if not self._watches and not self._is_down and self._server.is_up():
+        is_awaited = not self._watches and not self._is_down and self._process.exit_code is None
+        if is_awaited and self._server.is_up():
             self._watches = self._server.watch(self._process)
             self._up_since = self._clock()
+            self._was_up = True
         return bool(self._watches)
-
-    def epitaph(self) -> str:
-        return self._process.epitaph()
 
     def stop(self) -> None:
         self._end_watch()
@@ -70,7 +74,7 @@ class KeptServer:
         self._process.kill()
 
     def tend(self) -> None:
-        """To be called again and again."""
+        """To be called again and again; raises Failure when it ends before it was ever up."""
         self._notice_a_nap()
         if self._is_down:
             self._start_when_due()
@@ -102,6 +106,8 @@ class KeptServer:
         cost = f"; {num_running} generations were running" if num_running else ""
         self._end_watch()
         self._process.kill()
+        if not self._was_up:
+            raise Failure(reason)
         self._say(f"{reason}{cost}\nstarting {self.name} again in {self._pause_s:g} s")
         self._is_down = True
         self._next_start = self._clock() + self._pause_s

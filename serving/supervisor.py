@@ -56,13 +56,7 @@ class Supervisor:
         """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
         kept = KeptServer(server, say=self._say)
         self._processes.append(kept)
-
-        def is_up() -> bool:
-            self._require_all_alive()
-            kept.tend()
-            return kept.is_up()
-
-        self.wait_until(is_up, what)
+        self.wait_until(kept.is_up, what)
 
     def finish(self, process: Process) -> None:
         """Waits for a process that is to end by itself, with success."""
@@ -75,11 +69,11 @@ class Supervisor:
             raise Failure(process.epitaph())
 
     def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
-        """Waits for the condition, and shows that it does; fails when a process dies before."""
+        """Waits for the condition, and shows that it does; fails when a process dies that is not kept."""
         start = last_report = time.monotonic()
         self._say(what)
         while not is_ready():
-            self._require_all_alive()
+            self._tend()
             self._pause()
             now = time.monotonic()
             if now - last_report >= REPORT_EVERY_S:
@@ -89,16 +83,14 @@ class Supervisor:
     def watch(self) -> None:
         """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""
         while True:
-            for process in self._processes:
-                if isinstance(process, KeptServer):
-                    process.tend()
-                elif process.exit_code is not None:
-                    raise Failure(process.epitaph())
+            self._tend()
             self._pause()
 
-    def _require_all_alive(self) -> None:
+    def _tend(self) -> None:
         for process in self._processes:
-            if process.exit_code is not None:
+            if isinstance(process, KeptServer):
+                process.tend()
+            elif process.exit_code is not None:
                 raise Failure(process.epitaph())
 
     def _pause(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from build.errors import Failure
 from serving.health import Probe
 from serving.kept_server import FIRST_PAUSE_S, LONGEST_PAUSE_S, NAP_S, STEADY_S, KeptServer, Server
 from serving.process import Process
@@ -31,11 +32,14 @@ class World:
         self._folder = folder
         self.num_running = 0
         self.anew = 0
-        server = Server(
+        self._server = Server(
             *("server", self._start, lambda: self.is_up, self._watch, START_S),
             num_running=lambda: self.num_running,
         )
-        self.kept = KeptServer(server, self.said.append, self.clock)
+        self.kept = self.another()
+
+    def another(self) -> KeptServer:
+        return KeptServer(self._server, self.said.append, self.clock)
 
     def kill(self) -> None:
         """As somebody else would: the kept server is not told."""
@@ -118,6 +122,26 @@ def test_a_server_that_does_not_come_up_is_started_again(world: World) -> None:
     assert len(world.processes) == 3
     assert world.processes[1].exit_code == -9
     assert world.said[1].startswith(f"server has not come up in {START_S + 1} s; from its log")
+
+
+def test_a_server_that_never_comes_up_is_told_and_not_tried_again(world: World) -> None:
+    world.is_up = False
+    kept = world.another()
+    for _ in range(START_S):
+        world.clock.now += 1
+        kept.tend()
+    world.clock.now += 1
+    with pytest.raises(Failure, match=f"server has not come up in {START_S + 1} s; from its log"):
+        kept.tend()
+    assert kept.exit_code == -9
+
+
+def test_a_server_that_dies_before_it_was_up_is_told_and_not_tried_again(world: World) -> None:
+    world.is_up = False
+    kept = world.another()
+    world.kill()
+    with pytest.raises(Failure, match="server ended with SIGKILL; from its log"):
+        kept.tend()
 
 
 def test_whoever_slept_himself_forgets_the_silence(world: World) -> None:
