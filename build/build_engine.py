@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from build.checkpoint.gguf import GgufCheckpoint
+from build.checkpoint.gguf_tokenizer import from_gguf
 from build.checkpoint.safetensors import SafetensorsCheckpoint
 from build.checkpoint.source import Source, find_source
-from build.checkpoint.tokenizer import TokenizerFacts, from_gguf, from_hugging_face
-from build.cpu.engine import KIND, MODEL_FILES, check_engine, engine_bytes, write_engine
+from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
+from build.cpu.engine import KIND, MODEL_FILES, engine_bytes, try_engine, write_engine
 from build.engine_folder import (
     ENGINE,
     REPOSITORY,
@@ -119,7 +120,6 @@ class _Build:
         with staged(self._folder) as partial:
             facts = self._write_tokenizer(checkpoint, partial / TOKENIZER)
             write_engine(checkpoint, self._order.precision, partial / ENGINE, self._reporter)
-            check_engine(partial / ENGINE, self._reporter)
             config = checkpoint.config
             manifest = Manifest(
                 origin=self._source.origin,
@@ -149,6 +149,7 @@ class _Build:
     def _finish(self, partial: Path, manifest: Manifest) -> None:
         render_repository(manifest, partial / REPOSITORY)
         write_manifest(manifest, partial)
+        try_engine(partial, self._reporter)
         self._reporter.say(f"{self._folder} is ready; it serves {manifest.served_model_name}.")
 
     def _served_model_name(self) -> str:

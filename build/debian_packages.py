@@ -15,8 +15,12 @@ OS_RELEASE = Path("/etc/os-release")
 NEWER_RELEASES = {"debian": "trixie", "ubuntu": "noble"}
 
 
-def unpack(packages: Sequence[str], into: Path, release: str | None = None) -> None:
+def unpack(
+    packages: Sequence[str], into: Path, release: str | None = None, has_dependencies: bool = False
+) -> None:
     """Downloads the packages, of another release of the same distribution if given, and unpacks them.
+
+    With `has_dependencies` also what they need and the machine has not.
 
     apt checks every file against the archive's signature with the keys the machine trusts.
     """
@@ -28,7 +32,7 @@ def unpack(packages: Sequence[str], into: Path, release: str | None = None) -> N
         options = _private_state(state)
         if release is not None:
             options += _private_sources(state, _mirrors(), release)
-        for archive in _download(packages, state, options):
+        for archive in _download(packages, state, options, has_dependencies):
             _call(["dpkg-deb", "-x", str(archive), str(into)])
 
 
@@ -64,6 +68,8 @@ def _private_state(state: Path) -> list[str]:
             "Dir::Cache": state,
             "Dir::Cache::archives": state / "archives",
             "APT::Sandbox::User": "root",
+            # The state is this run's own, and the machine's lock is root's.
+            "Debug::NoLocking": "1",
             "APT::Architectures": "amd64",
             "Acquire::Languages": "none",
         }
@@ -84,15 +90,21 @@ def _mirrors() -> list[str]:
     return mirrors
 
 
-def _download(packages: Sequence[str], state: Path, options: Sequence[str]) -> list[Path]:
+def _download(
+    packages: Sequence[str], state: Path, options: Sequence[str], has_dependencies: bool
+) -> list[Path]:
     # A third party's broken source fails the update, yet the distribution's own lists are there.
     update = subprocess.run(["apt-get", *options, "update"], capture_output=True, text=True, check=False)
     try:
-        _call(["apt-get", *options, "download", *packages], cwd=state / "packages")
+        if has_dependencies:
+            install = ["install", "--yes", "--download-only", "--no-install-recommends"]
+            _call(["apt-get", *options, *install, *packages])
+        else:
+            _call(["apt-get", *options, "download", *packages], cwd=state / "packages")
     except Failure as failure:
         lines = update.stderr.strip().splitlines()
         raise Failure(f"{failure} {lines[0]}" if lines else str(failure)) from failure
-    return sorted((state / "packages").glob("*.deb"))
+    return sorted([*(state / "packages").glob("*.deb"), *(state / "archives").glob("*.deb")])
 
 
 def _os_release() -> dict[str, str]:

@@ -109,7 +109,7 @@ def hash_source(source: Source, known: Iterable[InputFile], reporter: Reporter) 
     if are_known(source, known):
         return hash_files(source, known, lambda _: None)
     size = sum(path.stat().st_size for path in source.files)
-    with reporter.step("Hashing the model's files", size) as advance:
+    with reporter.step("Hashing the model's files", size, is_bytes=True) as advance:
         return hash_files(source, known, advance)
 
 
@@ -158,13 +158,14 @@ def _key(path: Path) -> tuple[str, int, int]:
 
 def _parse(values: dict[str, Any]) -> Manifest:
     facts = values["tokenizer"]
-    ids = {name: tuple(facts[name]) for name in ("stop_ids", "special_ids")}
     return Manifest(
         origin=values["origin"],
         files=tuple(InputFile(**file) for file in values["files"]),
         inputs=Inputs(**values["inputs"]),
         limits=Limits(**values["limits"]),
-        tokenizer=TokenizerFacts(**facts | ids),
+        tokenizer=TokenizerFacts(
+            facts["vocab_size"], facts["end_id"], tuple(facts["stop_ids"]), tuple(facts["special_ids"])
+        ),
         served_model_name=values["served_model_name"],
         repository_sha256=values["repository_sha256"],
         serving=dict(values.get("serving", {})),

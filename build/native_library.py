@@ -54,18 +54,30 @@ class Compiler:
 def compiled_library(name: str, folders: Sequence[Path], cpu: str = ANY_CPU) -> Path:
     """libNAME.so of the folders' C files, for a CPU as zig names it, x86_64_v4+avx512vnni; raises Failure."""
     compiler = find_compiler(cpu)
-    files = sorted(path for folder in folders for path in folder.glob("*.[ch]"))
-    # This file has the compiler's options.
-    folder = CACHE / f"{name}-{digest(*files, cpu, compiler.identity, Path(__file__))}"
-    library = folder / f"lib{name}.so"
+    files = _files(folders)
+    library = _place(name, files, cpu, compiler)
     if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        library.parent.mkdir(parents=True, exist_ok=True)
         with (CACHE / "native-library.lock").open("w") as turn:
             # One at a time: who comes second finds it there.
             fcntl.flock(turn, fcntl.LOCK_EX)
             if not library.exists():
                 _compile(compiler, files, library)
     return library
+
+
+def is_compiled(name: str, folders: Sequence[Path], cpu: str = ANY_CPU) -> bool:
+    """Whether `compiled_library` would find it."""
+    return _place(name, _files(folders), cpu, find_compiler(cpu)).exists()
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.glob("*.[ch]"))
+
+
+def _place(name: str, files: Sequence[Path], cpu: str, compiler: Compiler) -> Path:
+    # This file has the compiler's options.
+    return CACHE / f"{name}-{digest(*files, cpu, compiler.identity, Path(__file__))}" / f"lib{name}.so"
 
 
 def digest(*parts: Path | str) -> str:

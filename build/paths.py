@@ -10,4 +10,7 @@ ENGINES = ROOT / "engines"
 RESULTS = ROOT / "results"
 # NVIDIA's image has it; there the models run in the image's own Python, and .venv is for what starts them.
 TENSORRT_LLM_BACKEND = Path("/opt/tritonserver/backends/tensorrtllm")
-LOCK = ROOT / ("deploy/gpu_node.txt" if TENSORRT_LLM_BACKEND.is_dir() else "scripts/requirements.txt")
+_IS_GPU_IMAGE = TENSORRT_LLM_BACKEND.is_dir()
+# What serving needs, and everything with the tools and the tests.
+SERVING_LOCK = ROOT / ("deploy/gpu_node.txt" if _IS_GPU_IMAGE else "scripts/serving.txt")
+LOCK = SERVING_LOCK if _IS_GPU_IMAGE else ROOT / "scripts/requirements.txt"

@@ -25,6 +25,9 @@ def render_repository(manifest: Manifest, target: Path, committed: Path = COMMIT
     path = target / ENGINE_MODEL / CONFIG
     config = read_config(path)
     config.backend = ENGINE_PROCESS
+    # One text must have room.
+    kv_tokens = config.parameters["max_tokens_in_paged_kv_cache"]
+    kv_tokens.string_value = str(max(int(kv_tokens.string_value), manifest.limits.max_model_len))
     write_config(config, path)
 
 
@@ -69,6 +72,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
         "stop_ids": ",".join(map(str, facts.stop_ids)),
         "special_ids": format_ranges(facts.special_ids),
         "vocab_size": str(facts.vocab_size),
+        "logits_size": str(manifest.limits.vocab_size),
         "served_model_name": manifest.served_model_name,
     }
 

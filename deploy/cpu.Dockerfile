@@ -15,8 +15,8 @@ RUN make build-engines
 COPY native native
 COPY frontend frontend
 # tritonserver is put together out of its wheel here, and what is in C compiled: later the file system is read-only.
-RUN .venv/bin/python -c "from pathlib import Path; from serving import tritonserver as t; \
-    t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
+RUN .venv/bin/python -c "from pathlib import Path; from serving import backends, tritonserver as t; \
+    backends.decoder_libraries(); t.command(Path('engines/smollm2-135m-instruct/model_repository'), 8001)" \
     && rm -rf .cache/zig .cache/ziglang-* /root/.cache \
     && install -d -o 1000 -g 1000 .cache/logs
 USER 1000:1000

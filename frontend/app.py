@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from frontend.api.admission import Admission
@@ -32,6 +33,7 @@ from frontend.errors import (
     model_not_found,
     to_response,
 )
+from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 from frontend.limits.drain import Drain
 from frontend.limits.gate import Gate
@@ -42,6 +44,7 @@ from frontend.middleware.drain import RefuseWhileDraining
 from frontend.middleware.head import HeadAsGet
 from frontend.middleware.http_metrics import HttpMetrics
 from frontend.middleware.request_id import RequestId
+from frontend.page.routes import page_routes
 from frontend.server.state_report import state_reported
 from frontend.settings import Settings
 from frontend.triton.triton import Triton
@@ -50,6 +53,15 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left; nobody reads it.
 CLIENT_CLOSED_REQUEST = 499
+# What SDKs read of an answer and a browser would hide.
+EXPOSED_HEADERS = (
+    *("x-request-id", "request-id", "retry-after", "retry-after-ms"),
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
 # Seconds of silence after which a stream gets a comment: nginx and AWS's load balancer give up after 60.
 SSE_KEEP_ALIVE_S = 15.0
 
@@ -60,19 +72,21 @@ def create_app(
     drain: Drain | None = None,
     ledger: SharedLedger | None = None,
     keep_alive_s: float = SSE_KEEP_ALIVE_S,
+    keys: Iterable[ApiKey] | None = None,
 ) -> FastAPI:
     """The ASGI application; it starts and closes `triton`, and lets nobody in once it drains.
 
     Workers that serve together have a ledger in common, to which each is attached; one alone needs none.
+    `keys` are those of before, for a worker that starts while their file can't be read.
     """
-    keys = KeyRing(settings)
+    ring = KeyRing(settings, keys)
     gate = Gate(ledger or SharedLedger(), settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         triton.start()
         gate.open()
-        following = asyncio.create_task(keys.keep_up_to_date())
+        following = asyncio.create_task(ring.keep_up_to_date())
         with state_reported(gate.ledger):
             yield
         following.cancel()
@@ -94,10 +108,23 @@ def create_app(
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RefuseWhileDraining, drain=drain or Drain())
-    app.add_middleware(Authentication, keys=keys, ops_port=settings.ops_port)
+    app.add_middleware(Authentication, keys=ring, ops_port=settings.ops_port)
+    if settings.cors_origins:
+        _let_pages_in(app, settings.cors_origins)
     app.add_middleware(RequestId)
     app.add_middleware(HttpMetrics, metrics=gate.ledger.metrics)
     return app
+
+
+def _let_pages_in(app: FastAPI, origins: Sequence[str]) -> None:
+    """Around the keys: what a browser asks before a request carries none, and it hides a 401 without CORS."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
 
 
 def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, keep_alive_s: float) -> None:
@@ -111,6 +138,7 @@ def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, ke
         model_routes(triton),
         tokenize_routes(triton, admission),
         health_routes(triton),
+        page_routes(),
         metrics_routes(gate.ledger, triton, settings.triton_metrics_addresses),
     ):
         app.include_router(router)

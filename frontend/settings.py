@@ -1,6 +1,7 @@
 """Every address, limit and secret of the frontend: read once, then frozen."""
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from frontend.addresses import is_host_and_port, parse_target
 from frontend.keys.key import MIN_KEY_CHARS, ApiKey, KeyFileError, plain_keys, read_key_file
 from frontend.settings_file import SettingsError, read_settings_file
+
+ANY_ORIGIN = "*"
+# As the header Origin has it (RFC 6454): no path, no slash at the end, nothing in capitals.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -28,6 +33,8 @@ class Settings(BaseSettings):
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     api_keys_file: Path | None = None
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_choices: int = Field(default=16, ge=1, le=128)
@@ -47,7 +54,9 @@ class Settings(BaseSettings):
     log_prompts: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
-    @field_validator("api_keys", "triton_grpc_addresses", "triton_metrics_addresses", mode="before")
+    @field_validator(
+        "api_keys", "cors_origins", "triton_grpc_addresses", "triton_metrics_addresses", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -73,6 +82,16 @@ class Settings(BaseSettings):
             if not is_host_and_port(address):
                 raise ValueError(f"{address} is not HOST:PORT")
         return addresses
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _require_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != ANY_ORIGIN and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin} is not as browsers send it: https://app.example.com, without a path"
+                )
+        return origins
 
     @field_validator("api_keys_file", "tls_cert_file", "tls_key_file")
     @classmethod

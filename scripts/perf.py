@@ -58,8 +58,8 @@ def main() -> int:
 
 def analyzer_command() -> list[str]:
     """What starts perf_analyzer, which is fetched first if it is not there."""
-    # The platform is named because pip would refuse the wheel on an older glibc.
-    options = ["--platform", "manylinux_2_38_x86_64"]
+    # The platform is named because uv would refuse the wheel on an older glibc.
+    options = ["--python-platform", "x86_64-manylinux_2_38"]
     folder = fetched("perf_analyzer", LOCK, options, _add_libraries)
     libraries = folder / LIBRARIES
     if not libraries.exists():

@@ -1,47 +1,49 @@
-"""Makes .venv with the locked packages, once. Run by the machine's Python: only the standard library here."""
+"""Makes .venv, once: with what serving needs, or with --all also what tests and tools need.
+
+Run by the machine's Python: only the standard library here.
+"""
 
 import fcntl
 import hashlib
-import importlib.util
-import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from build import debian_packages
 from build.errors import Failure, run
-from build.paths import CACHE, LOCK, LOGS, VENV
-from serving.process import Process
+from build.locked_wheels import base_python, environment, uv
+from build.paths import CACHE, LOCK, LOGS, SERVING_LOCK, VENV
+from scripts.download import Download
 
 STAMP = VENV / "complete"
-PYTHON = VENV / "bin" / "python"
-PIP_LOG = LOGS / "pip.log"
+LOG = LOGS / "setup.log"
 # glibc of the oldest system that the tritonserver wheel runs on, Ubuntu 22.04.
 OLDEST_GLIBC = (2, 35)
-# .venv takes 0.9 GB, the downloads 0.5 GB in pip's cache, engines and caches 0.5 GB.
+# .venv takes 0.9 GB, which uv's cache has as well, engines and caches 0.5 GB.
 NEEDED_BYTES = 2_500_000_000
-# Settings of pip that would make it install somewhere else.
-ELSEWHERE = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
 CAUSES = {
-    r"No space left on device|Disk quota exceeded": "the disk is full",
-    r"DO NOT MATCH THE HASHES": "a downloaded file is not the one that the lock names",
-    r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Network is unreachable|ProxyError"
-    r"|SSLError|ProtocolError": "the package index can't be reached",
+    r"No space left on device|Disk quota exceeded": "the disk is full; free some space",
+    r"Hash mismatch": (
+        "a downloaded file is not the one that the lock names; a mirror or a proxy may have changed it"
+    ),
+    r"error sending request|client error|timed out|operation timed out|Failed to fetch": (
+        "the package index can't be reached; a mirror goes into UV_DEFAULT_INDEX, a proxy into HTTPS_PROXY"
+    ),
 }
 
 
 def main() -> int:
     """Sets up unless that is done already."""
     require_platform(platform.system(), platform.machine(), platform.libc_ver())
-    if not _is_complete():
+    lock = LOCK if "--all" in sys.argv[1:] else SERVING_LOCK
+    if not _is_complete(lock):
         with _exclusively():
-            if not _is_complete():
-                _set_up()
+            if not _is_complete(lock):
+                _set_up(lock)
     return 0
 
 
@@ -54,28 +56,24 @@ def require_platform(system: str, machine: str, libc: tuple[str, str]) -> None:
         raise Failure(f"this needs Linux on x86_64 with glibc {wanted} or newer, and this machine is {here}")
 
 
-def cause_of(pip_log: str) -> str:
-    """What made pip fail, in words."""
+def cause_of(log: str) -> str:
+    """What made uv fail, in words."""
     for pattern, words in CAUSES.items():
-        if re.search(pattern, pip_log):
+        if re.search(pattern, log):
             return words
-    errors = re.findall(r"ERROR: (.+)", pip_log)
+    errors = re.findall(r"error: (.+)", log)
     return str(errors[-1]) if errors else "the reason is in its log"
 
 
-def stamp() -> str:
+def stamp(lock: Path) -> str:
     """What .venv was made from; another Python, lock or place makes it anew."""
-    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    return f"{lock} {platform.python_version()} {_interpreter()} {VENV}\n"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    return f"{digest} {platform.python_version()} {base_python()} {VENV}\n"
 
 
-def _is_complete() -> bool:
-    return STAMP.exists() and STAMP.read_text() == stamp()
-
-
-def _interpreter() -> Path:
-    """The Python itself, even when this runs in .venv."""
-    return Path(os.path.realpath(sys.executable))
+def _is_complete(lock: Path) -> bool:
+    """With everything in it there is also what serving needs."""
+    return STAMP.exists() and STAMP.read_text() in (stamp(lock), stamp(LOCK))
 
 
 @contextmanager
@@ -90,65 +88,52 @@ def _exclusively() -> Iterator[None]:
         yield
 
 
-def _set_up() -> None:
+def _set_up(lock: Path) -> None:
     _require_space(shutil.disk_usage(CACHE).free)
     print(f"setting up .venv with Python {platform.python_version()}", flush=True)
+    tool, variables = uv(), environment()
+    # Tests and tools are put beside what serves already, which may be running.
+    has_serving = STAMP.exists() and STAMP.read_text() == stamp(SERVING_LOCK)
+    if not has_serving:
+        # Before anything else goes: a stamp beside half a .venv would be a lie.
+        STAMP.unlink(missing_ok=True)
     try:
-        _make_venv()
-        _install_packages()
-        STAMP.write_text(stamp())
+        if not has_serving:
+            shutil.rmtree(VENV, ignore_errors=True)
+            _install([tool, "venv", "--python", base_python(), str(VENV)], variables)
+        options = ["--no-deps", "--require-hashes", "--python", str(VENV / "bin" / "python")]
+        _install([tool, "pip", "install", *options, "-r", str(lock)], variables)
+        STAMP.write_text(stamp(lock))
     except BaseException:
-        shutil.rmtree(VENV, ignore_errors=True)
+        if not has_serving:
+            shutil.rmtree(VENV, ignore_errors=True)
         raise
 
 
 def _require_space(free: int) -> None:
     if free < NEEDED_BYTES:
         needed, there = f"{NEEDED_BYTES / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
-        raise Failure(f"the set-up needs {needed} of free disk in {CACHE.parent}, and only {there} are left")
+        raise Failure(
+            f"the set-up needs {needed} of free disk in {CACHE.parent}, and only {there} are left; free some"
+        )
 
 
-def _make_venv() -> None:
-    # Before anything else goes: a stamp beside half a .venv would be a lie.
-    STAMP.unlink(missing_ok=True)
-    has_pip = importlib.util.find_spec("ensurepip") is not None
-    options = [] if has_pip else ["--without-pip"]
-    _call("venv", [str(_interpreter()), "-I", "-m", "venv", "--clear", *options, str(VENV)])
-    if not has_pip:
-        _install_pip()
-
-
-def _install_pip() -> None:
-    """pip out of the distribution's package, which Debian keeps apart from Python."""
-    with tempfile.TemporaryDirectory(prefix="pip-") as scratch:
-        try:
-            debian_packages.unpack(["python3-pip-whl"], Path(scratch))
-        except Failure as failure:
-            package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-            raise Failure(f"this Python lacks pip; try `sudo apt install {package}` ({failure})") from failure
-        wheel = next(Path(scratch).rglob("pip-*.whl"))
-        _call("pip", [str(PYTHON), "-I", f"{wheel}/pip", "install", "--quiet", "--no-index", str(wheel)])
-
-
-def _install_packages() -> None:
+def _install(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Runs uv, away from pyproject.toml, whose settings for it are those of make lock; raises Failure."""
     LOGS.mkdir(exist_ok=True)
-    PIP_LOG.unlink(missing_ok=True)
-    options = ["--require-hashes", "--no-deps", "--no-input", "--disable-pip-version-check"]
-    command = [str(PYTHON), "-I", "-m", "pip", "--log", str(PIP_LOG), "install", *options, "-r", str(LOCK)]
-    if _exit_code("pip", command):
-        cause = cause_of(PIP_LOG.read_text(errors="replace"))
-        raise Failure(f"pip could not install the packages: {cause}; its log is {PIP_LOG}")
-
-
-def _call(name: str, command: Sequence[str]) -> None:
-    code = _exit_code(name, command)
-    if code:
-        raise Failure(f"{name} failed ({' '.join(command)}: exit code {code})")
-
-
-def _exit_code(name: str, command: Sequence[str]) -> int:
-    environment = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
-    return Process(name, command, environment).wait()
+    download = Download(sys.stdout)
+    with (
+        LOG.open("w") as log,
+        subprocess.Popen(command, cwd="/", env=variables, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None  # noqa: S101 - it is a pipe
+        for line in process.stderr:
+            log.write(line)
+            download.read(line)
+    download.end()
+    if process.returncode:
+        cause = cause_of(LOG.read_text(errors="replace"))
+        raise Failure(f"uv could not install the packages: {cause} (its log is {LOG}); then run make again")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """The backends that tritonserver may load: those it came with, and engine_process/ compiled.
 
-The CPU engine, which engine_process runs, looks for cpu_decoder/ beside it.
+The CPU engine, which engine_process runs, looks for cpu_decoder/ beside it, compiled for its CPU.
 """
 
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from build.locked_wheels import put_in_place
-from build.native_library import compiled_library, digest
+from build.native_library import compiled_library, digest, is_compiled
 from build.paths import CACHE, ROOT
 
 ENGINE_PROCESS = "engine_process"
@@ -33,14 +35,19 @@ def backends_of(repository: Path, own: Path) -> Path:
     config = repository / "tensorrt_llm" / "config.pbtxt"
     if not config.is_file() or not _IS_ASKED_FOR.search(config.read_text(encoding="utf-8")):
         return own
-    library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
-    files = [library, *decoder_libraries().values(), *sorted(_SOURCES.glob("*.py"))]
+    files = [*libraries(repository), *sorted(_SOURCES.glob("*.py"))]
     folder = CACHE / f"backends-{digest(*files, str(own))}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=CACHE) as scratch:
             _assemble(Path(scratch) / "whole", files, own)
             put_in_place(Path(scratch) / "whole", folder)
     return folder
+
+
+def libraries(repository: Path = ROOT / "model_repository") -> list[Path]:
+    """engine_process and what the CPU engine runs here, compiled; raises Failure when they can't be."""
+    library = compiled_library(f"triton_{ENGINE_PROCESS}", [_SOURCES, TRITON])
+    return [library, *(decoder_library(level) for level in DECODER_CPUS if _is_wanted(level, repository))]
 
 
 def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:
@@ -52,8 +59,18 @@ def _assemble(folder: Path, files: Sequence[Path], own: Path) -> None:
 
 
 def decoder_libraries() -> dict[str, Path]:
-    """cpu_decoder/ compiled for each level of CPUs; raises Failure when it can't be."""
-    return {
-        level: compiled_library(f"{_DECODER}_{level}", [_NATIVE / _DECODER], cpu)
-        for level, cpu in DECODER_CPUS.items()
-    }
+    """cpu_decoder/ compiled for each level of CPUs, as an image has them; raises Failure when it can't be."""
+    return {level: decoder_library(level) for level in DECODER_CPUS}
+
+
+def decoder_library(level: str) -> Path:
+    return compiled_library(f"{_DECODER}_{level}", [_NATIVE / _DECODER], DECODER_CPUS[level])
+
+
+def _is_wanted(level: str, repository: Path) -> bool:
+    """Whether this CPU runs it, or it is there already, as in an image that runs on others too."""
+    if is_compiled(f"{_DECODER}_{level}", [_NATIVE / _DECODER], DECODER_CPUS[level]):
+        return True
+    question = repository / "tensorrt_llm" / "1" / "decoder" / "cpu_level.py"
+    asked = subprocess.run([sys.executable, str(question)], capture_output=True, text=True, check=False)
+    return asked.stdout == level

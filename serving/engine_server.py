@@ -17,6 +17,9 @@ from serving import tritonserver
 from serving.node.mpi_ranks import UNLOADING_S
 
 LOOPBACK = "127.0.0.1"
+# Starting with nothing to load takes five seconds on a quiet machine.
+START_S = 120.0
+SLOWEST_LOAD_BYTES_S = 100e6
 # Beyond what a server grants itself to finish its requests.
 STOP_MARGIN_S = 5
 # Where the engine folder and this project lie within the container.
@@ -38,6 +41,8 @@ class ServerLaunch:
     clean_up: Sequence[str] = ()
     policy: int = os.SCHED_OTHER
     """How the kernel schedules it (sched(7))."""
+    start_s: float = START_S
+    """What loading may take; a server that is not up by then hangs."""
 
 
 def embedded_launch(
@@ -75,7 +80,7 @@ def _here(
     folder: Path, grpc_port: int, variables: Mapping[str, str], metrics_port: int | None
 ) -> ServerLaunch:
     command = [sys.executable, *_node(str(folder), LOOPBACK, grpc_port, metrics_port)]
-    return ServerLaunch(command, dict(variables), _grace_s())
+    return ServerLaunch(command, dict(variables), _grace_s(), start_s=_start_s(folder))
 
 
 def _in_container(
@@ -107,7 +112,7 @@ def _in_container(
     # A container outlives a docker command that is killed, and with it the GPUs' memory stays taken.
     removal = ["docker", "rm", "--force", name]
     preparation = [] if _is_here(image) else ["docker", "pull", image]
-    return ServerLaunch(command, dict(variables), _grace_s(), preparation, removal)
+    return ServerLaunch(command, dict(variables), _grace_s(), preparation, removal, start_s=_start_s(folder))
 
 
 def _checkpoint_volume(folder: Path) -> list[str]:
@@ -120,6 +125,14 @@ def _node(engine: str, address: str, port: int, metrics_port: int | None) -> lis
     metrics = ["--metrics-port", str(metrics_port)] if metrics_port else []
     where = ["--address", address, "--port", str(port), *metrics]
     return ["-m", "serving.node.triton_node", "--engine", engine, *where]
+
+
+def _start_s(folder: Path) -> float:
+    """By the bytes that are loaded, from a volume on a slow network."""
+    llm_api = read_llm_api(folder)
+    loaded = [folder, *([Path(llm_api.checkpoint)] if llm_api else [])]
+    num_bytes = sum(file.stat().st_size for path in loaded for file in path.rglob("*") if file.is_file())
+    return START_S + num_bytes / SLOWEST_LOAD_BYTES_S
 
 
 def _grace_s() -> float:

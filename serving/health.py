@@ -1,4 +1,8 @@
-"""How the two servers are asked whether they live: `python -m serving.health` asks this machine's Triton."""
+"""How it is seen whether the two servers live: `python -m serving.health` asks this machine's Triton.
+
+Life is progress. A server that answers late is busy; it is dead where its process is gone, or where it has
+work and nothing of it moves.
+"""
 
 import http.client
 import ssl
@@ -8,7 +12,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -23,6 +27,14 @@ INTERVAL_S = 5.0
 # After a bad answer; two in a row are a complaint.
 RETRY_S = 1.0
 OK = 200
+# What moves in Triton's metrics while a model works; TensorRT-LLM's steps count long before a request's end.
+ENDED, BEGUN, STEPS = (
+    "nv_inference_request_success{",
+    "nv_inference_exec_count{",
+    "nv_trt_llm_general_metrics{",
+)
+TIMESTAMP = 'general_type="timestamp"'
+OF_ENSEMBLES = f'model="{ENSEMBLE}'
 _SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 # gRPC's own first pause between two attempts to connect is a second.
 _RECONNECT = [
@@ -34,6 +46,18 @@ _RECONNECT = [
 
 class Sick(Exception):
     """The server answered, and the answer shows a failure that does not pass by itself."""
+
+
+class Watch(Protocol):
+    """One way to see that a server lives."""
+
+    def complaint(self) -> str | None:
+        """What is wrong, if it has been wrong for long enough."""
+
+    def begin_anew(self) -> None:
+        """Forgets for how long there was silence: the watcher itself was asleep."""
+
+    def close(self) -> None: ...
 
 
 class Probe:
@@ -48,19 +72,24 @@ class Probe:
         silence_s: float,
         interval_s: float = INTERVAL_S,
         silence: str = "no answer",
+        progress: Callable[[], object] = lambda: None,
     ) -> None:
-        """silence: what a complaint says there was none of."""
+        """silence: what a complaint says there was none of; progress: what changes while it works."""
         self._check = check
         self._silence_s = silence_s
         self._silence = silence
         self._interval_s = interval_s
+        self._progress = progress
+        self._last_progress: object = None
         self._is_over = threading.Event()
         self._bad_answers: list[str] = []
         self._last_answer = time.monotonic()
         threading.Thread(target=self._run, daemon=True).start()
 
+    def begin_anew(self) -> None:
+        self._last_answer = time.monotonic()
+
     def complaint(self) -> str | None:
-        """What is wrong, if it has been wrong for long enough."""
         if len(self._bad_answers) > 1:
             return self._bad_answers[-1]
         silence_s = time.monotonic() - self._last_answer
@@ -78,14 +107,42 @@ class Probe:
             if self._check():
                 self._last_answer = time.monotonic()
                 self._bad_answers = []
+            elif self._has_progressed():
+                self._last_answer = time.monotonic()
         except Sick as sick:
             self._bad_answers = [*self._bad_answers, str(sick)]
 
+    def _has_progressed(self) -> bool:
+        before, self._last_progress = self._last_progress, self._progress()
+        return None not in (before, self._last_progress) and before != self._last_progress
+
+
+class Beats:
+    """Watches a sign of life that the server gives by itself, at least each second."""
+
+    def __init__(self, last: Callable[[], float], silence_s: float, silence: str) -> None:
+        """last: when it came, by the monotonic clock."""
+        self._last = last
+        self._silence_s = silence_s
+        self._silence = silence
+        self.begin_anew()
+
+    def complaint(self) -> str | None:
+        silence_s = time.monotonic() - max(self._last(), self._since)
+        return f"{self._silence} for {silence_s:.0f} s" if silence_s > self._silence_s else None
+
+    def begin_anew(self) -> None:
+        self._since = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing of it runs."""
+
 
 class TritonHealth:
-    """Asks the tritonserver at `address` (host:port) over gRPC."""
+    """Asks the tritonserver at `address` (host:port) over gRPC, and reads its metrics."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, metrics_address: str = "") -> None:
+        self._metrics_url = f"http://{metrics_address}/metrics"
         channel = grpc.insecure_channel(address, options=_RECONNECT)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -98,18 +155,32 @@ class TritonHealth:
             return False
         return bool(server.ready and ensemble.ready)
 
-    def answers(self) -> bool:
-        """Whether every model answers a question for which no generation has to end, however full the engine.
+    def answers(self, model: str) -> bool:
+        """Whether the model answers a question for which no generation has to end, however full the engine.
 
         A model that fails is no news here: `generates` tells it with its reason.
         """
         try:
-            self._stub.ModelInfer(_tokenizing(), ANSWER_TIMEOUT_S)
-            self._stub.ModelInfer(_spelling(), ANSWER_TIMEOUT_S)
-            list(self._stub.ModelStreamInfer(iter([_stop_of_none()]), ANSWER_TIMEOUT_S))
+            list(self._stub.ModelStreamInfer(iter([QUESTIONS[model]()]), ANSWER_TIMEOUT_S))
         except grpc.RpcError as error:
             return error.code() not in _SILENT
         return True
+
+    def progress(self, model: str) -> tuple[str, ...] | None:
+        """What grows while the model works; None where Triton tells no metrics.
+
+        A request to the engine counts when it is taken, also by one that does nothing any more; so its steps
+        count, and the texts that end in either ensemble, for the LLM API's engine tells no steps.
+        """
+        of_model = OF_ENSEMBLES if model == ENGINE else f'model="{model}"'
+        try:
+            with _opener().open(self._metrics_url, timeout=ANSWER_TIMEOUT_S) as answer:
+                lines = answer.read().decode().splitlines()
+        except (OSError, http.client.HTTPException):
+            return None
+        ended = tuple(line for line in lines if line.startswith(ENDED) and of_model in line)
+        steps = (line for line in lines if line.startswith(STEPS) and TIMESTAMP not in line)
+        return (*ended, *steps) if model == ENGINE else ended
 
     def generates(self) -> bool:
         """Whether a generation of one token comes through; raises Sick when it fails within Triton.
@@ -134,7 +205,7 @@ class TritonHealth:
 def frontend_answers(url: str, path: str) -> bool:
     """Whether the frontend at the URL, which is on this machine, answers the path of a probe with 200."""
     try:
-        with _opener().open(url + path, timeout=TIMEOUT_S) as answer:
+        with _opener().open(url + path, timeout=ANSWER_TIMEOUT_S) as answer:
             return bool(answer.status == OK)
     except (OSError, http.client.HTTPException):
         return False
@@ -167,6 +238,9 @@ def _stop_of_none() -> service_pb2.ModelInferRequest:
     """TensorRT-LLM's stop request, for an id that the engine does not know: it answers this one too."""
     stop = _tensor("stop", "BOOL", bool_contents=[True])
     return _request(ENGINE, [_number("input_lengths", 1), _number("request_output_len", 1), stop])
+
+
+QUESTIONS = {PREPROCESS: _tokenizing, POSTPROCESS: _spelling, ENGINE: _stop_of_none}
 
 
 def _request(model: str, inputs: Sequence[Any], *outputs: str) -> service_pb2.ModelInferRequest:

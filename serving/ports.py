@@ -3,6 +3,8 @@
 import errno
 import secrets
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 from build.errors import Failure
 
@@ -28,6 +30,26 @@ def require_free(variable: str, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise Failure(_sentence(variable, host, port, error)) from error
+
+
+@contextmanager
+def claimed(variables: Mapping[str, int]) -> Iterator[None]:
+    """Keeps other servers of this project off the ports from before anything is started until all has ended.
+
+    By names of Linux's own, which end with their process: between a look at a port and a server that listens
+    on it lies the time to load a model.
+    """
+    with ExitStack() as claims:
+        for variable, port in variables.items():
+            claim = claims.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            try:
+                claim.bind(f"\0triton-llama-port-{port}")
+            except OSError as error:
+                raise Failure(
+                    f"another server of this machine has taken port {port}, and is starting or stopping; "
+                    f"choose another, for example {variable}={_another(port)}"
+                ) from error
+        yield
 
 
 def free() -> int:

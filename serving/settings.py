@@ -58,6 +58,19 @@ class ServeSettings:
     def grpc_address(self) -> str:
         return f"{LOOPBACK}:{self.grpc_port}"
 
+    @property
+    def metrics_address(self) -> str:
+        return f"{LOOPBACK}:{self.metrics_port}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """By the name of the variable that chooses it."""
+        return {
+            "PORT": self.port,
+            "TRITON_GRPC_PORT": self.grpc_port,
+            "TRITON_METRICS_PORT": self.metrics_port,
+        }
+
     def require_free_ports(self) -> None:
         """Fails with a sentence that names the variable of a taken port."""
         if self.port == self.grpc_port:

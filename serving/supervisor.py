@@ -11,9 +11,13 @@ from build.errors import INTERRUPTED, Failure
 from serving.kept_server import KeptServer, Server
 from serving.process import Process
 
-REPORT_EVERY_S = 2.0
+REPORT_EVERY_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_S = 0.1
+
+
+def write(text: str) -> None:
+    print(text, flush=True)
 
 
 class Stopped(Exception):
@@ -26,7 +30,8 @@ class Supervisor:
     Ctrl-C, SIGTERM and SIGHUP are honoured at the next pause; a second one kills at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = write) -> None:
+        self._say = say
         self._processes: list[Process | KeptServer] = []
         self._is_stop_requested = threading.Event()
         for number in SIGNALS:
@@ -35,11 +40,13 @@ class Supervisor:
     def __enter__(self) -> "Supervisor":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in reversed(self._processes):
             if process.exit_code is None:
-                print(f"stopping {process.name}", flush=True)
+                self._say(f"stopping {process.name}")
             process.stop()
+        if kind is Stopped:
+            self._say("stopped")
 
     def add(self, process: Process) -> None:
         """Takes charge of a process that has just been started."""
@@ -47,7 +54,7 @@ class Supervisor:
 
     def keep(self, server: Server, what: str) -> None:
         """Starts a server and waits until it is up; fails when it dies before, and restarts it later."""
-        kept = KeptServer(server, say=_say)
+        kept = KeptServer(server, say=self._say)
         self._processes.append(kept)
         self.wait_until(kept.is_up, what)
 
@@ -62,30 +69,28 @@ class Supervisor:
             raise Failure(process.epitaph())
 
     def wait_until(self, is_ready: Callable[[], bool], what: str) -> None:
-        """Waits for the condition, and shows that it does; fails when a process dies before."""
+        """Waits for the condition, and shows that it does; fails when a process dies that is not kept."""
         start = last_report = time.monotonic()
-        print(what, flush=True)
+        self._say(what)
         while not is_ready():
-            self._require_all_alive()
+            self._tend()
             self._pause()
             now = time.monotonic()
             if now - last_report >= REPORT_EVERY_S:
                 last_report = now
-                print(f"{what}: {now - start:.0f} s", flush=True)
+                self._say(f"{what}: {now - start:.0f} s")
 
     def watch(self) -> None:
         """Returns never: raises Stopped on request, or Failure when a process dies that is not kept."""
         while True:
-            for process in self._processes:
-                if isinstance(process, KeptServer):
-                    process.tend()
-                elif process.exit_code is not None:
-                    raise Failure(process.epitaph())
+            self._tend()
             self._pause()
 
-    def _require_all_alive(self) -> None:
+    def _tend(self) -> None:
         for process in self._processes:
-            if process.exit_code is not None:
+            if isinstance(process, KeptServer):
+                process.tend()
+            elif process.exit_code is not None:
                 raise Failure(process.epitaph())
 
     def _pause(self) -> None:
@@ -99,7 +104,3 @@ class Supervisor:
                 process.kill()
             os._exit(INTERRUPTED)
         self._is_stop_requested.set()
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

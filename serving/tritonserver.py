@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 from build import debian_packages
-from build.errors import Failure
+from build.errors import Failure, run
 from build.locked_wheels import put_in_place
 from build.paths import CACHE, VENV
 from build.usable_python import shared_library
-from serving.backends import backends_of
+from serving.backends import backends_of, libraries
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 # Of NVIDIA's image (Dockerfile of tensorrtllm_backend): all that TensorRT-LLM and its models import.
@@ -114,6 +114,14 @@ def image_environment(
     return result
 
 
+def main() -> int:
+    """Has ready what the embedded engine's tritonserver needs, while the engine is still being built."""
+    if not SYSTEM_BINARY.exists():
+        _assembled()
+    libraries()
+    return 0
+
+
 def _memory_prefix(grpc_port: int) -> str:
     return f"tritonserver-{os.getuid()}-{grpc_port}-"
 
@@ -169,3 +177,7 @@ def _site_packages() -> Path:
 
 def _wheel() -> Path:
     return _site_packages() / "pytriton" / "tritonserver"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from build.checkpoint.tokenizer import from_tiktoken
 from frontend.settings_file import VARIABLE
+from tests.build.llama3_tokenizer import from_tiktoken
 from tests.fuzzing import register_profiles
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL, Reference
 

@@ -1,7 +1,9 @@
 """Byte-level BPE tokenizers, made of a vocabulary and the name of the rule that splits text into words."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -65,18 +67,12 @@ def make_tokenizer(
     return tokenizer
 
 
-def merges_of_ranks(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """Every pair of tokens that joins into a token, best rank first: tiktoken's rule as a list of merges."""
-    merges: list[tuple[bytes, bytes]] = []
-    for token in sorted(ranks, key=ranks.__getitem__):
-        merges += sorted(_halves(token, ranks), key=lambda pair: (ranks[pair[0]], ranks[pair[1]]))
-    return merges
+def looks_special(token: str) -> bool:
+    """Whether it is a control token whatever its file says: the brackets of convert_hf_to_gguf.py's own rule.
 
-
-def _halves(token: bytes, ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
-    for cut in range(1, len(token)):
-        if token[:cut] in ranks and token[cut:] in ranks:
-            yield token[:cut], token[cut:]
+    Some models have theirs as plain added tokens (DeepSeek's), some converters wrote words.
+    """
+    return token.startswith(("<|", "<｜")) and token.endswith(("|>", "｜>")) and len(token) > 4
 
 
 def byte_spelling() -> list[str]:
@@ -85,8 +81,65 @@ def byte_spelling() -> list[str]:
     return spelling
 
 
-def check_byte_level(tokenizer: Tokenizer, source: object) -> None:
-    """Raises BuildError unless every token of the tokenizer is a fixed string of bytes."""
-    kind = type(tokenizer.model).__name__
+# Pre-tokenizers that keep every byte of a text, with ByteLevel among them.
+_KEEPING = ("ByteLevel", "Digits", "Punctuation", "Sequence", "Split", "UnicodeScripts")
+
+# What assigned characters' UTF-8 has. Vocabularies may lack control characters (SmolLM2's lacks six of them)
+# and the bytes of planes without text.
+_TEXT_BYTES = frozenset((*b"\t\n\r", *range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC2, 0xF1)))
+
+
+def check_byte_level(tokenizer: Tokenizer) -> None:
+    """Raises BuildError unless every token is a fixed string of bytes, and their strings are the text's.
+
+    Stop strings, banned words and guides are bytes to be found or forced, wherever they stand in a text.
+    """
+    state = json.loads(tokenizer.to_str())
+    model, kind = state["model"], state["model"]["type"]
     if kind != "BPE" or not isinstance(tokenizer.decoder, decoders.ByteLevel):
-        raise BuildError(f"{source} is not a byte-level BPE tokenizer ({kind}), the only kind supported.")
+        raise BuildError(
+            f"The tokenizer is not a byte-level BPE tokenizer ({kind}), the only kind supported."
+        )
+    for option in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+        if model[option]:
+            raise BuildError(f"The tokenizer's {option} is {model[option]!r}: its tokens are no fixed bytes.")
+    _check_keeps_text(state)
+    added = {token["content"] for token in state["added_tokens"]}
+    spelling = byte_spelling()
+    alphabet = frozenset(spelling)
+    for token in model["vocab"].keys() - added:
+        if not alphabet.issuperset(token):
+            raise BuildError(f"The tokenizer is not byte-level: its token {token!r} has no fixed bytes.")
+    lacking = [byte for byte in sorted(_TEXT_BYTES) if spelling[byte] not in model["vocab"]]
+    if lacking:
+        raise BuildError(f"The tokenizer has no token for the byte 0x{lacking[0]:02X}: texts would lose it.")
+    if not any(token["special"] for token in state["added_tokens"]):
+        raise BuildError("The tokenizer has no special token, by which a turn or a text could end.")
+    for token in state["added_tokens"]:
+        if token["lstrip"] or token["rstrip"] or (token["special"] and token["single_word"]):
+            raise BuildError(
+                f"The tokenizer's token {token['content']!r} depends on the text beside it (lstrip, rstrip, "
+                "single_word), which is not supported."
+            )
+
+
+def _check_keeps_text(state: Mapping[str, Any]) -> None:
+    normalizer = state["normalizer"]
+    if normalizer is not None:
+        raise BuildError(
+            f"The tokenizer's normalizer ({normalizer['type']}) changes texts, which is not supported."
+        )
+    steps = list(_steps(state["pre_tokenizer"] or {"type": "none"}))
+    if not any(step["type"] == "ByteLevel" for step in steps):
+        raise BuildError("The tokenizer's pre-tokenizer is not byte-level.")
+    for step in steps:
+        if step["type"] not in _KEEPING or step.get("add_prefix_space") or step.get("behavior") == "Removed":
+            raise BuildError(
+                f"The tokenizer's pre-tokenizer ({step['type']}) changes texts, which is not supported."
+            )
+
+
+def _steps(pre_tokenizer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield pre_tokenizer
+    for step in pre_tokenizer.get("pretokenizers", ()):
+        yield from _steps(step)

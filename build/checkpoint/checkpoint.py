@@ -35,6 +35,10 @@ class LlamaConfig:
             value = getattr(self, field.name)
             if field.type is int and value <= 0:
                 raise BuildError(f"The model's {field.name} must be above 0, not {value}.")
+        # Above all that there are; a damaged file's numbers would fill the memory.
+        for name, most in (("num_layers", 1_000), ("max_model_len", 1 << 24)):
+            if getattr(self, name) > most:
+                raise BuildError(f"The model's {name} must be {most} at most, not {getattr(self, name)}.")
         if self.num_heads % self.num_kv_heads:
             raise BuildError(
                 f"The model's {self.num_heads} heads can't share {self.num_kv_heads} key/value heads."
@@ -52,6 +56,13 @@ class Checkpoint(Protocol):
     def tensor(self, name: str) -> NDArray[np.float32]:
         """The tensor in Hugging Face layout: [outputs, inputs], rotary halves one after the other."""
         ...
+
+
+def finite(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values; raises BuildError where one is NaN or infinite."""
+    if not np.isfinite(values).all():
+        raise BuildError(f"The model's tensor {name} has values that are no finite numbers.")
+    return values
 
 
 def head_size_of(hidden_size: int, num_heads: int) -> int:

@@ -13,6 +13,7 @@ from build.checkpoint.checkpoint import (
     OUTPUT,
     LlamaConfig,
     check_shapes,
+    finite,
     head_size_of,
     layer_tensor,
     tensor_shapes,
@@ -21,6 +22,14 @@ from build.checkpoint.rope import inverse_frequencies
 from build.errors import BuildError
 
 ROPE_FACTORS = "rope_freqs.weight"
+
+# What would change the arithmetic of a Llama.
+_REQUIRED_VALUES = {
+    "llama.expert_count": 0,
+    "llama.attention.causal": True,
+    "llama.attention.scale": 0.0,
+    "llama.rope.scaling.attn_factor": 1.0,
+}
 
 _MODEL_NAMES = {EMBEDDING: "token_embd.weight", FINAL_NORM: "output_norm.weight", OUTPUT: "output.weight"}
 _LAYER_NAMES = {
@@ -51,7 +60,7 @@ class GgufCheckpoint:
         self._check_tensors()
 
     def tensor(self, name: str) -> NDArray[np.float32]:
-        values = self._dequantize(self._names[name])
+        values = finite(name, self._dequantize(self._names[name]))
         if name.endswith("q_proj.weight"):
             return _halves(values, self.config.num_heads)
         if name.endswith("k_proj.weight"):
@@ -68,12 +77,8 @@ class GgufCheckpoint:
             ) from error
         return np.asarray(values, dtype=np.float32)
 
-    def _field(self, key: str, default: Any = None) -> Any:
-        field = self.reader.get_field(key)
-        value = default if field is None else field.contents()
-        if value is None:
-            raise BuildError(f"{self._path} lacks the GGUF field {key}.")
-        return value
+    def _field(self, key: str, *default: Any) -> Any:
+        return read_field(self.reader, key, *default)
 
     def _read_config(self) -> LlamaConfig:
         self._refuse_unsupported()
@@ -98,8 +103,9 @@ class GgufCheckpoint:
         architecture = self._field("general.architecture")
         if architecture != "llama":
             raise BuildError(f"{self._path} has architecture {architecture!r}; only 'llama' is supported.")
-        if self._field("llama.expert_count", 0):
-            raise BuildError(f"{self._path} is a mixture of experts, which is not supported.")
+        for key, only in _REQUIRED_VALUES.items():
+            if self._field(key, only) != only:
+                raise BuildError(f"{self._path}: {key} is {self._field(key)!r}, only {only!r} is supported.")
         if self._field("split.count", 1) > 1:
             raise BuildError(
                 f"{self._path} is one part of a split GGUF; merge its parts into one file first."
@@ -109,10 +115,12 @@ class GgufCheckpoint:
         rotated = int(self._field("llama.rope.dimension_count", head_size))
         if rotated != head_size:
             raise BuildError(f"{self._path} rotates {rotated} of {head_size} dimensions; it must rotate all.")
-        kind = self._field("llama.rope.scaling.type", "none")
+        # As llama.cpp reads them (llama-model.cpp, load_hparams): linear by default, an older name, 0 for 1.
+        kind = self._field("llama.rope.scaling.type", "linear")
         if kind not in ("none", "linear"):
             raise BuildError(f"{self._path} scales its rotary embedding by {kind!r}, which is not supported.")
-        divisor = float(self._field("llama.rope.scaling.factor", 1.0)) if kind == "linear" else 1.0
+        factor = self._field("llama.rope.scaling.factor", self._field("llama.rope.scale_linear", 1.0))
+        divisor = (float(factor) or 1.0) if kind == "linear" else 1.0
         frequencies = inverse_frequencies(float(self._field("llama.rope.freq_base", 10000.0)), head_size)
         if ROPE_FACTORS in self._tensors:
             frequencies = frequencies / self._dequantize(ROPE_FACTORS)
@@ -127,11 +135,28 @@ class GgufCheckpoint:
         check_shapes(self.config, found, ignored={ROPE_FACTORS})
 
 
+def read_field(reader: gguf.GGUFReader, key: str, *default: Any) -> Any:
+    """The field's value, or the default; raises BuildError where it is missing or no text."""
+    field = reader.get_field(key)
+    if field is None:
+        if not default:
+            raise BuildError(f"The GGUF file lacks the field {key}.")
+        return default[0]
+    try:
+        return field.contents()
+    except UnicodeDecodeError as error:
+        raise BuildError(f"The GGUF field {key} is damaged: {error}.") from error
+
+
 def _open(path: Path) -> gguf.GGUFReader:
     try:
-        return gguf.GGUFReader(path)
+        reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, KeyError) as error:
         raise BuildError(f"{path} is damaged or not a GGUF file: {error}.") from error
+    # The library dequantizes little-endian blocks alone, and takes others without a word.
+    if reader.endianess == gguf.GGUFEndian.BIG:
+        raise BuildError(f"{path} is big-endian; turn it first: .venv/bin/gguf-convert-endian {path} little.")
+    return reader
 
 
 def _gguf_names(config: LlamaConfig) -> dict[str, str]:

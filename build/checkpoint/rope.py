@@ -23,6 +23,9 @@ class Llama3Scaling:
 
 def inverse_frequencies(theta: float, head_size: int) -> NDArray[np.float64]:
     """Radians per position of each rotated pair, shape [head_size / 2]."""
+    # Above all that there are; a damaged file's number would fill the memory.
+    if not 0 < head_size <= 4096 or head_size % 2:
+        raise BuildError(f"The model's head size must be even and 4096 at most, not {head_size}.")
     exponents = np.arange(0, head_size, 2, dtype=np.float64) / head_size
     return np.asarray(theta**-exponents, dtype=np.float64)
 
@@ -39,10 +42,15 @@ def scale_by_config(
     frequencies: NDArray[np.float64], scaling: Mapping[str, Any] | None
 ) -> NDArray[np.float64]:
     """Applies a Hugging Face `rope_scaling` or `rope_parameters` object."""
-    kind = "default" if scaling is None else scaling.get("rope_type", scaling.get("type", "default"))
-    if scaling is None or kind == "default":
+    scaling = scaling or {}
+    # A factor without a type is no default: transformers can't load it either.
+    plain = None if "factor" in scaling else "default"
+    kind = scaling.get("rope_type", scaling.get("type", plain))
+    if kind == "default":
         return frequencies
     try:
+        if kind in ("linear", "llama3") and not float(scaling["factor"]) > 0:
+            raise BuildError(f"config.json: rope_scaling's factor must be above 0, not {scaling['factor']}.")
         if kind == "linear":
             return frequencies / float(scaling["factor"])
         if kind == "llama3":

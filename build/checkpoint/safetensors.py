@@ -1,6 +1,5 @@
 """Reads a Hugging Face folder of Llama architecture."""
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from build.checkpoint.checkpoint import OUTPUT, LlamaConfig, check_shapes, head_size_of
+from build.checkpoint.checkpoint import OUTPUT, LlamaConfig, check_shapes, finite, head_size_of
 from build.checkpoint.rope import inverse_frequencies, scale_by_config
+from build.checkpoint.source import read_object
 from build.errors import BuildError
 
 # Older exports store the rotary frequencies, which follow from config.json.
@@ -40,7 +40,7 @@ class SafetensorsCheckpoint:
         check_shapes(self.config, self._shapes(), ignored)
 
     def tensor(self, name: str) -> NDArray[np.float32]:
-        return np.asarray(self._files[name].get_tensor(name).astype(np.float32))
+        return finite(name, np.asarray(self._files[name].get_tensor(name).astype(np.float32)))
 
     def _open(self, path: Path) -> None:
         try:
@@ -51,6 +51,8 @@ class SafetensorsCheckpoint:
             kind = file.get_slice(name).get_dtype()
             if kind not in ("F32", "F16", "BF16"):
                 raise BuildError(f"{path}: {name} is {kind}; weights must be F32, F16 or BF16.")
+            if name in self._files:
+                raise BuildError(f"{path}: {name} is in another file of the model too.")
             self._files[name] = file
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -59,7 +61,7 @@ class SafetensorsCheckpoint:
 
 def read_config(path: Path) -> LlamaConfig:
     """Reads config.json in the forms of transformers 4 and 5."""
-    values = _read_object(path)
+    values = read_object(path)
     for key, required in _REQUIRED_VALUES.items():
         if values.get(key, required) != required:
             raise BuildError(f"{path}: {key} is {values[key]!r}, only {required!r} is supported.")
@@ -91,16 +93,10 @@ def _config(values: Mapping[str, Any]) -> LlamaConfig:
 
 def _rope_frequencies(values: Mapping[str, Any], head_size: int) -> list[float]:
     rope = values.get("rope_parameters") or {}
+    if rope.get("partial_rotary_factor", 1.0) != 1.0 or any(
+        isinstance(value, dict) for value in rope.values()
+    ):
+        raise BuildError("config.json: rope_parameters must be the same for all dimensions and layers.")
     theta = float(rope.get("rope_theta", values.get("rope_theta", 10000.0)))
     scaling = values.get("rope_scaling") or rope or None
     return [float(f) for f in scale_by_config(inverse_frequencies(theta, head_size), scaling)]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BuildError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise BuildError(f"{path} is not a JSON object.")
-    return values

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from build.errors import BuildError
 
@@ -18,9 +19,11 @@ _TEXT_FILES = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
 )
-_INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
+_INDEX = f"{_SINGLE}.index.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,19 @@ def find_source(model: Path | None) -> Source:
     if not model.exists():
         raise absent_model(model)
     return _folder(model) if model.is_dir() else _file(model)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a model's folder; raises BuildError for anything else."""
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BuildError(f"{path} can't be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise BuildError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise BuildError(f"{path} is not a JSON object.")
+    return values
 
 
 def absent_model(model: Path) -> BuildError:
@@ -105,7 +121,9 @@ def _folder(path: Path) -> Source:
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / _INDEX
-    names = _indexed_names(index) if index.is_file() else ["model.safetensors"]
+    # As transformers does: an index beside the one file is what was left of an older save.
+    is_sharded = index.is_file() and not (folder / _SINGLE).is_file()
+    names = _indexed_names(index) if is_sharded else [_SINGLE]
     for name in names:
         if Path(name).name != name:
             raise BuildError(f"MODEL: {index} names a file outside of its folder: {name}.")
@@ -116,9 +134,8 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
 
 def _indexed_names(index: Path) -> list[str]:
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return sorted({str(name) for name in weight_map.values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return sorted({str(name) for name in read_object(index)["weight_map"].values()})
+    except (BuildError, KeyError, AttributeError) as error:
         raise BuildError(f"MODEL: {index} has no weight_map of file names.") from error
 
 

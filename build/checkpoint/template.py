@@ -1,7 +1,8 @@
 """Chooses the chat template of an engine folder and proves that it renders in the server's sandbox."""
 
-import importlib.util
+import importlib
 import json
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -37,8 +38,12 @@ def _speaks_llama_3_1(own: str | None, tokenizer: Tokenizer) -> bool:
 
 
 def _with_token_names(template: str, token_names: Mapping[str, str]) -> str:
-    """Sets bos_token and eos_token in the template itself, so that the engine folder is complete."""
-    lines = (f"{{%- set {key} = {json.dumps(name)} %}}\n" for key, name in sorted(token_names.items()))
+    """Sets bos_token and others in the template itself, so that the engine folder is complete."""
+    # Jinja reads no pairs of escaped surrogates.
+    lines = (
+        f"{{%- set {key} = {json.dumps(name, ensure_ascii=False)} %}}\n"
+        for key, name in sorted(token_names.items())
+    )
     return "".join(lines) + template
 
 
@@ -52,11 +57,10 @@ def _check(template: str) -> None:
 
 
 def serving_module(model: str, name: str) -> ModuleType:
-    """A module as the server has it; a model's folder is no package, so it is loaded by its path."""
-    path = ROOT / "model_repository" / model / "1" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"serving_{name}", path)
-    if spec is None or spec.loader is None:
-        raise BuildError(f"{path} is missing.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A module as the server has it; those of a model import each other by bare name."""
+    folder = str(ROOT / "model_repository" / model / "1")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

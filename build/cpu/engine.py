@@ -1,4 +1,4 @@
-"""Makes an OpenVINO engine of a checkpoint, and proves that GenAI can run it."""
+"""Makes an OpenVINO engine of a checkpoint, and proves that it can be served."""
 
 import subprocess
 import sys
@@ -45,10 +45,10 @@ def _save(model: ov.Model, path: Path) -> None:
         ) from error
 
 
-def check_engine(folder: Path, reporter: Reporter) -> None:
-    """Generates in a process of its own, so that a crash of native code is an error like any other."""
-    with reporter.step("Compiling the engine and generating with it"):
-        command = [sys.executable, "-m", "build.cpu.check", str(folder)]
+def try_engine(folder: Path, reporter: Reporter) -> None:
+    """Answers in a process of its own, so that a crash of native code is an error like any other."""
+    with reporter.step("Loading the engine and answering with it"):
+        command = [sys.executable, "-m", "build.cpu.trial", str(folder)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]

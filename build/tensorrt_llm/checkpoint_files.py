@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from build.checkpoint.source import read_object
 from build.errors import BuildError
 
 INDEX = "model.safetensors.index.json"
@@ -19,7 +20,7 @@ _MAX_HEADER_BYTES = 100_000_000
 
 def read_model_config(folder: Path) -> dict[str, Any]:
     """config.json; raises BuildError when it can't be read."""
-    return _read_object(folder / "config.json")
+    return read_object(folder / "config.json")
 
 
 def checkpoint_problems(folder: Path) -> list[str]:
@@ -82,9 +83,9 @@ def _expected_bytes(path: Path) -> int:
 def _weight_names(folder: Path) -> list[str] | str:
     """The weight files that config and index promise, or what is wrong."""
     index = folder / INDEX
-    if index.is_file():
+    if index.is_file() and not (folder / SINGLE).is_file():
         try:
-            return sorted({str(name) for name in _read_object(index)["weight_map"].values()})
+            return sorted({str(name) for name in read_object(index)["weight_map"].values()})
         except (BuildError, KeyError, AttributeError):
             return f"{index} has no weight_map of file names; download it again: {_download(folder)}."
     if (folder / SINGLE).is_file():
@@ -107,15 +108,3 @@ def _weight_sizes(folder: Path) -> list[tuple[Path, int]]:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.is_file())
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BuildError(f"{path} can't be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise BuildError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise BuildError(f"{path} is not a JSON object.")
-    return values

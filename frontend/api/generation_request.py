@@ -99,8 +99,11 @@ def _generations(
     adapter = model.adapters.get(parameters.model)
     if adapter is not None:
         sampling[LORA_INPUT] = adapter
-    # In one response, the logits of 8,192 tokens of Llama 3.1 take 4 GB.
-    sampling["stream"] = parameters.is_stream or parameters.num_top_logprobs > 0
+    # In one response, the logits of 8,192 tokens of Llama 3.1 take 4 GB. And a text that is not seen as it
+    # grows can't be stopped where a stop string ends it.
+    sampling["stream"] = (
+        parameters.is_stream or parameters.num_top_logprobs > 0 or bool(parameters.stop_strings)
+    )
     sampling["exclude_input_in_output"] = True
     sampling["return_num_input_tokens"] = True
     # Nine of its ten outputs the ensemble keeps until the request ends: 1,000 streams of 3,000 tokens stood
@@ -120,6 +123,7 @@ def _generations(
             max_new_tokens=max_new_tokens,
             ends_at_stop_ids=not parameters.ignore_eos,
             stop_token_ids=frozenset(parameters.stop_token_ids),
+            min_tokens=parameters.min_tokens,
             stop_strings=parameters.stop_strings,
             keeps_stop_string=parameters.include_stop_str_in_output,
             keeps_special_tokens=not parameters.skip_special_tokens,

@@ -46,12 +46,16 @@ class Guide:
 
 
 def requested_guide(parameters: GenerationParameters) -> Guide | None:
-    """The guide that a request asks for in any of its forms; InvalidRequest when there are two."""
+    """The guide that a request asks for in any of its forms; InvalidRequest when there are two.
+
+    Some clients send the same one in several forms, for servers of all ages.
+    """
     guides = [*_format_guides(parameters), *_structured_guides(parameters), *_guided_guides(parameters)]
-    if len(guides) > 1:
-        raise InvalidRequest(
-            f"{guides[1].param}: {guides[0].param} asks for another form already.", guides[1].param
-        )
+    for guide in guides:
+        if (guide.type, guide.text) != (guides[0].type, guides[0].text):
+            raise InvalidRequest(
+                f"{guide.param}: {guides[0].param} asks for another form already.", guide.param
+            )
     return guides[0] if guides else None
 
 

@@ -11,15 +11,22 @@ class StopStrings:
         self._keeps_match = keeps_match
         self._num_held = max((len(string) for string in strings), default=1) - 1
         self._pending = ""
+        # Of what is pending: no match ends within it.
+        self._num_exempt = 0
         self.matched: str | None = None
 
-    def feed(self, text: str) -> str:
-        """The text that is now decided; after a match the text up to it, and nothing from then on."""
+    def feed(self, text: str, may_end: bool = True) -> str:
+        """The text that is now decided; after a match the text up to it, and nothing from then on.
+
+        `may_end`: whether a match may end within this piece.
+        """
         if not self._strings:
             return text
         if self.matched is not None:
             return ""
         self._pending += text
+        if not may_end:
+            self._num_exempt = len(self._pending)
         if (end := self._match()) is not None:
             return self._take(end)
         return self._take(len(self._pending) - self._undecided())
@@ -33,7 +40,7 @@ class StopStrings:
         found = [
             (at + len(string), at, string)
             for string in self._strings
-            if (at := self._pending.find(string)) >= 0
+            if (at := self._pending.find(string, max(0, self._num_exempt - len(string) + 1))) >= 0
         ]
         if not found:
             return None
@@ -51,4 +58,5 @@ class StopStrings:
 
     def _take(self, end: int) -> str:
         taken, self._pending = self._pending[:end], self._pending[end:]
+        self._num_exempt = max(0, self._num_exempt - end)
         return taken

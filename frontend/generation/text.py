@@ -2,7 +2,8 @@
 
 import codecs
 from array import array
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 from frontend.errors import EngineFailed
 from frontend.generation.delta import Delta, FinishReason, PromptScore, Token
@@ -24,6 +25,9 @@ class TextReader:
         self._wants_scores = generation.wants_scores
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop_strings = StopStrings(generation.stop_strings, generation.keeps_stop_string)
+        self._num_decoded = self._num_shown = 0
+        # Tokens whose text is held back, and where it begins.
+        self._unlisted: deque[tuple[int, Token]] = deque()
         self._hidden_ids = _hidden_ids(model, generation)
         self._stop_ids = generation.stop_token_ids
         if generation.ends_at_stop_ids:
@@ -55,7 +59,10 @@ class TextReader:
         if stop_id is not None:
             # It has a log-prob and is no part of the text.
             ids, pieces, tokens = ids[:-1], pieces[:-1], tokens[: len(ids) - 1]
-        text = self._text(ids, pieces, is_last)
+        if self._generation.stop_strings:
+            text, tokens = self._until_stop(ids, pieces, tokens, is_last)
+        else:
+            text = self._text(ids, pieces, is_last)
         # Before the counts, to which it may add an end id.
         finish_reason = self._finish(is_last, stop_id)
         return Delta(
@@ -101,12 +108,29 @@ class TextReader:
             pieces = [
                 piece for token_id, piece in zip(ids, pieces, strict=True) if token_id not in self._hidden_ids
             ]
-        text = self._utf8.decode(b"".join(pieces), is_last)
-        if self._generation.stop_strings:
-            text = self._stop_strings.feed(text)
-            if is_last:
-                text += self._stop_strings.flush()
-        return text
+        return self._utf8.decode(b"".join(pieces), is_last)
+
+    def _until_stop(
+        self, ids: Sequence[int], pieces: Sequence[bytes], tokens: Sequence[Token], is_last: bool
+    ) -> tuple[str, tuple[Token, ...]]:
+        """The text that is decided, and the tokens that begin in it."""
+        num_read, least = self._num_tokens - len(ids), self._generation.min_tokens
+        text = ""
+        for number, (token_id, piece) in enumerate(zip(ids, pieces, strict=True)):
+            if tokens:
+                self._unlisted.append((self._num_decoded, tokens[number]))
+            said = "" if token_id in self._hidden_ids else self._utf8.decode(piece)
+            self._num_decoded += len(said)
+            text += self._stop_strings.feed(said, num_read + number >= least)
+        if is_last:
+            text += self._stop_strings.feed(self._utf8.decode(b"", True))
+            text += self._stop_strings.flush()
+        self._num_shown += len(text)
+        return text, tuple(self._listed(is_last and self._stop_strings.matched is None))
+
+    def _listed(self, is_all: bool) -> Iterator[Token]:
+        while self._unlisted and (is_all or self._unlisted[0][0] < self._num_shown):
+            yield self._unlisted.popleft()[1]
 
     def _finish(self, is_last: bool, stop_id: int | None) -> FinishReason | None:
         if self._stop_strings.matched is not None:

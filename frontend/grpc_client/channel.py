@@ -25,35 +25,37 @@ class Method(Generic[Response]):
 
 
 class GrpcChannel:
-    """Raises GrpcError: UNAVAILABLE when there is no connection, which the next call tries to make again."""
+    """Raises GrpcError: UNAVAILABLE when there is no connection, which the next call tries to make again.
+
+    Servers and proxies bound the calls of a connection (nginx 128, haproxy 100): one more makes another.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self._connection: GrpcConnection | None = None
-        self._connecting: asyncio.Task[GrpcConnection] | None = None
+        self._connections: list[GrpcConnection] = []
+        self._connecting: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Ends the calls that run."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._connection is not None:
-            self._connection.close()
+        for connection in self._connections:
+            connection.close()
 
     @property
     def connection(self) -> GrpcConnection | None:
-        """The one that stands, if any."""
-        return self._connection if self._connection and self._connection.is_usable else None
+        """One that stands and has room for a call, if any."""
+        return next((connection for connection in self._connections if connection.has_room), None)
 
     async def connected(self) -> GrpcConnection:
-        """A connection that stands; those who wait at the same time share the attempt."""
-        if connection := self.connection:
-            return connection
-        if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._connect())
-            # Its error is looked at even when all who waited have gone.
-            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self._connection = await asyncio.shield(self._connecting)
-        return self._connection
+        """A connection with room; those who wait at once share the attempt, and make more if need be."""
+        while (connection := self.connection) is None:
+            if self._connecting is None or self._connecting.done():
+                self._connecting = asyncio.create_task(self._connect())
+                # Its error is looked at even when all who waited have gone.
+                self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.shield(self._connecting)
+        return connection
 
     async def ask(self, method: Method[Response], request: Message, timeout_s: float) -> Response:
         """The one response of a call."""
@@ -82,9 +84,11 @@ class GrpcChannel:
             raise GrpcError(status)
         return [method.response_type.FromString(message) for message in collector.messages]
 
-    async def _connect(self) -> GrpcConnection:
+    async def _connect(self) -> None:
         try:
-            return await asyncio.wait_for(self._open(), CONNECT_TIMEOUT_S)
+            connection = await asyncio.wait_for(self._open(), CONNECT_TIMEOUT_S)
+            self._connections = [it for it in self._connections if it.is_connected]
+            self._connections.append(connection)
         except (OSError, asyncio.TimeoutError) as error:
             status = GrpcStatus(StatusCode.UNAVAILABLE, f"can't connect to {self._target}: {error}")
             raise GrpcError(status) from error
@@ -97,11 +101,13 @@ class GrpcChannel:
             _, connection = await loop.create_unix_connection(
                 lambda: GrpcConnection("localhost"), target.path
             )
+            await connection.settled
             return connection
         authority = f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
         _, connection = await loop.create_connection(
             lambda: GrpcConnection(authority), target.host, target.port
         )
+        await connection.settled
         return connection
 
 

@@ -65,11 +65,18 @@ class GrpcConnection(asyncio.Protocol):
         self._unacknowledged = 0
         self._is_draining = False
         self._transport: asyncio.Transport | None = None
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the server has told how many calls it takes; raises OSError if it goes before."""
 
     @property
-    def is_usable(self) -> bool:
-        """Whether further calls may be started."""
-        return self._transport is not None and not self._transport.is_closing() and not self._is_draining
+    def is_connected(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further call may be started."""
+        is_full = len(self._calls) >= self._h2.remote_settings.max_concurrent_streams
+        return self.is_connected and not self._is_draining and not is_full
 
     @property
     def num_calls(self) -> int:
@@ -78,8 +85,8 @@ class GrpcConnection(asyncio.Protocol):
 
     def start(self, path: str, request: bytes, receiver: Receiver) -> GrpcCall:
         """Sends one message, which ends the request; `path` is that of the method."""
-        if not self.is_usable:
-            # Lost since it was made, which can be a moment before.
+        if not self.has_room:
+            # Lost or filled since it was chosen, which can be a moment before.
             gone = GrpcStatus(StatusCode.UNAVAILABLE, "the connection was lost")
             asyncio.get_running_loop().call_soon(receiver.on_end, gone)
             return GrpcCall(0, request, receiver)
@@ -125,6 +132,8 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_draining = True
+        if not self.settled.done():
+            self.settled.set_exception(ConnectionError("the server closed the connection"))
         self._end_all(GrpcStatus(StatusCode.UNAVAILABLE, f"the connection was lost: {exc or 'closed'}"))
 
     def data_received(self, data: bytes) -> None:
@@ -203,6 +212,8 @@ class GrpcConnection(asyncio.Protocol):
             if call := self._calls.get(event.stream_id):
                 self._end(call, status_of_reset(event.error_code or 0))
         elif isinstance(event, WindowUpdated | RemoteSettingsChanged):
+            if isinstance(event, RemoteSettingsChanged) and not self.settled.done():
+                self.settled.set_result(None)
             for call in [call for call in self._calls.values() if call.unsent]:
                 self._send(call)
 

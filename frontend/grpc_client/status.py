@@ -8,9 +8,10 @@ from grpc import StatusCode
 from h2.errors import ErrorCodes
 
 _CODES = {code.value[0]: code for code in StatusCode}
-# gRPC's PROTOCOL-HTTP2.md, "Errors": what a stream that is reset means; others are INTERNAL.
+# gRPC's PROTOCOL-HTTP2.md, "Errors": what a stream that is reset means; others are INTERNAL. A refused one
+# is UNAVAILABLE there: but it is one call's, and no sign that the server is gone.
 _RESETS = {
-    ErrorCodes.REFUSED_STREAM: StatusCode.UNAVAILABLE,
+    ErrorCodes.REFUSED_STREAM: StatusCode.RESOURCE_EXHAUSTED,
     ErrorCodes.CANCEL: StatusCode.CANCELLED,
     ErrorCodes.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
     ErrorCodes.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,

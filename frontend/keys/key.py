@@ -81,6 +81,9 @@ def plain_keys(name: str, keys: Sequence[str]) -> tuple[ApiKey, ...]:
 def read_key_file(path: Path) -> KeyFile:
     """Raises KeyFileError when it is not there or no key file."""
     try:
+        # A pipe would be waited for, by the event loop.
+        if path.exists() and not path.is_file():
+            raise KeyFileError(f"{path} is no file")
         return KeyFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from error

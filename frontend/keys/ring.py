@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from frontend.keys.key import ANONYMOUS, MIN_KEY_CHARS, ApiKey, KeyFileError, digest, read_key_file
 from frontend.settings import Settings
+from frontend.settings_file import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,13 @@ _Version = tuple[int, int, int]
 class KeyRing:
     """Who a key belongs to; without settings for keys every request is anonymous."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keys: Iterable[ApiKey] | None = None) -> None:
+        """`keys`: of before, for a worker that takes another's place while the file can't be read."""
         self._plain_keys = settings.plain_keys()
         self._path = settings.api_keys_file
         self._is_open = not settings.has_keys
         self._version = self._file_version()
-        self._set(settings.read_keys())
+        self._set(_read_keys(settings, keys))
         if settings.has_weak_key:
             logger.warning("API_KEYS holds a key of less than %d characters", MIN_KEY_CHARS)
 
@@ -42,7 +44,8 @@ class KeyRing:
         """Follows the file until cancelled; while it can't be read the keys of before stay."""
         while self._path is not None:
             await asyncio.sleep(RELOAD_INTERVAL_S)
-            self.reload_if_changed()
+            # In a thread: a file system that hangs holds nobody up.
+            await asyncio.to_thread(self.reload_if_changed)
 
     def reload_if_changed(self) -> None:
         version = self._file_version()
@@ -68,3 +71,13 @@ class KeyRing:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _read_keys(settings: Settings, before: Iterable[ApiKey] | None) -> Iterable[ApiKey]:
+    try:
+        return settings.read_keys()
+    except SettingsError as error:
+        if before is None:
+            raise
+        logger.error("%s; the keys of before stay", error)
+        return before

@@ -138,6 +138,11 @@ class SharedLedger:
             counts = self.usage[:, named].T.tolist()
         return {name: dict(zip(USAGE, row, strict=True)) for name, row in zip(names, counts, strict=True)}
 
+    @property
+    def num_running(self) -> int:
+        """Generations of all workers, as far as can be seen without the lock."""
+        return int(self.running.sum())
+
     def load(self) -> tuple[int, int]:
         """Generations that run and that wait, in all workers; for metrics."""
         with self.locked():

@@ -94,7 +94,8 @@ OTHER = "other"
 MODEL_ROUTE = "/v1/models/{model}"
 # The application's own; a path that leads nowhere is "other", so that clients can't make labels.
 ROUTES = (
-    "/health/live", "/health/ready", "/metrics", "/metrics/triton", "/openapi.json", "/version",
+    "/", "/status", "/docs", "/health/live", "/health/ready", "/metrics", "/metrics/triton", "/openapi.json",
+    "/version",
     "/v1/chat/completions", "/v1/completions", "/v1/models", MODEL_ROUTE, "/v1/responses",
     "/v1/responses/input_tokens", "/v1/messages", "/v1/messages/count_tokens", "/tokenize", "/detokenize",
     "/tokenizer_info", "/health", OTHER,

@@ -1,4 +1,4 @@
-"""Lets nobody in without a key: every path but liveness and readiness, also those that lead nowhere.
+"""Lets nobody in without a key, also where a path leads nowhere; only the probes and the pages are open.
 
 The operations' port asks for none: it is for scrapers and gateways, and nothing there generates.
 """
@@ -11,8 +11,10 @@ from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 
 # Probes have no key.
-OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
-OPERATIONS = OPEN_PATHS | {"/metrics", "/metrics/triton", "/v1/models"}
+PROBES = frozenset({"/health", "/health/live", "/health/ready"})
+# A page has nothing to hide, and asks for a key.
+OPEN_PATHS = PROBES | {"/", "/status", "/docs"}
+OPERATIONS = PROBES | {"/metrics", "/metrics/triton", "/v1/models"}
 
 
 class Authentication:

@@ -38,8 +38,13 @@ class Acceptor:
         create_protocol: Callable[[], asyncio.Protocol],
         tls: ssl.SSLContext | None,
         connections: Collection[object],
+        make_room: Callable[[], bool],
     ) -> None:
-        """`connections`: the protocols of those that are made and not yet lost, as they are at any time."""
+        """`connections`: the protocols of those that are made and not yet lost, as they are at any time.
+
+        `make_room`: whether one more may be taken; it may end an idle one for that.
+        """
+        self._make_room = make_room
         listener.setblocking(False)
         self._listener = listener
         self._share = share
@@ -82,8 +87,12 @@ class Acceptor:
             # Another worker was faster, or the client has left.
             return
         except OSError as error:
+            self._make_room()
             logger.error("no connection can be taken for %g s: %s", RETRY_S, error)
             self._pause_for(RETRY_S, self._listen)
+            return
+        if not self._make_room():
+            client.close()
             return
         client.setblocking(False)
         protocol = self._create_protocol()

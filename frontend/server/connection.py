@@ -59,6 +59,8 @@ class HttpConnection(H11Protocol):
         self._deadlines = deadlines
         self._metrics = metrics
         self._is_refused = False
+        self.quiet_since: float = self.loop.time()
+        """When its last answer ended, or it was made."""
         self._receive_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
 
@@ -70,6 +72,11 @@ class HttpConnection(H11Protocol):
         if not cycle.disconnected:
             is_chunked = cycle.scope["http_version"] == "1.1"
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if is_chunked else data)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request runs; one may be on its way."""
+        return self.cycle is None or self.cycle.response_complete
 
     @property
     def is_full(self) -> bool:
@@ -97,6 +104,7 @@ class HttpConnection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self.quiet_since = self.loop.time()
         self._watch_receiving()
         self._watch_closing()
 

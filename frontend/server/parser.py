@@ -26,6 +26,14 @@ class StrictParser(h11.Connection):
         self.refusal: ApiError | None = None
         self._num_chunks = 0
 
+    def receive_data(self, data: bytes) -> None:
+        """Leaves out empty lines before a request line, which RFC 9112 (2.2) asks servers to ignore."""
+        if data and self.their_state is h11.IDLE and not self.trailing_data[0]:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+        super().receive_data(data)
+
     def next_event(self) -> _Event:
         try:
             event = super().next_event()

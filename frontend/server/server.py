@@ -1,7 +1,7 @@
 """uvicorn with our connections and our end: SIGTERM drains, a second one ends at once, exit code 0."""
 
-import asyncio
 import logging
+import resource
 import socket
 import ssl
 import time
@@ -18,10 +18,16 @@ from frontend.limits.ledger import SharedLedger
 from frontend.logs import WithoutQuery
 from frontend.server.acceptor import Acceptor
 from frontend.server.connection import ConnectionDeadlines, HttpConnection
+from frontend.server.heartbeat import Heartbeat
 from frontend.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 # For what is still to be written once the grace time is over.
 FINISH_S = 1
+OWN_DESCRIPTORS = 256
+UNLIMITED = 2**20
+TELL_EVERY_S = 10.0
 # One: a logger takes the same filter only once.
 WITHOUT_QUERY = WithoutQuery()
 
@@ -30,11 +36,18 @@ class Server(uvicorn.Server):
     """Serves until a signal; then as long as requests run, and at most for the grace time."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, settings: Settings, ledger: SharedLedger
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        settings: Settings,
+        ledger: SharedLedger,
+        heartbeat: Heartbeat,
     ) -> None:
         super().__init__(config)
         self._ledger = ledger
+        self._heartbeat = heartbeat
         self._acceptors: list[Acceptor] = []
+        self._told_full_at = 0.0
         self._drain = drain
         self._grace_s = settings.shutdown_grace_s
         self._ops_port = settings.ops_port
@@ -43,8 +56,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """The sockets are those that other workers accept from, too."""
         await super().startup([])
+        connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
+        create = partial(connection, self.config, self.server_state, self.lifespan.state)
+        self._max_connections = max_connections()
         self._acceptors = [
-            Acceptor(it, self._ledger, self._create_protocol, self._tls(it), self.server_state.connections)
+            Acceptor(it, self._ledger, create, self._tls(it), self.server_state.connections, self._make_room)
             for it in sockets or []
         ]
 
@@ -65,6 +81,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down; asked ten times a second."""
         self._ledger.show_life()
+        self._heartbeat.beat(self._ledger.num_running)
         self._ledger.show_connections(len(self.server_state.connections))
         if await super().on_tick(counter):
             return True
@@ -73,19 +90,42 @@ class Server(uvicorn.Server):
             return True
         return self._drain.is_begun and not self.server_state.tasks
 
+    def _make_room(self) -> bool:
+        """Ends the connection that has been quiet for longest, where there is no room for one more."""
+        connections = cast("set[HttpConnection]", self.server_state.connections)
+        if len(connections) < self._max_connections:
+            return True
+        quiet = [connection for connection in connections if connection.is_quiet]
+        if time.monotonic() - self._told_full_at > TELL_EVERY_S:
+            self._told_full_at = time.monotonic()
+            logger.warning(
+                "%d connections take all descriptors: of %d quiet ones the oldest are ended",
+                *(len(connections), len(quiet)),
+            )
+        if not quiet:
+            return False
+        min(quiet, key=lambda connection: connection.quiet_since).transport.abort()
+        return True
+
     def _tls(self, listener: socket.socket) -> ssl.SSLContext | None:
         is_for_operations = listener.getsockname()[1] == self._ops_port
         return None if is_for_operations else self.config.ssl
 
-    def _create_protocol(self) -> asyncio.Protocol:
-        connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
-        return connection(self.config, self.server_state, self.lifespan.state)
+
+def max_connections() -> int:
+    """What descriptors allow, whose soft limit is raised for it; the rest is for Triton, logs and files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = hard if hard != resource.RLIM_INFINITY else UNLIMITED
+    return most - min(OWN_DESCRIPTORS, most // 2)
 
 
 def create_server(
     settings: Settings,
     create_app: Callable[[Drain], FastAPI],
     ledger: SharedLedger,
+    heartbeat: Heartbeat | None = None,
 ) -> Server:
     """A server of the application, which is created within its event loop; the ledger has its state."""
     logging.getLogger("uvicorn.access").addFilter(WITHOUT_QUERY)
@@ -109,4 +149,4 @@ def create_server(
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
-    return Server(config, drain, settings, ledger)
+    return Server(config, drain, settings, ledger, heartbeat or Heartbeat.new())

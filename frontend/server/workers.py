@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import NoReturn
 
 from frontend.limits.ledger import SharedLedger
+from frontend.server.heartbeat import Heartbeat
 from frontend.settings import Settings
 from frontend.settings_file import SettingsError
 
@@ -22,8 +23,11 @@ BACKLOG = 2048
 MIN_LIFE_S = 1.0
 LOOK_INTERVAL_S = 1.0
 # An event loop shows life ten times a second; the heaviest body holds it up for a tenth of one. The rest is
-# for machines that are busy: a worker that is killed takes its streams with it.
-SILENCE_S = 20.0
+# for machines that are busy and for pauses of up to 20 s: a worker that is killed takes its streams with it.
+SILENCE_S = 30.0
+# Who was not awake for so long was stopped himself, with all that he watches: a frozen container, a laptop
+# that slept.
+NAP_S = 5.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, signal.SIGCHLD, signal.SIGUSR1)
 
@@ -57,8 +61,13 @@ def _listen(host: str, port: int) -> socket.socket:
 class Workers:
     """The parent's view; it does nothing but wait, and holds no thread, event loop or channel to fork."""
 
-    def __init__(self, settings: Settings, ledger: SharedLedger, work: Callable[[], None]) -> None:
-        """`work` is what a worker does, which ends with it."""
+    def __init__(
+        self, settings: Settings, ledger: SharedLedger, work: Callable[[], None], heartbeat: Heartbeat
+    ) -> None:
+        """`work` is what a worker does, which ends with it; `heartbeat` is this process's own."""
+        self._heartbeat = heartbeat
+        self._tended_at = time.monotonic()
+        self._awake_since = 0.0
         self._ledger = ledger
         self._work = work
         self._pids: dict[int, int] = {}
@@ -72,7 +81,8 @@ class Workers:
         while self._pids or not self._stop_signals:
             self._tend()
             received = signal.sigtimedwait(_SIGNALS, LOOK_INTERVAL_S)
-            if received is not None:
+            # Interrupted by a stop and its end, it returns what nobody sent (CPython 3.11).
+            if received is not None and received.si_signo in _SIGNALS:
                 self._pass_on(signal.Signals(received.si_signo))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if len(self._stop_signals) > 1:
@@ -81,12 +91,23 @@ class Workers:
 
     def _tend(self) -> None:
         self._bury()
+        self._heartbeat.beat(self._ledger.num_running)
         if self._stop_signals:
             return
         now = time.monotonic()
+        if now - self._tended_at > NAP_S:
+            self._awake_since = now
+        self._tended_at = now
         for pid, worker in self._pids.items():
-            if now - max(self._started_at[worker], self._ledger.last_sign_of_life(worker)) > SILENCE_S:
-                logger.error("worker %d (process %d) hangs and is killed", worker, pid)
+            last_sign = max(
+                self._started_at[worker], self._ledger.last_sign_of_life(worker), self._awake_since
+            )
+            if now - last_sign > SILENCE_S:
+                logger.error(
+                    "worker %d (process %d) is killed: its event loop has not turned for %.0f s; "
+                    "%d generations were running",
+                    *(worker, pid, now - last_sign, self._ledger.running[worker].sum()),
+                )
                 os.kill(pid, signal.SIGKILL)
         for worker in set(range(len(self._started_at))).difference(self._pids.values()):
             if now - self._started_at[worker] >= MIN_LIFE_S:

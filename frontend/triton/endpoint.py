@@ -16,6 +16,7 @@ from frontend.grpc_client.status import GrpcError
 from frontend.triton.deadlines import Deadlines, Sweeper
 from frontend.triton.errors import engine_error
 from frontend.triton.model import ServedModel, ensemble_steps, ids_ensemble, served_model
+from frontend.triton.running_ids import RunningIds
 from frontend.triton.service import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 from frontend.triton.stop import send_stop, stop_until_ended
 from frontend.triton.stream import GenerationStream, Receiver
@@ -28,8 +29,8 @@ POSTPROCESS_MODEL = "postprocess"
 UNARY_TIMEOUT_S = 5.0
 # A megabyte of text keeps preprocess busy for about a second; what takes longer than this is no load.
 PROBE_TIMEOUT_S = 10.0
-# Probes without an answer in a row: one may be load.
-MAX_LATE = 2
+# Probes without an answer in a row, while no stream of here moves either: two may be load, or a pause.
+MAX_LATE = 3
 # Ids whose bytes are asked for at once: Llama 3.1's whole vocabulary takes 16 requests of a few ms.
 VOCABULARY_BLOCK = 8192
 # The id of the requests that only ask whether a model still answers.
@@ -41,8 +42,9 @@ Admit: TypeAlias = Callable[[ServedModel], ServedModel]
 class Endpoint:
     """Every error it raises is an ApiError."""
 
-    def __init__(self, address: str, model: str, sweeper: Sweeper, admit: Admit) -> None:
+    def __init__(self, address: str, model: str, sweeper: Sweeper, admit: Admit, running: RunningIds) -> None:
         """`address` is a target in gRPC's syntax; `admit` may refuse what it serves, by an ApiError."""
+        self._running = running
         self.address = address
         self.served: ServedModel | None = None
         """What it serves; None while it does not work."""
@@ -55,6 +57,8 @@ class Endpoint:
         self._probing: asyncio.Task[None] | None = None
         self._complaint: str | None = None
         self._num_late = 0
+        self._expiries: dict[GenerationStream, float] = {}
+        """Of the streams at the last late probe; each response moves its own."""
 
     @property
     def num_running(self) -> int:
@@ -96,6 +100,7 @@ class Endpoint:
         stream = GenerationStream(self._channel, request, deadlines, started_at, is_streamed, receiver)
         self._streams.add(stream)
         self._sweeper.add(stream)
+        self._running.add(request.id)
         stream.when_ended(lambda: self._forget(stream))
         return stream
 
@@ -107,6 +112,12 @@ class Endpoint:
         elif not stream.has_ended or stream.was_lost:
             # A task that outlives its caller, which may be in the middle of being cancelled.
             self._start(stop_until_ended(self._channel, stream))
+
+    async def stop(self, request_ids: Sequence[str]) -> None:
+        """Ends generations of a worker that has died; the engine answers for unknown ids, too."""
+        await asyncio.gather(
+            *(send_stop(self._channel, request_id) for request_id in request_ids), return_exceptions=True
+        )
 
     def complain(self, reason: str) -> None:
         """Takes it out of service and says so, once for the same reason."""
@@ -133,11 +144,16 @@ class Endpoint:
         except EngineOverloaded:
             return
         except DeadlineExceeded as error:
-            self._num_late += 1
+            self._num_late = 0 if self._has_progressed() else self._num_late + 1
             if self._num_late >= MAX_LATE:
                 self.complain(error.message)
         except ApiError as error:
             self.complain(error.message)
+
+    def _has_progressed(self) -> bool:
+        """Whether responses have come since the last late probe: a late answer is no sign of death then."""
+        before, self._expiries = self._expiries, {stream: stream.expires_at for stream in self._streams}
+        return any(before.get(stream, moment) != moment for stream, moment in self._expiries.items())
 
     def _serve(self, served: ServedModel) -> None:
         self._num_late = 0
@@ -210,6 +226,7 @@ class Endpoint:
             raise engine_error(error.code, error.details) from error
 
     def _forget(self, stream: GenerationStream) -> None:
+        self._running.remove(stream.request.id)
         self._streams.discard(stream)
         self._sweeper.discard(stream)
 

@@ -11,16 +11,19 @@ from frontend.errors import EngineFailed, EngineUnavailable
 from frontend.triton.deadlines import Sweeper
 from frontend.triton.endpoint import Endpoint
 from frontend.triton.model import ServedModel
+from frontend.triton.running_ids import RunningIds
 
 logger = logging.getLogger(__name__)
 
 PROBE_INTERVAL_S = 2.0
+STOP_PAUSES_S = (0.1, 1.0, 3.0)
 
 
 class Endpoints:
     """An endpoint for each address; those that work and serve what the others serve are usable."""
 
-    def __init__(self, targets: Sequence[str], model: str) -> None:
+    def __init__(self, targets: Sequence[str], model: str, running: RunningIds) -> None:
+        self._running = running
         self._names = [Name(target) for target in targets]
         self._model = model
         self._sweeper = Sweeper()
@@ -30,6 +33,9 @@ class Endpoints:
     def start(self) -> None:
         """Probes them from now on."""
         self._start(self._probe_for_ever())
+        if left := self._running.take_over():
+            logger.warning("%d generations of a frontend that has died are stopped", len(left))
+            self._start(self._stop(left))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -76,11 +82,20 @@ class Endpoints:
                 logger.exception("probing Triton failed")
             await asyncio.sleep(PROBE_INTERVAL_S)
 
+    async def _stop(self, request_ids: Sequence[str]) -> None:
+        """Several times: one may still have been in preprocess."""
+        for pause_s in STOP_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            await self.probe()
+            await asyncio.gather(*(endpoint.stop(request_ids) for endpoint in self.usable))
+
     async def _resolve(self) -> None:
         found = [address for name in self._names for address in await name.addresses()]
         for address in found:
             if address not in self._endpoints:
-                self._endpoints[address] = Endpoint(address, self._model, self._sweeper, self._admit)
+                self._endpoints[address] = Endpoint(
+                    address, self._model, self._sweeper, self._admit, self._running
+                )
         for address in self._endpoints.keys() - set(found):
             logger.info("%s is no longer among the addresses", address)
             self._start(self._endpoints.pop(address).retire())

@@ -16,9 +16,9 @@ from frontend.errors import (
 
 logger = logging.getLogger(__name__)
 
-# "Stub process 'preprocess_0_0' is not healthy", as an internal error: a Python model's process has died, and
-# Triton runs on without it.
-DEAD_MODEL = "Stub process"
+# As internal errors, for Triton runs on: "Stub process 'preprocess_0_0' is not healthy" of the Python
+# backend, "the engine's process was ended by signal 9" of engine_process.
+DEAD_MODEL = ("Stub process", "the engine's process")
 # Of a Triton that is about to end, or has no such model.
 _GONE = ("server is stopping", "is not ready", "is not found", "unavailable")
 _TOO_LATE = "timeout expired"
@@ -28,12 +28,17 @@ def engine_error(code: StatusCode, details: str) -> ApiError:
     """Only errors in the models' JSON form keep their text."""
     if code == StatusCode.INVALID_ARGUMENT and (error := _own_error(details)):
         return error
-    logger.error("Triton answered %s: %s", code.name, details)
     # Triton's "Exceeds maximum queue size", and the executor's "Maximum queue size of 8 has been reached".
-    if "maximum queue size" in details.lower():
+    is_full = "maximum queue size" in details.lower()
+    is_gone = not is_full and (code == StatusCode.UNAVAILABLE or any(it in details for it in DEAD_MODEL))
+    # One that is gone is told once, by whoever takes it out of service: it may fail hundreds of streams.
+    logger.log(logging.DEBUG if is_gone else logging.ERROR, "Triton answered %s: %s", code.name, details)
+    if is_full:
         return EngineOverloaded("The engine's queue is full.")
-    if code == StatusCode.UNAVAILABLE or DEAD_MODEL in details:
+    if is_gone:
         return EngineUnavailable("The engine is not available.")
+    if code == StatusCode.RESOURCE_EXHAUSTED:
+        return EngineOverloaded("The engine takes no further calls now.")
     if code == StatusCode.NOT_FOUND:
         return EngineUnavailable("The model is not loaded.")
     if code == StatusCode.DEADLINE_EXCEEDED:

@@ -13,6 +13,7 @@ from frontend.triton.endpoint import Endpoint
 from frontend.triton.endpoints import Endpoints
 from frontend.triton.model import ServedModel
 from frontend.triton.routing import choose
+from frontend.triton.running_ids import RunningIds, new_memory
 from frontend.triton.stream import Receiver
 from frontend.triton.tensors import TensorValue
 
@@ -27,8 +28,10 @@ MODEL = "ensemble"
 class Triton:
     """One or more Triton servers with the ensemble; every error it raises is an ApiError."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._endpoints = Endpoints(settings.triton_grpc_addresses, MODEL)
+    def __init__(self, settings: Settings, running: RunningIds | None = None) -> None:
+        self._endpoints = Endpoints(
+            settings.triton_grpc_addresses, MODEL, running or RunningIds(new_memory())
+        )
         self._deadlines = Deadlines(
             settings.first_token_timeout_s, settings.token_timeout_s, settings.request_timeout_s
         )

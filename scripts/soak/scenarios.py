@@ -65,7 +65,7 @@ async def stream(soak: Soak) -> None:
         if answer.status_code != httpx.codes.OK:
             _require_refusal(soak, answer.status_code, num_outages)
             return
-        text, usage, end = await _read(answer)
+        text, usage, end = await read_stream(answer)
     if end == DONE:
         soak.check(text, usage["completion_tokens"])
         return
@@ -169,7 +169,7 @@ async def _run(soak: Soak, scenario: Scenario) -> None:
         soak.broken.append(f"{scenario.__name__}: the connection broke: {error!r}")
 
 
-async def _read(answer: httpx.Response) -> tuple[str, dict[str, int], str]:
+async def read_stream(answer: httpx.Response) -> tuple[str, dict[str, int], str]:
     """The text, the usage, and the data of the last event."""
     text, data = "", ""
     usage: dict[str, int] = {}

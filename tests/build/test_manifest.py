@@ -30,7 +30,7 @@ MANIFEST = Manifest(
     files=(InputFile("/models/ä.gguf", 5, 7, "ab"),),
     inputs=Inputs("cd", "openvino", "int8", {"openvino": "1"}),
     limits=Limits(8192, 49152),
-    tokenizer=TokenizerFacts(49152, 2, (0,), (0, 1, 2), None),
+    tokenizer=TokenizerFacts(49152, 2, (0,), (0, 1, 2)),
     served_model_name="tiny",
     repository_sha256="ef",
 )

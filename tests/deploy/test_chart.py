@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from frontend.settings import Settings
+from scripts.serve import FRONTEND_SILENCE_S
 from tests.deploy.chart import CHART, KEYS, MULTI_NODE, VALUES, one, pod_templates, render
 from tests.deploy.custom_resources import SCHEMAS
 
@@ -71,6 +72,13 @@ def test_servers_have_probes_and_mounts_have_volumes(objects: list[dict[str, Any
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
             if "ports" in container:
                 assert {"readinessProbe", "livenessProbe"} <= container.keys()
+
+
+def test_a_busy_frontend_is_left_alone_as_long_as_by_its_supervisor(objects: list[dict[str, Any]]) -> None:
+    container = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    probe = container["livenessProbe"]
+    assert probe["timeoutSeconds"] >= FRONTEND_SILENCE_S
+    assert probe["httpGet"] == {"path": "/health/live", "port": "ops"}
 
 
 def test_the_frontend_knows_every_setting_it_gets(objects: list[dict[str, Any]]) -> None:

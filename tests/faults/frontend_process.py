@@ -95,9 +95,16 @@ def frontend_process(
 
 
 def _wait_until_listening(frontend: Frontend) -> None:
-    def is_listening() -> bool:
-        assert frontend.process.poll() is None, frontend.log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(frontend.address) == 0
+    """The port listens before anybody is behind it, whom an answer or the end of a connection shows."""
 
-    wait_until(is_listening, frontend.log.read_text)
+    def answers() -> bool:
+        assert frontend.process.poll() is None, frontend.log.read_text()
+        try:
+            with socket.create_connection(frontend.address, timeout=1) as probe:
+                probe.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                probe.recv(1)
+        except OSError:
+            return False
+        return True
+
+    wait_until(answers, frontend.log.read_text)

@@ -166,6 +166,23 @@ def test_a_worker_that_is_killed_gives_its_slots_back_and_comes_again(log: Path)
             assert ask(frontend).status == 200
 
 
+def test_what_a_killed_worker_ran_is_stopped_by_its_successor(log: Path) -> None:
+    with two_workers(log, max_concurrent_requests=8) as frontend, ExitStack() as stack:
+        first, second = worker_pids(frontend)
+        frontend.fake.reset(Script([tokens("a"), tokens("b")], hangs_after=1))
+        for pid, num_streams in ((first, 3), (second, 2)):
+            before = len(frontend.fake.requests)
+            with only(frontend, pid):
+                for _ in range(num_streams):
+                    begin(stack, frontend)
+                wait_until(lambda expected=before + num_streams: len(frontend.fake.requests) == expected)
+        lost = {request.id for request in frontend.fake.requests[:3]}
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: set(frontend.fake.stopped_ids) == lost)
+        assert frontend.fake.num_running == 2
+        frontend.fake.released.set()
+
+
 def test_a_worker_that_hangs_is_replaced(log: Path) -> None:
     with two_workers(log) as frontend:
         first, second = worker_pids(frontend)

@@ -38,12 +38,28 @@ def test_defaults_listen_on_loopback_without_keys(monkeypatch: pytest.MonkeyPatc
         ("TLS_CERT_FILE", "/nowhere/cert.pem"),
         ("TLS_CERT_FILE", __file__),
         ("TLS_KEY_FILE", __file__),
+        ("CORS_ORIGINS", "app.example.com"),
+        ("CORS_ORIGINS", "https://app.example.com/"),
+        ("CORS_ORIGINS", "https://a.example.com,https://*.example.com"),
+        ("CORS_ORIGINS", "null"),
     ],
 )
 def test_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         read_settings()
+
+
+def test_origins_are_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = (
+        "https://app.example.com",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+        "tauri://localhost",
+        "*",
+    )
+    monkeypatch.setenv("CORS_ORIGINS", ", ".join(origins))
+    assert read_settings().cors_origins == origins
 
 
 def test_a_file_says_what_the_environment_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

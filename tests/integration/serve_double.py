@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from build.checkpoint.tokenizer import from_tiktoken
 from build.errors import run
 from build.manifest import Inputs, Limits, Manifest
 from build.repository import render_repository
+from frontend.server.heartbeat import Heartbeat
 from scripts.replay.options import ReplayOptions
 from scripts.replay.repository import render_native_replay, render_replay
 from scripts.serve import start_frontend, start_tritonserver
@@ -15,6 +15,7 @@ from serving import settings as serve_settings
 from serving.engine_server import embedded_launch
 from serving.settings import without_keys
 from serving.supervisor import Stopped, Supervisor
+from tests.build.llama3_tokenizer import from_tiktoken
 from tests.model_repository.preprocess.reference import TOKENIZER_MODEL
 
 NAME = "meta-llama/Llama-3.1-8B-Instruct"
@@ -46,8 +47,9 @@ def main() -> int:
                 without_keys(os.environ),
                 metrics_port=settings.metrics_port,
             )
-            start_tritonserver(supervisor, settings, launch, folder)
-            start_frontend(supervisor, settings)
+            heartbeat = Heartbeat.new()
+            start_tritonserver(supervisor, settings, launch, heartbeat, folder)
+            start_frontend(supervisor, settings, heartbeat)
             supervisor.watch()
     except Stopped:
         return 0

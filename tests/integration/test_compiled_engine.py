@@ -70,7 +70,7 @@ def schema(value: dict[str, object]) -> Any:
 def log_of(triton: str) -> Path:
     """tritonserver's log with this port; others may have been started since."""
     port = triton.rpartition(":")[2]
-    found = [path for path in LOGS.glob("tritonserver.log*") if f"--grpc-port={port} " in path.read_text()]
+    found = [path for path in LOGS.glob("tritonserver-*.log*") if f"--grpc-port={port} " in path.read_text()]
     return found[0]
 
 

@@ -23,4 +23,4 @@ def test_greeting_holds_url_model_and_a_command_that_a_shell_understands(has_key
     assert curl[:2] == ["curl", "http://127.0.0.1:9000/v1/chat/completions"]
     assert json.loads(curl[curl.index("-d") + 1])["model"] == MODEL
     assert ("Authorization: Bearer $API_KEY" in curl) == has_keys
-    assert ("No keys are set" in text) != has_keys
+    assert ("none are set" in text) != has_keys

@@ -1,7 +1,8 @@
 import pytest
 
 from build.errors import Failure
-from scripts.setup import cause_of, require_platform
+from build.paths import LOCK, SERVING_LOCK
+from scripts.setup import cause_of, require_platform, stamp
 
 
 @pytest.mark.parametrize("version", ["2.35", "2.36", "2.39", "3.0"])
@@ -25,18 +26,21 @@ def test_platform_is_refused_by_name(system: str, machine: str, libc: tuple[str,
         require_platform(system, machine, libc)
 
 
+# As uv 0.13.9 wrote it when it was made to fail.
 @pytest.mark.parametrize(
     ("log", "cause"),
     [
-        (
-            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
-            "disk is full",
-        ),
-        ("WARNING: Retrying after connection broken by 'NewConnectionError(...)'", "can't be reached"),
-        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "not the one"),
-        ("x\n2026-01-01T00:00:00,000 ERROR: first\n ERROR: last words\n", "last words"),
+        ("error: Failed to install\n  cause: No space left on device (os error 28)", "disk is full"),
+        ("error: Failed to fetch: x\n  cause: dns error", "can't be reached"),
+        ("error: Failed to download `a==1`\n  cause: Hash mismatch for `a==1`", "not the one"),
+        ("warning: x\nerror: last words\n", "last words"),
         ("nothing of note", "reason is in its log"),
     ],
 )
-def test_cause_of_pips_failure(log: str, cause: str) -> None:
+def test_cause_of_uvs_failure(log: str, cause: str) -> None:
     assert cause in cause_of(log)
+
+
+def test_stamps_tell_locks_apart() -> None:
+    """What serves is not taken for what tests need."""
+    assert stamp(LOCK) != stamp(SERVING_LOCK)

@@ -20,7 +20,7 @@ def record(folder: Path, origin: str, precision: str) -> None:
         files=(),
         inputs=Inputs("0", "openvino", precision, {}),
         limits=Limits(max_model_len=64, vocab_size=8),
-        tokenizer=TokenizerFacts(vocab_size=8, end_id=2, stop_ids=(), special_ids=(2,), bos_id=None),
+        tokenizer=TokenizerFacts(vocab_size=8, end_id=2, stop_ids=(), special_ids=(2,)),
         served_model_name="m",
         repository_sha256="0",
     )

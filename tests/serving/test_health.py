@@ -1,8 +1,10 @@
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -11,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from build.paths import ROOT
-from serving.health import Probe, Sick, TritonHealth, frontend_answers
+from serving.health import QUESTIONS, Beats, Probe, Sick, TritonHealth, frontend_answers
 
 
 class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -74,7 +76,7 @@ def test_a_triton_that_is_well() -> None:
     triton = Triton()
     with served(triton) as health:
         assert health.is_ready()
-        assert health.answers()
+        assert all(health.answers(model) for model in QUESTIONS)
         assert triton.asked == ["preprocess", "postprocess", "tensorrt_llm"]
         assert health.generates()
         assert triton.asked[-1] == "ensemble"
@@ -85,23 +87,23 @@ def test_a_triton_that_has_not_loaded_or_is_gone_is_not_ready() -> None:
     with served(Triton(is_ready=False)) as health:
         assert not health.is_ready()
     assert not health.is_ready()
-    assert not health.answers()
+    assert not health.answers("preprocess")
     assert not health.generates()
 
 
 def test_a_model_that_has_failed_is_told_by_a_generation_alone() -> None:
     with served(Triton(complaint="Stub process is not healthy.")) as health:
-        assert health.answers()
+        assert health.answers("preprocess")
         with pytest.raises(Sick, match="Stub process"):
             health.generates()
     with served(Triton(fails=grpc.StatusCode.INTERNAL)) as health:
-        assert health.answers()
+        assert health.answers("preprocess")
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE])
 def test_a_model_that_does_not_answer_is_silence(status: grpc.StatusCode) -> None:
     with served(Triton(fails=status)) as health:
-        assert not health.answers()
+        assert not health.answers("preprocess")
 
 
 def test_a_full_queue_is_no_sickness() -> None:
@@ -128,6 +130,72 @@ def test_a_frontend_answers_with_200_alone(monkeypatch: pytest.MonkeyPatch) -> N
         server.shutdown()
         thread.join()
     assert not frontend_answers(url, "/health/live")
+
+
+METRICS = """
+nv_inference_request_success{model="preprocess",version="1"} 7
+nv_inference_request_success{model="ensemble_ids",version="1"} 3
+nv_inference_request_success{model="tensorrt_llm",version="1"} %d
+nv_inference_queue_duration_us{model="tensorrt_llm",version="1"} %d
+nv_trt_llm_general_metrics{model="tensorrt_llm",version="1",general_type="timestamp"} %d
+nv_trt_llm_general_metrics{model="tensorrt_llm",version="1",general_type="iteration_counter"} %d
+"""
+
+
+def test_a_models_progress_is_what_grows_while_it_works() -> None:
+    page = ""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        health = TritonHealth("127.0.0.1:1", f"127.0.0.1:{server.server_port}")
+        engine, preprocess = [], []
+        for numbers in ((5, 1, 1, 1), (5, 2, 2, 1), (6, 2, 2, 1), (6, 2, 2, 2)):
+            page = METRICS % numbers
+            engine.append(health.progress("tensorrt_llm"))
+            preprocess.append(health.progress("preprocess"))
+        server.shutdown()
+        thread.join()
+    # A request counts when it is taken: by a stopped engine, too.
+    assert [old != new for old, new in pairwise(engine)] == [False, False, True]
+    assert [old != new for old, new in pairwise(preprocess)] == [False, False, False]
+    assert health.progress("tensorrt_llm") is None
+
+
+@pytest.mark.parametrize(
+    ("progress", "is_silent"),
+    [
+        ([1, 2, 3], False), ([1, 2, 2], False), ([1, 1, 1], True), ([None, 1, None], True),
+        ([(), (), ()], True),
+    ],
+)  # fmt: skip
+def test_who_makes_progress_may_answer_late(progress: list[object], is_silent: bool) -> None:
+    remaining = iter(progress)
+    probe = Probe(lambda: False, silence_s=60, interval_s=60, progress=lambda: next(remaining))
+    probe.close()
+    before = probe._last_answer
+    for _ in progress:
+        probe._ask()
+    assert (probe._last_answer == before) is is_silent
+
+
+def test_a_sign_of_life_that_stays_away_is_a_complaint() -> None:
+    last = time.monotonic()
+    beats = Beats(lambda: last, silence_s=30, silence="its loop has not turned")
+    assert beats.complaint() is None
+    beats._since = last = last - 31
+    assert beats.complaint() == "its loop has not turned for 31 s"
+    beats.begin_anew()
+    assert beats.complaint() is None
 
 
 def probe_until(answers: list[object], silence_s: float = 60) -> Probe:

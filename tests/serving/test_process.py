@@ -96,6 +96,37 @@ def test_a_killed_parent_takes_its_process_along() -> None:
     assert parent.wait() == -signal.SIGKILL
 
 
+# Its child, like a model's process, hears nothing of its grandparent.
+STOPPED_FAMILY = """
+import os, signal
+print("up", flush=True)
+os.fork()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("victims", ["parent", "parent and child"])
+def test_a_killed_parent_takes_along_what_is_stopped(victims: str) -> None:
+    script = "\n".join(
+        [
+            "import os, signal, sys",
+            "from serving.process import Process",
+            f"child = Process('child', [sys.executable, '-c', {STOPPED_FAMILY!r}], os.environ)",
+            "print(child.pid, flush=True)",
+            "signal.pause()",
+        ]
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout as output:
+        pid = int(max(output.readline(), output.readline(), key=len))
+        if victims == "parent and child":
+            os.kill(pid, signal.SIGKILL)
+        parent.kill()
+        assert output.read() == b""
+    assert parent.wait() == -signal.SIGKILL
+
+
 def test_earlier_logs_are_kept_up_to_a_number(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "server.log"
     for number in range(NUM_KEPT + 2):
@@ -106,6 +137,13 @@ def test_earlier_logs_are_kept_up_to_a_number(tmp_path: Path) -> None:
     assert [path.read_text() for path in sorted(log.parent.glob("server.log.*"))] == [
         str(newest - age) for age in range(1, NUM_KEPT)
     ]
+
+
+def test_a_log_that_can_not_be_written_stops_no_server(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file, where a folder is wanted")
+    process = start(tmp_path / "logs" / "log", "print('hello'); raise SystemExit(3)")
+    assert process.wait() == 3
+    assert process.epitaph().endswith("Not a directory")
 
 
 @pytest.mark.parametrize(

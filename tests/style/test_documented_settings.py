@@ -12,7 +12,7 @@ README, PAGE = (
     for page in ("README.md", "docs/settings.md")
 )
 # Of the commands themselves, and of the file that holds the others.
-OF_COMMANDS = {"ENGINE", "PYTHON", "SETTINGS_FILE"}
+OF_COMMANDS = {"ENGINE", "PYTHON", "SETTINGS_FILE", "VERBOSE"}
 
 
 def test_every_setting_is_told_once() -> None:

@@ -11,7 +11,7 @@ FRONTEND = ROOT / "frontend"
 FLOORS = (
     ("__main__",),
     ("app",),
-    ("server", "api", "middleware"),
+    ("server", "api", "page", "middleware"),
     ("limits",),
     ("metrics",),
     ("generation",),

@@ -21,6 +21,8 @@ OTHERS = {
     "frontend/api/test_nonsense.py": "frontend/api",
     "frontend/api/test_overload.py": "frontend/limits",
     "frontend/api/test_usage.py": "frontend/api",
+    "frontend/page/test_chat.py": "frontend/page/chat.html",
+    "frontend/page/test_docs.py": "frontend/page/docs.html",
     "frontend/triton/test_pruning.py": "frontend/triton",
     "scripts/replay/test_replay_contract.py": "scripts/replay/tensorrt_llm/1",
     "scripts/replay/test_replay_count.py": "scripts/replay/tensorrt_llm/1",

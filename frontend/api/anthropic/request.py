@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, Tag, model_validator
 
-from frontend.api.anthropic.turns import AssistantTurn, CacheControl, Text, ToolUseBlock, Turn, chat_messages
+from frontend.api.anthropic.turns import (
+    AssistantTurn,
+    CacheControl,
+    Text,
+    ToolResultBlock,
+    ToolUseBlock,
+    Turn,
+    chat_messages,
+)
+from frontend.api.chat.messages import check_results
 from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import (
     FunctionDefinition,
@@ -159,6 +168,20 @@ class AnthropicPrompt(Frozen):
     @property
     def functions(self) -> list[AnthropicTool]:
         return [tool for tool in self.tools or [] if isinstance(tool, AnthropicTool)]
+
+    @model_validator(mode="after")
+    def _results_are_of_calls(self) -> "AnthropicPrompt":
+        check_results(
+            (
+                f"messages[{index}].content[{place}].tool_use_id",
+                [block.id] if isinstance(block, ToolUseBlock) else [],
+                block.tool_use_id if isinstance(block, ToolResultBlock) else None,
+            )
+            for index, turn in enumerate(self.messages)
+            if not isinstance(turn.content, str)
+            for place, block in enumerate(turn.content)
+        )
+        return self
 
     @model_validator(mode="after")
     def _every_call_has_a_result(self) -> "AnthropicPrompt":

@@ -1,13 +1,17 @@
 """Deltas of a generation -> deltas of a chat answer: what is said and which tools are called."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from frontend.api.chat.request import ChatRequest
-from frontend.api.chat.tool_calls import ToolCallDelta, ToolCallParser
+from frontend.api.chat.tool_calls import ToolCallDelta, ToolCallParser, first_delta
 from frontend.generation.delta import Delta, Token
 
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
+
+# How a forced call begins.
+_NAMED_CALL = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"]+)"')
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class ChatReader:
         self._parsers: dict[int, ToolCallParser] = {}
         self._calling: set[int] = set()
         """Choices that have called a tool."""
+        self._beginnings: dict[int, str] = {}
+        """Of choices that must call a tool, and have not yet."""
 
     def read(self, delta: Delta) -> ChatDelta:
         return ChatDelta(
@@ -60,14 +66,30 @@ class ChatReader:
             return (delta.text,) if delta.text else ()
         if delta.index not in self._parsers:
             self._parsers[delta.index] = ToolCallParser(self._tool_names)
-        parser = self._parsers[delta.index]
+        parser, is_last = self._parsers[delta.index], delta.finish_reason is not None
         results = parser.feed(delta.text)
-        if delta.finish_reason is not None:
+        if is_last:
             results += parser.flush()
+        if self._chat.must_call_tool:
+            results = self._forced(results, delta, is_last)
         parts = tuple(result for result in results if self._is_wanted(result))
         if any(isinstance(part, ToolCallDelta) for part in parts):
             self._calling.add(delta.index)
         return parts
+
+    def _forced(
+        self, results: list[str | ToolCallDelta], delta: Delta, is_last: bool
+    ) -> list[str | ToolCallDelta]:
+        """Nothing is said: what was cut before its arguments is the call's name, where that is known."""
+        calls = [result for result in results if isinstance(result, ToolCallDelta)]
+        if calls or delta.index in self._calling:
+            return [*calls]
+        beginning = self._beginnings[delta.index] = self._beginnings.get(delta.index, "") + delta.text
+        if not is_last:
+            return []
+        named = _NAMED_CALL.match(beginning)
+        names = [named[1]] if named else self._tool_names
+        return [first_delta(0, names[0], "")] if len(names) == 1 else []
 
     def _is_wanted(self, result: str | ToolCallDelta) -> bool:
         is_single = self._chat.parallel_tool_calls is False

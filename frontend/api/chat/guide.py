@@ -1,18 +1,26 @@
 """What a chat's tools and its response format ask of the output together -> one guide for the engine."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from frontend.api.chat.request import ChatRequest
+from frontend.api.chat.schema_references import Schema, moved
 from frontend.api.chat.tools import Tool
 from frontend.api.guide import Guide, requested_guide, schema_guide
 from frontend.api.sampling import JsonSchemaFormat
 from frontend.errors import InvalidRequest
 
-Schema = dict[str, Any]
-
 # Text, or calls that obey their schemas.
 FREE_OR_CALL: Final = "text_or_json_schema"
+
+# A tool whose schema has none of them names no argument, and takes none.
+_ARGUMENTS = frozenset(
+    (
+        *("properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "required"),
+        *("minProperties", "propertyNames", "dependentRequired", "dependentSchemas", "const", "enum"),
+        *("allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef"),
+    )
+)
 
 
 def chat_guide(chat: ChatRequest) -> Guide | None:
@@ -35,11 +43,11 @@ def _schema(
     tools: Sequence[Tool], answer: Schema | None, parameters: Callable[[Tool], Schema] | None = None
 ) -> Schema:
     """One call of any of the tools, or the answer if there is one."""
-    definitions: Schema = {tool.name: (parameters or _parameters)(tool) for tool in tools}
-    schema: Schema = {"anyOf": [_call(tool) for tool in tools], "$defs": {"tools": definitions}}
+    definitions: Schema = {f"tool_{tool.name}": (parameters or _parameters)(tool) for tool in tools}
+    schema: Schema = {"anyOf": [_call(tool) for tool in tools], "$defs": definitions}
     if answer is not None:
         schema["anyOf"].append({"$ref": "#/$defs/answer"})
-        schema["$defs"]["answer"] = _moved(answer, "#/$defs/answer")
+        schema["$defs"]["answer"] = moved(answer, "#/$defs/answer")
     return schema
 
 
@@ -48,7 +56,7 @@ def _call(tool: Tool) -> Schema:
         "type": "object",
         "properties": {
             "name": {"const": tool.name},
-            "parameters": {"$ref": f"#/$defs/tools/{tool.name}"},
+            "parameters": {"$ref": _place(tool)},
         },
         "required": ["name", "parameters"],
         "additionalProperties": False,
@@ -61,22 +69,11 @@ def _strict_parameters(tool: Tool) -> Schema:
 
 
 def _parameters(tool: Tool) -> Schema:
-    if tool.function.parameters is None:
+    schema = tool.function.parameters or {}
+    if _ARGUMENTS.isdisjoint(schema):
         return {"type": "object", "properties": {}, "additionalProperties": False}
-    schema: Schema = _moved(tool.function.parameters, f"#/$defs/tools/{tool.name}")
-    return {"type": "object", **schema}
+    return {"type": "object", **moved(schema, _place(tool))}
 
 
-def _moved(schema: Any, place: str) -> Any:
-    """The schema with its references to itself pointing to where it is put."""
-    if isinstance(schema, list):
-        return [_moved(item, place) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: _moved_reference(key, value, place) for key, value in schema.items()}
-
-
-def _moved_reference(key: str, value: Any, place: str) -> Any:
-    if key == "$ref" and isinstance(value, str) and value.startswith("#"):
-        return place + value[1:]
-    return _moved(value, place)
+def _place(tool: Tool) -> str:
+    return f"#/$defs/tool_{tool.name}"

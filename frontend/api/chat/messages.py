@@ -1,6 +1,6 @@
 """The messages of a chat, as a client sends them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
@@ -106,6 +106,18 @@ class Message(Frozen):
         if self.tool_calls and self.role != "assistant":
             raise field_error("tool_calls", "is only allowed with the role assistant")
         return self
+
+
+def check_results(steps: Iterable[tuple[str, Iterable[str], str | None]]) -> None:
+    """A result belongs to a call before it; raises PydanticCustomError that names the result's field.
+
+    Each step has that field, the ids of the calls that are made, and the id of the call that is answered.
+    """
+    made: set[str] = set()
+    for param, calls, answered in steps:
+        made.update(calls)
+        if answered is not None and answered not in made:
+            raise field_error(param, f"no call before has the id {answered[:64]!r}")
 
 
 def check_arguments(messages: Sequence[Message]) -> None:

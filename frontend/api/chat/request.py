@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from frontend.api.chat.messages import Message, check_arguments
+from frontend.api.chat.messages import Message, check_arguments, check_results
 from frontend.api.chat.tool_calls import PYTHON_TAG
 from frontend.api.chat.tools import ToolFields
 from frontend.api.fields import (
@@ -84,6 +84,18 @@ class ChatRequest(GenerationParameters, ToolFields):
     @model_validator(mode="after")
     def _arguments_of_calls_are_objects(self) -> "ChatRequest":
         check_arguments(self.messages)
+        return self
+
+    @model_validator(mode="after")
+    def _results_are_of_calls(self) -> "ChatRequest":
+        check_results(
+            (
+                f"messages[{index}].tool_call_id",
+                (call.id for call in message.tool_calls or []),
+                message.tool_call_id if message.role == "tool" else None,
+            )
+            for index, message in enumerate(self.messages)
+        )
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,7 @@ class ChatResponse:
     def _choice(self, deltas: Sequence[ChatDelta], index: int) -> dict[str, Any]:
         text = "".join(delta.text for delta in deltas)
         calls = _tool_calls([call for delta in deltas for call in delta.tool_calls])
-        content = text if text or not calls else None
+        content = None if not text and (calls or self._chat.must_call_tool) else text
         return {
             "index": index,
             "message": {"role": "assistant", "content": content, "refusal": None, "tool_calls": calls},

@@ -38,6 +38,10 @@ class ToolCallDelta:
     arguments: str
 
 
+def first_delta(index: int, name: str, arguments: str) -> ToolCallDelta:
+    return ToolCallDelta(index, f"call_{secrets.token_hex(12)}", name, arguments)
+
+
 class ToolCallParser:
     """Takes the text in any pieces; what it gives back is the same for all ways to cut it."""
 
@@ -227,7 +231,7 @@ class _OpenCall:
         if self.is_delivered:
             return [ToolCallDelta(self.index, None, None, text)]
         self.is_delivered = True
-        return [ToolCallDelta(self.index, f"call_{secrets.token_hex(12)}", self.name, text)]
+        return [first_delta(self.index, self.name, text)]
 
 
 def _joined(results: list[str | ToolCallDelta]) -> list[str | ToolCallDelta]:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, Tag
+from pydantic import ConfigDict, Field, Tag, model_validator
 
+from frontend.api.chat.messages import check_results
 from frontend.api.chat.request import ChatRequest
 from frontend.api.chat.tools import FunctionDefinition, LongToolName, NamedTool, Tool, named_tool
 from frontend.api.chat.translation import chat_request
@@ -154,6 +155,19 @@ class ResponsesPrompt(Frozen):
     personality: Hint = None
     previous_response_id: Stored = None
     conversation: Stored = None
+
+    @model_validator(mode="after")
+    def _results_are_of_calls(self) -> "ResponsesPrompt":
+        items = [] if isinstance(self.input, str) else self.input
+        check_results(
+            (
+                f"input[{index}].call_id",
+                [item.call_id] if item.type == "function_call" else [],
+                item.call_id if item.type == "function_call_output" else None,
+            )
+            for index, item in enumerate(items)
+        )
+        return self
 
     @property
     def functions(self) -> list[ResponsesFunction]:

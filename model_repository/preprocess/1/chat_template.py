@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
 from jinja2.meta import find_undeclared_variables
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 # What the expressions of a template raise when the messages are not as it expects.
@@ -22,6 +24,17 @@ class _RaisedByTemplate(TemplateError):
     """A template's own raise_exception: its message is written for the user."""
 
 
+class _Generation(Extension):
+    """{% generation %} tells trainings what a model wrote (transformers' AssistantTracker); here a scope."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 types it as an attribute of objects
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Stops at the first unsafe attribute, where Jinja would go on with an empty value."""
 
@@ -33,7 +46,7 @@ class ChatTemplate:
     """`today` gives the date for templates that print one."""
 
     def __init__(self, source: str, today: Callable[[], datetime]) -> None:
-        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: today().strftime(form)
@@ -43,7 +56,7 @@ class ChatTemplate:
             parsed = environment.parse(source)
             self.takes_tools = "tools" in find_undeclared_variables(parsed)
             self.takes_names = _reads_name_of_message(parsed)
-        except TemplateError as error:
+        except (TemplateError, RecursionError) as error:
             raise TemplateRefused(f"it is not a valid template ({error}).") from error
 
     def render(
@@ -58,6 +71,7 @@ class ChatTemplate:
             return self._template.render(
                 messages=messages,
                 tools=tools,
+                documents=None,
                 add_generation_prompt=add_generation_prompt,
                 date_string=self._today().strftime("%d %b %Y"),
             )

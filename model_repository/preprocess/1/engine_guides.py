@@ -26,6 +26,7 @@ free_end ::= "" | "{" [ \t\r\n{]* | "{" [ \t\r\n{]* "\"" | "<"
 calls ::= call (call_separator call)*
 call_separator ::= [ \t\r\n]* [;,]? [ \t\r\n]*
 """
+_EBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 # A rule's name outside of strings and character classes.
 _ROOT = re.compile(r'("(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\])|\broot\b')
 
@@ -76,7 +77,14 @@ def _xgrammar_readers(grammar: Any) -> dict[str, Callable[[str], Guide]]:
 
         return reader
 
-    read_ebnf = tried("ebnf_grammar", grammar.from_ebnf)
+    def read_rules(guide: str) -> object:
+        if not _EBNF_RULE.search(guide):
+            raise ValueError(
+                'this engine reads EBNF (GBNF), such as root ::= "yes" | "no", and no other notation'
+            )
+        return grammar.from_ebnf(guide)
+
+    read_ebnf = tried("ebnf_grammar", read_rules)
     return {
         "json_schema": tried("json_schema", grammar.from_json_schema),
         "regex": tried("regex", grammar.from_regex),

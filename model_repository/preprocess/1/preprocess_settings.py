@@ -11,7 +11,7 @@ TODAY_VARIABLE = "TODAY_DATE"
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """max_model_len is in tokens, prompt and completion together."""
+    """max_model_len is in tokens, prompt and completion together; logits_size counts the model's ids."""
 
     tokenizer_folder: Path
     max_model_len: int
@@ -19,6 +19,7 @@ class PreprocessSettings:
     stop_ids: tuple[int, ...]
     today: Callable[[], datetime]
     guide_check: str
+    logits_size: int
 
 
 def read_settings(parameters: Mapping[str, str], models_folder: Path) -> PreprocessSettings:
@@ -30,6 +31,7 @@ def read_settings(parameters: Mapping[str, str], models_folder: Path) -> Preproc
         stop_ids=_whole_numbers("stop_ids", _required(parameters, "stop_ids")),
         today=_today(parameters),
         guide_check=_required(parameters, "guide_check"),
+        logits_size=_whole_number("logits_size", _required(parameters, "logits_size"), least=1),
     )
 
 

@@ -71,6 +71,7 @@ class Preprocessor:
         self._counting_window = _ContextWindow(_COUNTED_WINDOWS * settings.max_model_len)
         self._guides = load_engine_guides(settings.guide_check)
         self._tokenizer = PromptTokenizer(folder / "tokenizer.json")
+        self._no_tokens = self._tokenizer.bias_of_no_tokens(settings.logits_size)
         self._template = ChatTemplate((folder / "chat_template.jinja").read_text("utf-8"), settings.today)
         for index in (settings.end_id, *settings.stop_ids):
             if not self._tokenizer.has_id(index):
@@ -110,7 +111,8 @@ class Preprocessor:
             self._check_ids(request.prompt_ids, 0, param)
             return request.prompt_ids
         if request.text_input is not None:
-            self._read_window_of(request).check_least(self._tokenizer.least_tokens(request.text_input), param)
+            least = self._tokenizer.least_tokens(request.text_input, is_raw=True)
+            self._read_window_of(request).check_least(least, param)
             return self._tokenizer.encode_completion(request.text_input, request.add_special_tokens)
         options = read_options(request.add_generation_prompt, request.continue_final_message)
         control, messages = self._tokenizer.control, request.messages or ""
@@ -149,8 +151,10 @@ class Preprocessor:
         weights = [*request.bias_weights, *request.logit_bias_values]
         return {
             "stop_words_list": pack_words(single_ids + self._encode_words(request.stop_words)),
-            "bad_words_list": pack_words(self._encode_words(request.bad_words)),
-            "embedding_bias": dense_bias(biased, weights, self._tokenizer.vocab_size),
+            "bad_words_list": pack_words(
+                form for word in request.bad_words for form in self._tokenizer.encode_banned(word)
+            ),
+            "embedding_bias": dense_bias(biased, weights, self._no_tokens),
         }
 
     def _encode_words(self, words: Sequence[str]) -> list[list[int]]:
@@ -178,12 +182,15 @@ def pack_words(words: Iterable[Sequence[int]]) -> NDArray[np.int32]:
 
 
 def dense_bias(
-    words: Sequence[Sequence[int]], weights: Sequence[float], vocab_size: int
+    words: Sequence[Sequence[int]], weights: Sequence[float], no_tokens: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """[vocab_size] with each weight added at the ids of its word; [0] without words."""
+    """[ids] with each weight added at the ids of its word; [0] where nothing is biased.
+
+    no_tokens: [ids], the bias of those that are no tokens, which forbids them.
+    """
     if not words:
-        return np.empty(0, np.float32)
-    bias = np.zeros(vocab_size, np.float32)
+        return no_tokens if no_tokens.any() else np.empty(0, np.float32)
+    bias = no_tokens.copy()
     for word, weight in zip(words, weights, strict=True):
         for index in word:
             bias[index] += weight

@@ -68,18 +68,19 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
     """Takes what Triton tells a model: its configuration, and its own folder among the models."""
     settings = read_settings(model_config, Path(model_folder).parent)
     try:
-        vocab_size = read_vocab_size(settings.engine)
+        num_logits = read_vocab_size(settings.engine)
         engine = Engine(
             partial(
                 open_batch,
                 settings.engine,
+                settings.vocab_size,
                 settings.max_kv_tokens,
                 settings.max_num_tokens,
                 settings.max_draft_len,
                 settings.max_num_seqs,
             ),
-            ModelLimits(vocab_size, settings.max_model_len, NUM_RANKED),
-            GuideCompiler(settings.tokenizer, vocab_size),
+            ModelLimits(settings.vocab_size, settings.max_model_len, NUM_RANKED),
+            GuideCompiler(settings.tokenizer, num_logits),
         )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

@@ -19,10 +19,11 @@ UNSUPPORTED_INPUTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """engine is the folder of the OpenVINO model; max_num_tokens counts those of one step."""
+    """engine: the OpenVINO model's folder; vocab_size: the tokenizer's; max_num_tokens: those of one step."""
 
     engine: Path
     tokenizer: Path
+    vocab_size: int
     max_model_len: int
     max_num_seqs: int
     max_num_tokens: int
@@ -40,6 +41,7 @@ def read_settings(model_config: Mapping[str, Any], models: Path) -> EngineSettin
     settings = EngineSettings(
         engine=engine,
         tokenizer=engine.parent / "tokenizer" / "tokenizer.json",
+        vocab_size=parameters.count("vocab_size"),
         max_model_len=parameters.count("max_model_len"),
         max_num_seqs=parameters.count("max_num_seqs"),
         max_num_tokens=parameters.count("max_num_tokens"),

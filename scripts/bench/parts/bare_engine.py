@@ -59,6 +59,7 @@ class BareEngine:
         settings = read_settings({"parameters": parameters}, repository)
         self._batch = open_batch(
             settings.engine,
+            settings.vocab_size,
             settings.max_kv_tokens,
             settings.max_num_tokens,
             settings.max_draft_len,

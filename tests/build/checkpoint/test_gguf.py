@@ -36,6 +36,23 @@ def test_sizes_are_read(tmp_path: Path) -> None:
             {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0},
             tiny_config(rope_scaling={"rope_type": "linear", "factor": 4.0}),
         ),
+        # llama.cpp's load_hparams: linear is the default, scale_linear the older name, and 0 no factor.
+        (
+            tiny_config(),
+            {"llama.rope.scaling.factor": 4.0},
+            tiny_config(rope_scaling={"rope_type": "linear", "factor": 4.0}),
+        ),
+        (
+            tiny_config(),
+            {"llama.rope.scale_linear": 4.0},
+            tiny_config(rope_scaling={"rope_type": "linear", "factor": 4.0}),
+        ),
+        (
+            tiny_config(),
+            {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0},
+            tiny_config(),
+        ),
+        (tiny_config(), {"llama.rope.scaling.factor": 0.0}, tiny_config()),
     ],
 )
 def test_scaled_rotation_is_read(
@@ -49,13 +66,19 @@ def test_scaled_rotation_is_read(
     ("fields", "sentence"),
     [
         ({"general.architecture": "qwen2"}, "has architecture 'qwen2'; only 'llama' is supported"),
-        ({"llama.expert_count": 8}, "is a mixture of experts"),
+        ({"llama.expert_count": 8}, "llama.expert_count is 8, only 0 is supported"),
+        ({"llama.attention.scale": 0.5}, "llama.attention.scale is 0.5"),
+        ({"llama.rope.scaling.attn_factor": 2.0}, "attn_factor is 2.0"),
         ({"split.count": 2}, "is one part of a split GGUF"),
         ({"llama.rope.dimension_count": 8}, "rotates 8 of 16 dimensions"),
         ({"llama.rope.scaling.type": "yarn"}, "by 'yarn', which is not supported"),
         ({"llama.block_count": 3}, "lacks the tensor model.layers.2"),
         ({"llama.block_count": 1}, "a tensor that a Llama has not: blk.1"),
         ({"llama.block_count": 0}, "num_layers must be above 0"),
+        ({"llama.attention.key_length": 15}, "head size must be even and 4096 at most, not 15"),
+        ({"llama.embedding_length": 1 << 31}, "head size must be even and 4096 at most"),
+        ({"llama.block_count": 1 << 31}, "num_layers must be 1000 at most"),
+        ({"llama.context_length": 1 << 31}, "max_model_len must be 16777216 at most"),
         ({"llama.feed_forward_length": 100}, r"gate_proj.weight has shape \(96, 64\), expected \(100, 64\)"),
         ({"llama.attention.head_count_kv": 3}, "4 heads can't share 3 key/value heads"),
         ({"llama.attention.head_count": 0}, "is no multiple of its 0 heads"),
@@ -75,8 +98,24 @@ def test_missing_field_is_named(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(BuildError, match=r"lacks the GGUF field llama\.attention\.head_count"):
+    with pytest.raises(BuildError, match=r"lacks the field llama\.attention\.head_count"):
         GgufCheckpoint(tmp_path / "m.gguf")
+
+
+def test_big_endian_file_is_refused(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "m.gguf", tiny_config(), endianess=gguf.GGUFEndian.BIG)
+    with pytest.raises(BuildError, match=r"is big-endian; turn it first: .*gguf-convert-endian .* little"):
+        GgufCheckpoint(path)
+
+
+def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "m.gguf", tiny_config())
+    weights = gguf.GGUFReader(path, "r+")
+    weights.get_tensor(0).data[3, 4] = np.inf
+    weights.data.flush()
+    checkpoint = GgufCheckpoint(path)
+    with pytest.raises(BuildError, match=r"embed_tokens.weight has values that are no finite numbers"):
+        checkpoint.tensor("model.embed_tokens.weight")
 
 
 @pytest.mark.parametrize("keep", [4, 40, 3000, -40000])

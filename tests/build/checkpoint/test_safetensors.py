@@ -70,6 +70,11 @@ def test_both_forms_of_rope_are_read(tmp_path: Path) -> None:
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config is"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2}}, "type 'dynamic' is not supported"),
         ({"rope_scaling": "llama3"}, "has a value of the wrong type"),
+        ({"rope_scaling": {"factor": 2.0}}, "type None is not supported"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": -2.0}}, "factor must be above 0, not -2.0"),
+        ({"rope_scaling": LLAMA3_SCALING | {"factor": 0}}, "factor must be above 0, not 0"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "same for all dimensions and layers"),
+        ({"rope_parameters": {"full_attention": {}}}, "same for all dimensions and layers"),
         ({"hidden_size": "wide"}, "has a value of the wrong type"),
         ({"hidden_size": None}, "has a value of the wrong type"),
         ({"num_hidden_layers": -1}, "num_layers must be above 0, not -1"),
@@ -121,6 +126,20 @@ def test_stored_frequencies_and_a_tied_output_are_ignored(tmp_path: Path) -> Non
     frequencies = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(8, np.float32)}
     edit_tensors(folder, frequencies | {"lm_head.weight": output})
     assert open_folder(folder).config.is_tied
+
+
+def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "m", tiny_config(), np.float32)
+    edit_tensors(folder, {"model.norm.weight": np.full(64, np.nan, np.float32)})
+    with pytest.raises(BuildError, match=r"model.norm.weight has values that are no finite numbers"):
+        open_folder(folder).tensor("model.norm.weight")
+
+
+def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "m", tiny_config(), np.float32)
+    save_file({"model.norm.weight": np.ones(64, np.float32)}, folder / "older.safetensors")
+    with pytest.raises(BuildError, match=r"model\.norm\.weight is in another file"):
+        open_folder(folder)
 
 
 def test_damaged_file_is_refused(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ def test_folder_with_an_index(tmp_path: Path) -> None:
     assert INDEX in [path.name for path in source.texts]
 
 
+def test_a_stale_index_beside_the_one_file_is_ignored(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "tiny", "model.safetensors", "model-00001-of-00002.safetensors")
+    write_index(folder, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    assert [path.name for path in find_source(folder).weights] == ["model.safetensors"]
+
+
 def test_snapshot_of_a_cache_is_links_to_its_blobs(tmp_path: Path) -> None:
     model = tmp_path / "models--meta-llama--Llama-3.1-8B-Instruct"
     blobs, snapshot = make_folder(model / "blobs", "weights"), model / "snapshots" / "0e9e39f"

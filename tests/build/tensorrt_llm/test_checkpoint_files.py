@@ -25,6 +25,12 @@ def test_whole_folder_is_well(model: Path) -> None:
     assert source_bytes(model) == sum(sizes)
 
 
+def test_stale_index_beside_the_one_file_is_ignored(model: Path) -> None:
+    (model / SHARDS[0]).rename(model / "model.safetensors")
+    (model / SHARDS[1]).unlink()
+    assert checkpoint_problems(model) == []
+
+
 def make_pointer(model: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4976698672\n"
     (model / SHARDS[0]).write_text(pointer)

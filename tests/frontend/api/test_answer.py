@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +83,32 @@ def test_anthropic(text: str, at: list[int]) -> None:
         pieces = [event["delta"] for event in sent if "delta" in event and event.get("index") == index]
         if block["type"] == "text":
             assert "".join(piece["text"] for piece in pieces) == block["text"]
+
+
+@pytest.mark.parametrize(("text", "called"), [('{ "name": "ad', False), ('{ "name": "add", "par', True)])
+def test_a_forced_call_that_is_cut_says_nothing(text: str, called: bool) -> None:
+    tools = [{"name": name, "input_schema": SCHEMA} for name in ("add", "sub")]
+    turns = [{"role": "user", "content": "hi"}]
+    message = AnthropicRequest.model_validate(
+        {"model": "m", "max_tokens": 1, "messages": turns, "tools": tools, "tool_choice": {"type": "any"}}
+    )
+    functions = [{"type": "function", "name": name, "parameters": SCHEMA} for name in ("add", "sub")]
+    response = ResponsesRequest.model_validate(
+        {"model": "m", "input": "hi", "tools": functions, "tool_choice": "required"}
+    )
+    replies: list[Reply] = [
+        AnthropicResponse(message, anthropic_request.to_chat(message)),
+        ResponsesResponse(response, responses_request.to_chat(response)),
+    ]
+    cut = Delta(0, text, (), 5, 1, "length")
+    for reply in replies:
+        reply.add(cut)
+    block, item = replies[0].whole(), replies[1].whole()
+    assert [(part["name"], part["input"]) for part in block["content"]] == ([("add", {})] if called else [])
+    assert block["stop_reason"] == "max_tokens"
+    assert item["status"] == "incomplete"
+    [only] = item["output"]
+    if called:
+        assert (only["name"], only["arguments"], only["status"]) == ("add", "", "incomplete")
+    else:
+        assert only["content"][0]["text"] == ""

@@ -192,7 +192,7 @@ def test_key_is_required(stack: Stack, method: str, path: str, authorization: st
         ("GET", "/v1/unknown", 404),
         ("POST", "//v1/chat/completions", 404),
         ("POST", CHAT + "/", 404),
-        ("GET", "/docs", 404),
+        ("GET", "/redoc", 404),
     ],
 )
 def test_unknown_urls_and_methods(http: httpx.Client, method: str, path: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,3 +62,57 @@ def test_the_deltas_are_the_text(
     assert answer.status_code == 200
     text = data.decode("utf-8", "replace")
     assert "".join(deltas(answer.content)) == (text.partition(stop)[0] if stop else text)
+
+
+WORDS = [tokens(word) for word in ("one", " the", "n two", " three", " the end", " four", " five", " six")]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_stop_string_ends_the_generation_of_a_whole_answer(
+    http: httpx.Client, fake: FakeTriton, path: str, n: int
+) -> None:
+    fake.reset(Script([*WORDS[:3], *[tokens(" never")] * 300], pause_s=PAUSE_S))
+    body = http.post(path, json={"model": MODEL, "n": n, **PATHS[path], "stop": ["the"]}).json()
+    assert [choice["finish_reason"] for choice in body["choices"]] == ["stop"] * n
+    assert body["usage"]["completion_tokens"] == 2 * n
+    assert fake.stop_ended.wait(5)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("stop", "extra", "text", "listed"),
+    [
+        ("the", {}, "one ", ["one", " the"]),
+        ("then t", {}, "one ", ["one", " the"]),
+        ("one", {}, "", []),
+        ("two", {"include_stop_str_in_output": True}, "one then two", ["one", " the", "n two"]),
+        ("the", {"min_tokens": 2}, "one then two three ", ["one", " the", "n two", " three", " the end"]),
+        ("the", {"min_tokens": 1}, "one ", ["one", " the"]),
+        (
+            "end four",
+            {"min_tokens": 5},
+            "one then two three the ",
+            [piece[1].decode() for [piece] in WORDS[:5]],
+        ),
+        ("?", {}, "".join(piece[1].decode() for [piece] in WORDS), [piece[1].decode() for [piece] in WORDS]),
+    ],
+)
+def test_tokens_are_listed_that_begin_in_the_text(
+    http: httpx.Client,
+    fake: FakeTriton,
+    is_streamed: bool,
+    stop: str,
+    extra: dict[str, Any],
+    text: str,
+    listed: list[str],
+) -> None:
+    fake.reset(Script(WORDS))
+    body = {"model": MODEL, "prompt": "hi", "logprobs": 0, "stop": stop, "stream": is_streamed, **extra}
+    answer = http.post("/v1/completions", json=body)
+    frames = re.findall(r"^data: (\{.*)$", answer.text, re.MULTILINE) if is_streamed else [answer.text]
+    choices = [json.loads(frame)["choices"][0] for frame in frames]
+    assert "".join(choice["text"] for choice in choices) == text
+    told = [choice["logprobs"] for choice in choices if choice["logprobs"]]
+    assert [token for logprobs in told for token in logprobs["tokens"]] == listed
+    assert all(offset < len(text) for logprobs in told for offset in logprobs["text_offset"])

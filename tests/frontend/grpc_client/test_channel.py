@@ -182,7 +182,7 @@ def test_a_server_that_goes_away_ends_what_runs_and_takes_nothing_new() -> None:
             connection.start(ECHO.path, b"", receiver)
             await receiver.first
             stopping = asyncio.create_task(server.stop(TIMEOUT_S))
-            while connection.is_usable:  # noqa: ASYNC110 - nobody tells
+            while connection.has_room:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
             assert channel.connection is None
             with pytest.raises(GrpcError) as raised:
@@ -222,6 +222,34 @@ def test_a_connection_whose_ids_are_used_up_is_followed_by_another() -> None:
                 assert (await channel.ask(ECHO, BytesValue(value=text), TIMEOUT_S)).value == text
             assert channel.connection is not first
             assert first.num_calls == 0
+            channel.close()
+
+    run(test)
+
+
+def test_calls_beyond_a_connections_limit_take_another() -> None:
+    async def test() -> None:
+        released = asyncio.Event()
+
+        async def wait(request: bytes, _: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            await released.wait()
+            yield request
+
+        async with serving(wait, max_concurrent_streams=2) as (_, address):
+            channel = GrpcChannel(address)
+            calls = [
+                asyncio.create_task(channel.ask(ECHO, BytesValue(value=b"%d" % number), TIMEOUT_S))
+                for number in range(7)
+            ]
+            while sum(connection.num_calls for connection in channel._connections) < 7:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert [connection.num_calls for connection in channel._connections] == [2, 2, 2, 1]
+            # One more on a full connection is that call's error, and nobody else's.
+            receiver = Receiver()
+            channel._connections[0].start(ECHO.path, b"", receiver)
+            assert (await receiver.ended).code is grpc.StatusCode.UNAVAILABLE
+            released.set()
+            assert [answer.value for answer in await asyncio.gather(*calls)] == [b"%d" % n for n in range(7)]
             channel.close()
 
     run(test)

@@ -16,10 +16,12 @@ import pytest
 from starlette.routing import Route
 
 from frontend.app import create_app
-from frontend.keys.key import digest
+from frontend.keys.key import KeyFileError, digest, read_key_file
+from frontend.keys.ring import KeyRing
 from frontend.limits.ledger import SharedLedger
 from frontend.middleware.auth import OPEN_PATHS
 from frontend.settings import Settings
+from frontend.settings_file import SettingsError
 from frontend.triton.triton import Triton
 from tests.fakes.clients import anthropic_client, http_client, openai_client
 from tests.fakes.triton_server import Script, tokens
@@ -52,17 +54,19 @@ def api_routes(routes: Iterable[object]) -> Iterator[Route]:
 
 
 @pytest.mark.row(14)
-def test_every_route_but_liveness_and_readiness_wants_a_key(stack: Stack) -> None:
+def test_every_route_but_those_of_probes_and_pages_wants_a_key(stack: Stack) -> None:
     with http_client(stack.url) as client:
         open_routes = {path for method, path in routes() if client.request(method, path).status_code != 401}
-        assert open_routes == OPEN_PATHS == {"/health/live", "/health/ready"}
+        assert open_routes == OPEN_PATHS
+        assert {"/health", "/health/live", "/health/ready", "/", "/status", "/docs"} == OPEN_PATHS
 
 
 @pytest.mark.row(11, 14)
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/docs", "/openapi.json", "/redoc", "/metrics", "/v1/unknown", "/health", "/health/",
+        "/status/", "/docs/", "/chat.html", "/openapi.json", "/redoc",
+        "/metrics", "/v1/unknown", "/health/",
         "/health/live/", "//health/live", "/health/../v1/models", "/health/live/../../v1/models",
         "/v1/models?/health/live", "/health%2Flive/x", "/HEALTH/LIVE",
     ],
@@ -202,6 +206,25 @@ def test_tokens_per_minute_are_those_that_were_used(keyed: Stack, stream: bool) 
     assert 100 - 3 * NUM_TOKENS <= int(left) <= 100 - NUM_TOKENS + 10
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_leaves_pays_for_what_was_made(keyed: Stack, stream: bool) -> None:
+    keyed.fake.reset(Script([tokens("x")] * 60, hangs_after=50))
+    body = {"model": MODEL, "messages": USER, "stream": stream, "max_tokens": 60}
+    headers = {"Authorization": "Bearer tokens-key"}
+    with (
+        http_client(keyed.url, timeout=1) as leaving,
+        pytest.raises(httpx.TimeoutException),
+        leaving.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer,
+    ):
+        answer.read()
+    deadline = time.monotonic() + 10
+    while keyed.ledger.load() != (0, 0):
+        assert time.monotonic() < deadline
+    keyed.fake.reset(HELLO)
+    left = chat(keyed, "tokens", max_tokens=1).headers["x-ratelimit-remaining-tokens"]
+    assert int(left) <= 100 - 50
+
+
 def test_a_request_larger_than_the_limit_runs_alone(keyed: Stack) -> None:
     assert chat(keyed, "tokens", max_tokens=5000).status_code == 200
     keyed.fake.reset(Script([tokens(*"x" * 100)]))
@@ -321,6 +344,27 @@ def test_no_secret_is_logged_or_shown(
         assert not [item for item in shown if secret in item]
     assert (prompt in logged) == logs_prompts
     assert not [item for item in shown if prompt in item]
+
+
+def test_a_worker_that_starts_while_the_file_is_broken_keeps_the_keys_of_before(file: Path) -> None:
+    key_file(file, team={})
+    settings = Settings(api_keys_file=file)
+    before = settings.read_keys()
+    file.write_text("{")
+    with pytest.raises(SettingsError):
+        KeyRing(settings)
+    ring = KeyRing(settings, before)
+    assert ring.owner("team-key") is not None
+    key_file(file, other={})
+    ring.reload_if_changed()
+    assert ring.owner("team-key") is None
+    assert ring.owner("other-key") is not None
+
+
+def test_a_pipe_is_no_key_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(KeyFileError, match="is no file"):
+        read_key_file(tmp_path / "pipe")
 
 
 def test_the_client_that_is_told_to_wait_comes_through(file: Path) -> None:

@@ -75,7 +75,9 @@ class Workers:
                 workers.connections[worker].add(self)
                 workers.transports.append(cast(asyncio.WriteTransport, transport))
 
-        return Acceptor(self.listeners[worker], Share(), Connection, None, self.connections[worker])
+        return Acceptor(
+            self.listeners[worker], Share(), Connection, None, self.connections[worker], lambda: True
+        )
 
 
 Exchange = Callable[[Workers], Awaitable[None]]

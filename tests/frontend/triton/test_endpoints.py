@@ -285,18 +285,33 @@ def test_readiness_is_that_of_one() -> None:
     asyncio.run(run())
 
 
-def test_one_late_probe_may_be_load_and_two_are_not() -> None:
+def test_two_late_probes_may_be_load_and_three_are_not() -> None:
     async def run() -> None:
         fake = FakeTriton()
         async with fake_servers(fake) as servers, connected(servers) as triton:
             assert await triton.is_ready()
             fake.is_late = True
             assert await triton.is_ready()
+            assert await triton.is_ready()
             assert not await triton.is_ready()
             fake.is_late = False
             assert await triton.is_ready()
             fake.is_late = True
             assert await triton.is_ready()
+
+    asyncio.run(run())
+
+
+def test_late_probes_are_no_death_while_streams_move() -> None:
+    async def run() -> None:
+        fake = FakeTriton(Script([tokens(word) for word in ("a", "b", "c", "d", "e", "f")], pause_s=0.05))
+        async with fake_servers(fake) as servers, connected(servers) as triton:
+            assert await triton.is_ready()
+            fake.is_late = True
+            stream = infer(triton, "a")
+            for _ in range(5):
+                await anext(stream)
+                assert await triton.is_ready()
 
     asyncio.run(run())
 

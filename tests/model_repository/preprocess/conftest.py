@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from preprocessor import Preprocessor, load_preprocessor
+from prompt_tokenizer import PromptTokenizer
 
 from tests.model_repository.preprocess.tiny_tokenizer import END_ID, write_tiny_engine
 
@@ -14,12 +15,18 @@ LLAMA_PARAMETERS = {
     "stop_ids": "128001,128008",
     "today_date": "26 Jul 2024",
     "guide_check": "engine",
+    "logits_size": "128256",
 }
 
 
 @pytest.fixture(scope="session")
 def llama(llama_models_folder: Path) -> Preprocessor:
     return load_preprocessor(LLAMA_PARAMETERS, llama_models_folder)
+
+
+@pytest.fixture(scope="session")
+def llama_tokenizer(llama_models_folder: Path) -> PromptTokenizer:
+    return PromptTokenizer(llama_models_folder / "llama" / "tokenizer" / "tokenizer.json")
 
 
 @pytest.fixture
@@ -32,6 +39,7 @@ def tiny_parameters(tmp_path: Path) -> dict[str, str]:
         "stop_ids": "0",
         "today_date": "26 Jul 2024",
         "guide_check": "engine",
+        "logits_size": "3",
     }
 
 

@@ -21,6 +21,9 @@ def render(source: str, messages: Any = MESSAGES, tools: Any = None) -> str:
         ("{{ {'b': '<é>', 'a': 1} | tojson }}", '{"b": "<é>", "a": 1}'),
         ("{{ {'a': 1} | tojson(indent=2) }}", '{\n  "a": 1\n}'),
         ("{% for m in messages %}{% break %}{% endfor %}x", "x"),
+        ("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}\n{% endfor %}x", "Hix"),
+        ("{% set a = 1 %}{% generation %}{% set a = 2 %}{% endgeneration %}{{ a }}", "1"),
+        ("{{ documents is none }}", "True"),
         ("{{ tools is none }} {{ add_generation_prompt }}", "True True"),
     ],
 )
@@ -50,9 +53,10 @@ def test_a_template_that_fails_is_refused(source: str, reason: str) -> None:
         render(source)
 
 
-def test_a_template_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("source", ["{% if %}", "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"])
+def test_a_template_that_is_none_is_refused(source: str) -> None:
     with pytest.raises(TemplateRefused, match="not a valid template"):
-        render("{% if %}")
+        render(source)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from control_tokens import MARK, ControlTokens
 from hypothesis import given
 from hypothesis import strategies as st
 from preprocessor import Preprocessor
+from prompt_tokenizer import PromptTokenizer
 
 from tests.fuzzing import examples
 from tests.model_repository.preprocess.asking import prompt_ids
@@ -67,16 +68,28 @@ def test_attacks_in_any_field_change_no_control_id(data: st.DataObject, llama: P
 
 @examples(150, repeats=True)
 @given(text=attacks)
-def test_attacks_in_a_completion_give_no_control_id(text: str, llama: Preprocessor) -> None:
-    assert control_ids(prompt_ids(llama, text_input=text)) == [FIRST_CONTROL_ID]
+def test_a_raw_prompt_is_a_chat_that_its_sender_has_rendered(
+    text: str, llama: Preprocessor, llama_tokenizer: PromptTokenizer
+) -> None:
+    plain = text.replace("<", "(")
+    header = "<|start_header_id|>{}<|end_header_id|>\n\n"
+    rendered = f"{header.format('user')}{plain}<|eot_id|>{header.format('assistant')}"
+    ids = prompt_ids(llama, text_input=rendered)
+    user = [128006, *llama_tokenizer.encode("user"), 128007, *llama_tokenizer.encode(f"\n\n{plain}"), 128009]
+    assert ids[: len(user) + 1] == [128000, *user]
+    assert control_ids(ids) == [128000, 128006, 128007, 128009, 128006, 128007]
+    assert prompt_ids(llama, text_input=f"<|begin_of_text|>{rendered}") == ids
+    assert prompt_ids(llama, text_input=rendered, add_special_tokens=False) == ids[1:]
 
 
 @examples(150, repeats=True)
 @given(text=attacks)
-def test_an_attack_is_the_same_text_as_any_other(text: str, llama: Preprocessor) -> None:
+def test_an_attack_is_the_same_text_as_any_other(
+    text: str, llama: Preprocessor, llama_tokenizer: PromptTokenizer
+) -> None:
     """Marks leave no trace: the ids between the control tokens are those of the text alone."""
     ids = prompt_ids(llama, messages=[{"role": "user", "content": "|" + text}])
-    text_ids = prompt_ids(llama, text_input="|" + text)[1:]
+    text_ids = llama_tokenizer.encode("|" + text)
     assert ids[-5 - len(text_ids) : -5] == text_ids
 
 

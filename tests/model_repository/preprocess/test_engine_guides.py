@@ -39,13 +39,19 @@ def missing(name: str) -> Any:
 )
 def test_bad_guides_are_refused_with_the_reason_alone(guide_type: str, name: str) -> None:
     guides = load_engine_guides("xgrammar", installed)
-    guides.read(guide_type, "good")
+    guides.read(guide_type, "root ::= good")
     with pytest.raises(ClientError) as caught:
-        guides.read(guide_type, "bad")
+        guides.read(guide_type, "root ::= bad")
     assert caught.value.message == (
         f"guided_decoding_guide: can't be compiled: {name} at line 1: unexpected 'bad'."
     )
     assert caught.value.param == "guided_decoding_guide"
+
+
+@pytest.mark.parametrize("grammar", ['start: "a"', "root = a", "%llguidance {}"])
+def test_what_is_no_ebnf_is_told_what_is(grammar: str) -> None:
+    with pytest.raises(ClientError, match=r"reads EBNF .GBNF., such as root ::="):
+        load_engine_guides("xgrammar", installed).read("ebnf_grammar", grammar)
 
 
 @pytest.mark.parametrize(("guide_type", "guide"), [("", ""), ("json", ""), ("xml", "bad")])

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from client_input import ClientError
 from preprocessor import Preprocessor, dense_bias, load_preprocessor, pack_words
 
 from tests.model_repository.preprocess.asking import SEED_CHAT, ask, prompt_ids
 from tests.model_repository.preprocess.conftest import LLAMA_PARAMETERS
+from tests.model_repository.preprocess.tiny_tokenizer import CONTROL
 
 BOS = 128000
 
@@ -278,4 +280,16 @@ def test_words_are_packed_with_their_end_offsets(words: list[list[int]], expecte
 def test_weights_are_added_at_the_ids(
     words: list[list[int]], weights: list[float], expected: list[float]
 ) -> None:
-    assert dense_bias(words, weights, 4).tolist() == expected
+    assert dense_bias(words, weights, np.zeros(4, np.float32)).tolist() == expected
+
+
+@pytest.mark.parametrize("words", [{}, {"logit_bias_ids": [5], "logit_bias_values": [2.0]}])
+def test_what_pads_the_vocabulary_is_forbidden(
+    words: dict[str, Any], tiny_parameters: dict[str, str], tmp_path: Path
+) -> None:
+    padded = load_preprocessor(tiny_parameters | {"logits_size": "384"}, tmp_path)
+    [bias] = ask(padded, text_input="hello", **words)["embedding_bias"].tolist()
+    num_tokens = len(CONTROL) + 256 + 7
+    assert bias[:num_tokens] == [2.0 if words and index == 5 else 0.0 for index in range(num_tokens)]
+    assert len(bias) == 384
+    assert max(bias[num_tokens:]) < -1e8

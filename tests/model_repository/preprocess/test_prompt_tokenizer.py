@@ -10,15 +10,12 @@ from tests.fuzzing import examples
 from tests.model_repository.preprocess.tiny_tokenizer import write_tiny_engine
 
 
-@pytest.fixture(scope="session")
-def llama_tokenizer(llama_models_folder: Path) -> PromptTokenizer:
-    return PromptTokenizer(llama_models_folder / "llama" / "tokenizer" / "tokenizer.json")
-
-
 @examples(300, repeats=True)
 @given(text=st.one_of(st.text(), st.text(alphabet=" \n=-a1<|"), st.integers(1, 200).map(lambda n: " " * n)))
 def test_the_lower_bound_is_one(text: str, llama_tokenizer: PromptTokenizer) -> None:
     assert llama_tokenizer.least_tokens(text) <= len(llama_tokenizer.encode(text))
+    names = f"{text}<|eot_id|>" * 9
+    assert llama_tokenizer.least_tokens(names, is_raw=True) <= len(llama_tokenizer.encode_completion(names))
 
 
 def test_the_lower_bound_is_not_far_off(llama_tokenizer: PromptTokenizer) -> None:
@@ -61,3 +58,16 @@ def test_a_vocabulary_that_can_spell_a_control_token_is_refused(tmp_path: Path) 
     )
     with pytest.raises(ValueError, match="'aaaa' becomes a control token"):
         PromptTokenizer(path)
+
+
+@pytest.mark.parametrize("word", ["Paris", " Paris"])
+def test_a_banned_word_is_banned_at_the_beginning_and_within(
+    word: str, llama_tokenizer: PromptTokenizer
+) -> None:
+    banned = llama_tokenizer.encode_banned(word)
+    assert {tuple(ids) for ids in banned} == {tuple(llama_tokenizer.encode(it)) for it in ("Paris", " Paris")}
+    assert len(banned) == 2
+
+
+def test_a_banned_control_token_is_itself(llama_tokenizer: PromptTokenizer) -> None:
+    assert llama_tokenizer.encode_banned("<|eot_id|>") == [[128009]]

@@ -83,7 +83,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer" / "xgrammar_tokenizer_info.json").touch()
     engine = read_tensorrt_llm_engine(folder / "engine")
-    facts = TokenizerFacts(VOCAB, END_ID, tuple(sorted(STOP_IDS)), tuple(range(128000, VOCAB)), 128000)
+    facts = TokenizerFacts(VOCAB, END_ID, tuple(sorted(STOP_IDS)), tuple(range(128000, VOCAB)))
     manifest = replace(MANIFEST, tokenizer=facts, limits=Limits(WINDOW, VOCAB))
     target = folder / "model_repository"
     render_tensorrt_llm_repository(manifest, engine, target, adapters={"sql": 1}, overrides={})

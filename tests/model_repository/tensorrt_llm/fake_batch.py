@@ -53,7 +53,7 @@ class FakeBatch(RunningBatch):
     ) -> None:
         self.decoder = FakeDecoder(writer, before_step)
         scheduler = StepScheduler(num_blocks_for(max_kv_tokens), max_num_tokens=512, max_draft_len=5)
-        super().__init__(self.decoder, scheduler, _chooser(), max_num_seqs)
+        super().__init__(self.decoder, scheduler, _chooser(), max_num_seqs, VOCAB_SIZE)
 
 
 @cache

@@ -22,6 +22,7 @@ from tests.model_repository.tensorrt_llm.fake_sender import TIMEOUT_S, FakeSende
 PARAMETERS = {
     "engine_dir": "../engines/tiny",
     "unsupported_inputs": ",".join(UNSUPPORTED_INPUTS),
+    "vocab_size": "100",
     "max_model_len": "64",
     "max_num_seqs": "4",
     "max_num_tokens": "32",

@@ -36,6 +36,7 @@ def test_the_committed_parameters(committed: Any, models: Path) -> None:
     assert read_settings(committed, models) == EngineSettings(
         engine=folder / "engine",
         tokenizer=folder / "tokenizer" / "tokenizer.json",
+        vocab_size=49152,
         max_model_len=8192,
         max_num_seqs=64,
         max_num_tokens=512,

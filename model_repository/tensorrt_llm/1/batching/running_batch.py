@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from contract.generation import Generation
 from contract.metrics import EngineLoad
 from contract.tensors import Logits
@@ -18,13 +19,21 @@ class RunningBatch:
     """Runs max_num_seqs at once, as long as the KV cache has room for them."""
 
     def __init__(
-        self, decoder: Decoder, scheduler: StepScheduler, chooser: TokenChooser, max_num_seqs: int
+        self,
+        decoder: Decoder,
+        scheduler: StepScheduler,
+        chooser: TokenChooser,
+        max_num_seqs: int,
+        vocab_size: int,
     ) -> None:
+        """vocab_size: the tokenizer's ids; what the decoder has beyond them is never chosen."""
         self._decoder = decoder
+        self._vocab_size = vocab_size
         self._scheduler = scheduler
         self._chooser = chooser
         self._max_num_seqs = max_num_seqs
         self._running: dict[PagedSequence, None] = {}
+        self._num_steps = 0
 
     @property
     def has_work(self) -> bool:
@@ -39,6 +48,7 @@ class RunningBatch:
             num_blocks=self._scheduler.num_blocks,
             num_used_blocks=self._scheduler.num_used_blocks,
             tokens_per_block=BLOCK_TOKENS,
+            num_steps=self._num_steps,
         )
 
     def has_room_for(self, sequence: PagedSequence) -> bool:
@@ -50,9 +60,14 @@ class RunningBatch:
 
     def step(self) -> None:
         """Generates one id or more for every request, or takes in a part of a prompt, and passes it on."""
+        self._num_steps += 1
         for choice in self._compute():
             # What was drafted beyond the end of a text belongs to nobody.
-            if choice.sequence in self._running:
+            if choice.sequence not in self._running:
+                continue
+            if choice.refusal is not None:
+                self._leave(choice.sequence).refuse(choice.refusal)
+            else:
                 generation = choice.sequence.generation
                 generation.add(choice.token_id, choice.log_prob, choice.logits)
                 if generation.is_complete:
@@ -77,6 +92,7 @@ class RunningBatch:
         """An id or more for each sequence that is in the KV cache, and a part of their ids for others."""
         chunks = self._scheduler.plan()
         logits = self._decoder.infer(chunks)
+        logits[:, self._vocab_size :] = -np.inf
         self._scheduler.settle(chunks)
         first_rows = []
         end = 0
@@ -123,10 +139,15 @@ class RunningBatch:
 
 
 def open_batch(
-    engine: Path, max_kv_tokens: int, max_num_tokens: int, max_draft_len: int, max_num_seqs: int
+    engine: Path,
+    vocab_size: int,
+    max_kv_tokens: int,
+    max_num_tokens: int,
+    max_draft_len: int,
+    max_num_seqs: int,
 ) -> RunningBatch:
-    """Takes an engine's folder, the tokens that its KV cache holds, and the most of one step."""
+    """Takes an engine's folder, the tokenizer's ids, the tokens of the KV cache, and the most of one step."""
     num_blocks = num_blocks_for(max_kv_tokens)
     decoder = open_decoder(engine, num_blocks)
     scheduler = StepScheduler(num_blocks, max_num_tokens, max_draft_len)
-    return RunningBatch(decoder, scheduler, TokenChooser(decoder.vocab_size), max_num_seqs)
+    return RunningBatch(decoder, scheduler, TokenChooser(decoder.vocab_size), max_num_seqs, vocab_size)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contract.request import GenerationRequest
 from contract.response_stream import ResponseStream
 from contract.stop_word_ids import StopWords
-from contract.tensors import Logits
+from contract.tensors import InvalidInput, Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ class Generation:
     def finish(self) -> None:
         """Sends the last response; to a client that streams, possibly one without ids."""
         self._send(is_final=True)
+
+    def refuse(self, reason: InvalidInput) -> None:
+        self._responses.refuse(reason)
 
     def fail(self, message: str) -> None:
         self._responses.fail(message)

@@ -33,6 +33,10 @@ KV_BLOCKS = Family(
     "kv_cache_block_type",
     ("max", "free", "used", "tokens_per", "fraction"),
 )
+GENERAL = Family(
+    "nv_trt_llm_general_metrics", "General TRT LLM metrics", "general_type", ("iteration_counter",)
+)
+FAMILIES = (REQUESTS, KV_BLOCKS, GENERAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class EngineLoad:
     num_blocks: int
     num_used_blocks: int
     tokens_per_block: int
+    num_steps: int
+    """Since the start: an engine with work that makes none hangs."""
 
     def gauges(self) -> dict[tuple[Family, str], float]:
         """Those that wait are active too, as upstream counts."""
@@ -63,7 +69,7 @@ class EngineLoad:
         )
         return {
             (family, value): float(number)
-            for family, numbers in ((REQUESTS, requests), (KV_BLOCKS, blocks))
+            for family, numbers in zip(FAMILIES, (requests, blocks, (self.num_steps,)), strict=True)
             for value, number in zip(family.values, numbers, strict=True)
         }
 
@@ -85,9 +91,7 @@ class EngineMetrics:
     ) -> None:
         """open_family gives the gauges of a family by their label's value."""
         self._gauges = {
-            (family, value): gauge
-            for family in (REQUESTS, KV_BLOCKS)
-            for value, gauge in open_family(family).items()
+            (family, value): gauge for family in FAMILIES for value, gauge in open_family(family).items()
         }
         self._read = read
         self._interval_s = interval_s

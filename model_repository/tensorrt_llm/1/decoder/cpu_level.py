@@ -1,5 +1,10 @@
-"""Which of cpu_decoder's libraries a CPU runs: each is compiled for the instructions of a level."""
+"""Which of cpu_decoder's libraries a CPU runs: each is compiled for the instructions of a level.
 
+As a program it writes this machine's, which is the only one that serving needs compiled.
+"""
+
+import os
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -44,3 +49,10 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 def library_name(level: str) -> str:
     return f"libcpu_decoder_{level}.so"
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(choose_level(cpu_flags(), os.environ.get(VARIABLE)))
+    except UnsuitableCpu as reason:
+        sys.exit(str(reason))

@@ -14,7 +14,8 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from sampling.logit_edits import LogitEdit
 
-from guides.lark_grammars import ebnf_to_lark, free_or_json
+from guides.closed_schema import closed
+from guides.lark_grammars import ebnf_to_lark, free_or_json, is_lark
 
 _TYPE = "guided_decoding_guide_type"
 _GUIDE = "guided_decoding_guide"
@@ -98,18 +99,22 @@ class _AnswerGuide:
         return self._matcher.get_error() if self._matcher.is_error() else ""
 
     def apply(self, logits: Logits) -> None:
-        """Forbids everything when the answer is complete and nothing ends it, or when llguidance gives up."""
+        """Forbids everything when the answer is complete and nothing ends it.
+
+        Raises InvalidInput where the answer is not complete and nothing may follow, or llguidance gives up.
+        """
         fill_next_token_bitmask(self._matcher, self._mask)
         if self._matcher.is_error():
             _log.error("a grammar was given up: %s", self._matcher.get_error())
-            logits[:] = -np.inf
-            return
+            raise InvalidInput(_GUIDE, "is too ambiguous: the answer was given up at a limit of its grammar.")
         is_allowed = np.unpackbits(self._mask.view(np.uint8), count=len(logits), bitorder="little")
         is_complete = is_allowed[self._completion_id]
         is_allowed[self._completion_id] = 0
         if is_complete:
             is_allowed[self._end_ids] = 1
         logits[is_allowed == 0] = -np.inf
+        if not is_complete and logits.max() == -np.inf:
+            raise InvalidInput(_GUIDE, "came to a dead end: nothing that may follow completes the answer.")
 
     def note(self, token_id: int, /) -> None:
         if token_id not in self._end_ids:
@@ -121,15 +126,23 @@ def _any_object(_text: str) -> str:
 
 
 def _json_schema(text: str) -> str:
-    return LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_pattern": _BLANK})
+    return LLMatcher.grammar_from_json_schema(_closed(text), overrides={"whitespace_pattern": _BLANK})
+
+
+def _closed(text: str) -> str:
+    try:
+        return json.dumps(closed(json.loads(text)))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _ebnf(text: str) -> str:
-    return LLMatcher.grammar_from_lark(ebnf_to_lark(text))
+    """Of TensorRT-LLM's types this is the one for grammars; llguidance's own notation is Lark."""
+    return LLMatcher.grammar_from_lark(text if is_lark(text) else ebnf_to_lark(text))
 
 
 def _text_or_json_schema(text: str) -> str:
-    return LLMatcher.grammar_from_lark(free_or_json(text, _BLANK))
+    return LLMatcher.grammar_from_lark(free_or_json(_closed(text), _BLANK))
 
 
 _GRAMMARS: Mapping[str, Callable[[str], str]] = {

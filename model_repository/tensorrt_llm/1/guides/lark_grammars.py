@@ -19,6 +19,8 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_EBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
+_LARK_RULE = re.compile(r"^\s*(?:%llguidance\b|[?!]?\w+(?:\[[^\]\n]*\])?(?:\.-?\d+)?\s*:)", re.MULTILINE)
 _ESCAPE = re.compile(
     r"\\(?: x(?P<x>[0-9a-fA-F]{2}) | u(?P<u>[0-9a-fA-F]{4}) | U(?P<U>[0-9a-fA-F]{8}) | (?P<other>.) )",
     re.VERBOSE | re.DOTALL,
@@ -36,6 +38,11 @@ TEXT: FREE & ~CALLING
 FREE: /([ \t\r\n]*[^{\[< \t\r\n](.|\n)*)?/
 CALLING: /(.|\n)*(\{[ \t\r\n]*"(name|type|parameters|arguments)"|<function=)(.|\n)*/
 """
+
+
+def is_lark(text: str) -> bool:
+    """Whether its rules begin as Lark's do, `start: ...`, and none as EBNF's, `root ::= ...`."""
+    return bool(_LARK_RULE.search(text)) and not _EBNF_RULE.search(text)
 
 
 def ebnf_to_lark(text: str) -> str:

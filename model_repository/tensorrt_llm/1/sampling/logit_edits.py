@@ -14,7 +14,7 @@ class LogitEdit(Protocol):
     """One sequence's; keeps up with what the sequence writes."""
 
     def apply(self, logits: Logits) -> None:
-        """Changes one row, of shape [vocab_size], in place."""
+        """Changes one row, of shape [vocab_size], in place; InvalidInput ends the answer in an error."""
 
     def note(self, token_id: int, /) -> None:
         """Hears of every generated id."""

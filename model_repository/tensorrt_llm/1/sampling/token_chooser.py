@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from batching.paged_sequence import PagedSequence
 from contract.generation import TokenScore
-from contract.tensors import Logits
+from contract.tensors import InvalidInput, Logits
 
 from sampling.logit_ranking import LogitRanking, Ranking
 
@@ -17,7 +17,7 @@ _LogProb: TypeAlias = Callable[[int], float]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """token_id is None when nothing is allowed to follow; the others are None unless they are wanted.
+    """token_id is None when nothing is allowed to follow; the refusal says why, unless the text is over.
 
     log_prob and logits, a row's copy, are the model's own: before temperature, penalties, bias and masks.
     """
@@ -26,6 +26,7 @@ class Choice:
     token_id: int | None
     log_prob: float | None = None
     logits: Logits | None = None
+    refusal: InvalidInput | None = None
 
 
 class TokenChooser:
@@ -41,13 +42,17 @@ class TokenChooser:
             row.copy() if it.request.returns_generation_logits else None
             for row, it in zip(logits, sequences, strict=True)
         ]
-        for row, sequence in zip(logits, sequences, strict=True):
-            for edit in sequence.edits:
-                edit.apply(row)
+        refusals = [_edit(row, sequence) for row, sequence in zip(logits, sequences, strict=True)]
         return [
-            Choice(sequence, token_id, log_prob(token_id) if log_prob and token_id is not None else None, row)
-            for sequence, token_id, log_prob, row in zip(
-                sequences, self._draw(logits, sequences), log_probs, rows, strict=True
+            Choice(
+                sequence,
+                token_id,
+                log_prob(token_id) if log_prob and token_id is not None else None,
+                row,
+                refusal,
+            )
+            for sequence, token_id, log_prob, row, refusal in zip(
+                sequences, self._draw(logits, sequences), log_probs, rows, refusals, strict=True
             )
         ]
 
@@ -84,6 +89,16 @@ class TokenChooser:
 
     def _rank_plain(self, logits: Logits) -> Ranking:
         return self._ranking.rank(logits, np.ones(len(logits), np.float32))
+
+
+def _edit(row: Logits, sequence: PagedSequence) -> InvalidInput | None:
+    try:
+        for edit in sequence.edits:
+            edit.apply(row)
+    except InvalidInput as refusal:
+        row[:] = -np.inf
+        return refusal
+    return None
 
 
 def _draw_one(row: Logits, sequence: PagedSequence, ranking: Ranking | None, index: int) -> int | None:

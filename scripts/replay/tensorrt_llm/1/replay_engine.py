@@ -87,6 +87,7 @@ class ReplayEngine:
             # Unlike a real cache it has room for everybody.
             num_used_blocks=min(num_used, MAX_BLOCKS),
             tokens_per_block=size,
+            num_steps=self._scheduler.num_steps,
         )
 
     def close(self) -> None:

@@ -62,6 +62,7 @@ class ReplayScheduler:
         # By Triton's id, and only the latest request of one.
         self._by_request_id: defaultdict[str, list[ReplaySequence]] = defaultdict(list)
         self._is_closing = False
+        self.num_steps = 0
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="replay")
         self._thread.start()
@@ -106,6 +107,7 @@ class ReplayScheduler:
         for sequence in self._take_due(now):
             if not self._is_closing:
                 self._advance(sequence, now)
+                self.num_steps += 1
         if now >= self._next_check_at:
             self._next_check_at = now + self._check_period_s
             self._end_abandoned(now)

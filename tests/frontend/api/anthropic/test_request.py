@@ -128,6 +128,7 @@ BAD_BODIES = [
     (turn("assistant", CALL), "messages"),
     (turn("assistant", {**CALL, "input": "{}"}), "messages[0].content[0].input"),
     (turn("user", {"type": "tool_result"}), "messages[0].content[0].tool_use_id"),
+    (turn("user", {"type": "tool_result", "tool_use_id": "t"}), "messages[0].content[0].tool_use_id"),
     (
         turn("assistant", {**CALL, "caller": {"type": "code_execution_20250825", "tool_id": "c"}}),
         "messages[0].content[0].caller.type",
@@ -180,11 +181,11 @@ def test_bad_request_names_the_field(http: httpx.Client, fake: FakeTriton, conte
     assert fake.requests == []
 
 
-def called_with(*inputs: dict) -> dict:
+def called_with(*inputs: dict, num_results: int = 1) -> dict:
     calls = [{**CALL, "input": arguments} for arguments in inputs]
-    result = {"type": "tool_result", "tool_use_id": "t"}
+    results = [{"type": "tool_result", "tool_use_id": "t"}] * num_results
     return body(
-        messages=[*USER, {"role": "assistant", "content": calls}, {"role": "user", "content": [result]}]
+        messages=[*USER, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
     )
 
 
@@ -192,7 +193,7 @@ TOO_MANY = "must have {0} or fewer elements, not {1}."
 # What fits each field, and is too much for the chat request as a whole.
 BAD_CHATS = [
     (
-        turn("user", *[{"type": "tool_result", "tool_use_id": "t"}] * 10_001),
+        called_with({}, num_results=9_999),
         "messages",
         TOO_MANY.format(10_000, 10_001),
     ),

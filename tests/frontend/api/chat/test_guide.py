@@ -29,8 +29,8 @@ GUIDE_INPUTS = frozenset({"guided_decoding_guide_type", "guided_decoding_guide"}
 
 PLANT_DEFINITION = {
     "type": "object",
-    "properties": {"root": {"$ref": "#/$defs/tools/plant/$defs/Node"}},
-    "$defs": {"Node": {"properties": {"children": {"items": {"$ref": "#/$defs/tools/plant/$defs/Node"}}}}},
+    "properties": {"root": {"$ref": "#/$defs/tool_plant/$defs/Node"}},
+    "$defs": {"Node": {"properties": {"children": {"items": {"$ref": "#/$defs/tool_plant/$defs/Node"}}}}},
 }
 TIME_DEFINITION = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -73,7 +73,7 @@ def guide(request: ChatRequest) -> dict[str, Any] | None:
 def call_of(name: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"name": {"const": name}, "parameters": {"$ref": f"#/$defs/tools/{name}"}},
+        "properties": {"name": {"const": name}, "parameters": {"$ref": f"#/$defs/tool_{name}"}},
         "required": ["name", "parameters"],
         "additionalProperties": False,
     }
@@ -89,7 +89,7 @@ def test_a_strict_tool_is_called_by_its_schema_or_not_at_all() -> None:
     assert generation.inputs["guided_decoding_guide_type"] == "text_or_json_schema"
     assert json.loads(str(generation.inputs["guided_decoding_guide"])) == {
         "anyOf": [call_of("plant"), call_of("get_time")],
-        "$defs": {"tools": {"plant": PLANT_DEFINITION, "get_time": {"type": "object"}}},
+        "$defs": {"tool_plant": PLANT_DEFINITION, "tool_get_time": {"type": "object"}},
     }
     assert generation.field_names["guided_decoding_guide"] == "tools"
 
@@ -104,7 +104,7 @@ def test_tools_are_free_unless_strict_and_offered(fields: dict[str, Any]) -> Non
 def test_required_is_one_call_of_any_tool() -> None:
     assert guide(chat(tool_choice="required")) == {
         "anyOf": [call_of("plant"), call_of("get_time")],
-        "$defs": {"tools": {"plant": PLANT_DEFINITION, "get_time": TIME_DEFINITION}},
+        "$defs": {"tool_plant": PLANT_DEFINITION, "tool_get_time": TIME_DEFINITION},
     }
 
 
@@ -112,7 +112,7 @@ def test_required_is_one_call_of_any_tool() -> None:
 def test_chosen_tool_is_the_only_one(choice: dict) -> None:
     assert guide(chat(tool_choice=choice)) == {
         "anyOf": [call_of("plant")],
-        "$defs": {"tools": {"plant": PLANT_DEFINITION}},
+        "$defs": {"tool_plant": PLANT_DEFINITION},
     }
 
 
@@ -152,3 +152,24 @@ def test_finish_reason(choice: object, finish_reason: str) -> None:
     text = '{"name": "plant", "parameters": {}}'
     read = ChatReader(chat(tool_choice=choice)).read(Delta(0, text, (), 1, 1, "stop"))
     assert (read.finish_reason, len(read.tool_calls)) == (finish_reason, 1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "takes_none"),
+    [
+        ({}, True),
+        ({"type": "object"}, True),
+        (
+            {"type": "object", "title": "Nothing", "$schema": "https://json-schema.org/draft/2020-12/schema"},
+            True,
+        ),
+        ({"type": "object", "additionalProperties": True}, False),
+        ({"type": "object", "patternProperties": {"^x": {}}}, False),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "object"}}}, False),
+    ],
+)
+def test_a_tool_that_names_no_arguments_takes_none(parameters: dict[str, Any], takes_none: bool) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": parameters}}
+    schema = guide(chat(tools=[tool], tool_choice="required"))
+    assert schema is not None
+    assert (schema["$defs"]["tool_look"] == TIME_DEFINITION) is takes_none

@@ -43,6 +43,7 @@ def test_bad_call_in_the_history(http: httpx.Client, function: dict, param: str)
     ("message", "param"),
     [
         ({"role": "tool", "content": "x"}, "messages[1].tool_call_id"),
+        ({"role": "tool", "content": "x", "tool_call_id": "nobody"}, "messages[1].tool_call_id"),
         ({"role": "user", "content": "x", "tool_calls": [call("{}")]}, "messages[1].tool_calls"),
         (
             {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},

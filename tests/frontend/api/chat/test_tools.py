@@ -236,8 +236,10 @@ def test_results_are_fed_back(client: openai.OpenAI, fake: FakeTriton) -> None:
 def test_tool_that_says_nothing(client: openai.OpenAI, fake: FakeTriton) -> None:
     fake.reset(Script(chunks("ok")))
     result = {"role": "tool", "tool_call_id": "a", "content": None}
-    client.chat.completions.create(model=MODEL, messages=[*USER, result])
-    assert json.loads(fake.inputs()["messages"][0])[1] == {**result, "content": ""}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    client.chat.completions.create(model=MODEL, messages=[*USER, asked, result])
+    assert json.loads(fake.inputs()["messages"][0])[2] == {**result, "content": ""}
 
 
 def function(name: str, **fields: object) -> dict:
@@ -293,7 +295,9 @@ BAD = [
     ({"tools": [BARE], "tool_choice": "required", "guided_regex": "a"}, "guided_regex"),
     (
         {
-            "tools": [function(f"f{i}", parameters={"title": "x" * 30_000}) for i in range(3)],
+            "tools": [
+                function(f"f{i}", parameters={"required": ["x"], "title": "x" * 30_000}) for i in range(3)
+            ],
             "tool_choice": "required",
         },
         "tool_choice",
@@ -316,3 +320,34 @@ def refused_param(http: httpx.Client, fields: dict) -> str:
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["type"] == "invalid_request_error"
     return answer.json()["error"]["param"]
+
+
+# What the engine wrote before it was cut, the tools, and the call that is told.
+CUT = [
+    ("{", [WEATHER, TIME], []),
+    ('{ "name": "get_wea', [WEATHER, TIME], []),
+    ('{ "name": "get_time', [WEATHER, TIME], []),
+    ('{ "name": "get_weather"', [WEATHER, TIME], [("get_weather", "")]),
+    ('{ "name": "get_weather", "param', [WEATHER, TIME], [("get_weather", "")]),
+    ('{ "name": "get_weather", "parameters": {"ci', [WEATHER, TIME], [("get_weather", '{"ci')]),
+    ('{ "na', [WEATHER], [("get_weather", "")]),
+]
+
+
+@pytest.mark.parametrize(("text", "tools", "calls"), CUT)
+def test_a_forced_call_that_is_cut_says_nothing(
+    client: openai.OpenAI, fake: FakeTriton, text: str, tools: list[dict], calls: list[tuple[str, str]]
+) -> None:
+    pieces = chunks(text)
+    fake.reset(Script(pieces, ends_by_end_id=False))
+    limit: dict = {"tools": tools, "tool_choice": "required", "max_tokens": len(pieces)}
+    answer = ask(client, **limit)
+    assert called(answer) == calls
+    assert answer.choices[0].message.content is None
+    assert answer.choices[0].finish_reason == "length"
+    with client.chat.completions.stream(model=MODEL, messages=USER, **limit) as stream:
+        deltas = [event.chunk.choices[0].delta for event in stream if event.type == "chunk"]
+    assert not any(delta.content for delta in deltas)
+    told = [call for delta in deltas for call in delta.tool_calls or []]
+    assert [call.function.name for call in told if call.function.name] == [name for name, _ in calls]
+    assert "".join(call.function.arguments for call in told) == "".join(written for _, written in calls)

@@ -90,3 +90,22 @@ def test_an_engine_that_scores_no_prompts_is_a_400_that_names_the_field() -> Non
     with pytest.raises(InvalidRequest) as caught:
         from_completion(CompletionRequest.model_validate({**asked, "logprobs": 0}), model)
     assert caught.value.param == "echo"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ids", "offsets"),
+    [
+        ("<20><21>", [20, 21], [0, 4, 8, 11]),
+        ("<20><21>", [1, 20, 21], [0, 0, 4, 8, 11]),
+        ("<1><20><2><21>", [1, 20, 2, 21], [0, 3, 7, 10, 14, 17]),
+        ("<2><20>", [1, 2, 20], [0, 0, 3, 7, 10]),
+    ],
+)
+def test_control_tokens_of_a_raw_prompt_are_in_its_text(
+    client: openai.OpenAI, fake: FakeTriton, prompt: str, ids: list[int], offsets: list[int]
+) -> None:
+    """What the tokenizer has put before it is not."""
+    fake.reset(Script(ANSWER, num_prompt_tokens=len(ids), prompt_ids=ids))
+    [choice] = ask(client, stream=False, prompt=prompt, logprobs=0)
+    assert choice.text == f"{prompt}<1>lo"
+    assert choice.logprobs.text_offset == offsets

@@ -48,6 +48,7 @@ BAD_BODIES = [
     (item(type="function_call", call_id="c", name="f", arguments={}), "input[0].arguments"),
     (item(type="function_call", call_id="c", name="f", arguments="[]"), "input"),
     (item(type="function_call_output", call_id="c"), "input[0].output"),
+    (item(type="function_call_output", call_id="c", output="x"), "input[0].call_id"),
     (body(instructions=5), "instructions"),
     (body(max_output_tokens=0), "max_output_tokens"),
     (body(max_output_tokens=2**31), "max_output_tokens"),

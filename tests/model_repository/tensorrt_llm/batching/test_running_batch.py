@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from batching.paged_sequence import PagedSequence
 from contract.generation import Generation
+from contract.tensors import InvalidInput, Logits
 
-from tests.model_repository.tensorrt_llm.asking import asked_sequence, words
+from tests.model_repository.tensorrt_llm.asking import asked_sequence, sequence, words
 from tests.model_repository.tensorrt_llm.fake_batch import FakeBatch
 from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 
@@ -181,3 +182,27 @@ def test_who_is_failed_is_gone(bench: Bench) -> None:
     again = bench.start([5], request_output_len=1)
     bench.run()
     assert again.ids == [5, 6]
+
+
+class DeadEnd:
+    """A guide that after two ids finds nothing that may follow."""
+
+    def __init__(self) -> None:
+        self._num_left = 2
+
+    def apply(self, _logits: Logits) -> None:
+        if not self._num_left:
+            raise InvalidInput("guided_decoding_guide", "came to a dead end.")
+
+    def note(self, _token_id: int, /) -> None:
+        self._num_left -= 1
+
+
+def test_a_dead_end_is_an_error_and_ends_nothing_else(bench: Bench) -> None:
+    stuck, other = FakeSender(), bench.start([50], "b", request_output_len=4)
+    bench.batch.start(sequence([5], edits=[DeadEnd()], sender=stuck, is_streaming=True))
+    bench.run()
+    assert stuck.ids == [6, 7]
+    assert stuck.refusal is not None
+    assert "dead end" in str(stuck.refusal)
+    assert other.ids[-4:] == [51, 52, 53, 54]

@@ -32,6 +32,7 @@ CONFIG = tiny_config()
 # Bytes in the KV cache are too coarse to be compared with the reference.
 COMPARABLE = {**EXACT, "KV_CACHE_PRECISION": "f32"}
 TOLERANCE = 2e-3
+VOCAB_SIZE = CONFIG["vocab_size"]
 LONG_PROMPT = np.random.default_rng(5).integers(0, CONFIG["vocab_size"], 150).tolist()
 
 
@@ -58,7 +59,7 @@ def open_exact(engine: Path, max_kv_tokens: int = 1024, max_num_tokens: int = 51
     num_blocks = max_kv_tokens // BLOCK_TOKENS
     model = PagedModel(engine, num_blocks, COMPARABLE)
     scheduler = StepScheduler(num_blocks, max_num_tokens, max_draft_len=5)
-    return RunningBatch(model, scheduler, TokenChooser(model.vocab_size), max_num_seqs=64)
+    return RunningBatch(model, scheduler, TokenChooser(model.vocab_size), 64, model.vocab_size)
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +168,20 @@ def test_a_stopped_text_is_written_no_further(batch: RunningBatch) -> None:
 
 
 def test_has_room_for_what_fits_besides_the_running(engine: Path) -> None:
-    batch = open_batch(engine, 128, 512, max_draft_len=5, max_num_seqs=64)
+    batch = open_batch(engine, VOCAB_SIZE, 128, 512, max_draft_len=5, max_num_seqs=64)
     assert batch.has_room_for(sequence([1] * 127))
     batch.start(sequence(LONG_PROMPT[:40]))
     assert batch.has_room_for(sequence([1] * 63))
     assert not batch.has_room_for(sequence([1] * 64))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=0, top_p=1.0, temperature=5.0, seed=4)])
+def test_what_fills_the_vocabulary_up_is_never_chosen(engine: Path, sampling: Sampling) -> None:
+    batch = open_batch(engine, 100, 1024, 512, max_draft_len=5, max_num_seqs=64)
+    (text,) = write(batch, [LONG_PROMPT[:10]], 80, sampling=sampling, num_prompt_log_probs=5)
+    assert max(text.ids[10:]) < 100
+    tops = [token_id for score in text.sequence.prompt_scores for token_id, _ in score.top]
+    assert max(tops) < 100
 
 
 def written(batch: RunningBatch, *prompts: list[int], sampling: Sampling) -> list[list[int]]:
@@ -184,8 +194,8 @@ def test_drafts_and_company_change_no_id(
     tmp_path: Path, precision: str, width: int, sampling: Sampling
 ) -> None:
     engine = write_engine(tmp_path / "tiny", precision, width)
-    alone = open_batch(engine, 4096, 512, max_draft_len=0, max_num_seqs=64)
-    drafting = open_batch(engine, 4096, 512, max_draft_len=5, max_num_seqs=64)
+    alone = open_batch(engine, VOCAB_SIZE, 4096, 512, max_draft_len=0, max_num_seqs=64)
+    drafting = open_batch(engine, VOCAB_SIZE, 4096, 512, max_draft_len=5, max_num_seqs=64)
     prompts = [LONG_PROMPT[start : start + 40] for start in range(0, 100, 10)]
     expected = [written(alone, it, sampling=sampling)[0] for it in prompts]
     assert [written(drafting, it, sampling=sampling)[0] for it in prompts] == expected
@@ -206,7 +216,7 @@ def test_layers_are_in_bfloat16_where_all_products_are_of_bytes(
 
 
 def test_drafts_save_steps(quantized: Path) -> None:
-    batch = open_batch(quantized, 4096, 512, max_draft_len=5, max_num_seqs=64)
+    batch = open_batch(quantized, VOCAB_SIZE, 4096, 512, max_draft_len=5, max_num_seqs=64)
     # A model of random weights soon goes round in circles.
     batch.start(sequence(LONG_PROMPT[:40], 200))
     assert run(batch) < 150
@@ -219,7 +229,7 @@ from batching.running_batch import open_batch
 from tests.model_repository.tensorrt_llm.asking import sequence
 
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
-batch = open_batch(Path(sys.argv[1]), 1024, 512, max_draft_len=0, max_num_seqs=1)
+batch = open_batch(Path(sys.argv[1]), 260, 1024, 512, max_draft_len=0, max_num_seqs=1)
 batch.start(sequence(range(64)))
 batch.step()
 del batch

@@ -2,11 +2,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from contract.metrics import KV_BLOCKS, REQUESTS, EngineLoad, EngineMetrics, Family
+from contract.metrics import GENERAL, KV_BLOCKS, REQUESTS, EngineLoad, EngineMetrics, Family
 
 TIMEOUT_S = 10
 LOAD = EngineLoad(
-    max_requests=4, num_running=3, num_waiting=2, num_blocks=8, num_used_blocks=2, tokens_per_block=32
+    max_requests=4,
+    num_running=3,
+    num_waiting=2,
+    num_blocks=8,
+    num_used_blocks=2,
+    tokens_per_block=32,
+    num_steps=7,
 )
 
 
@@ -47,6 +53,7 @@ def test_upstreams_names_and_what_they_count() -> None:
         (KV_BLOCKS, "used"): 2,
         (KV_BLOCKS, "tokens_per"): 32,
         (KV_BLOCKS, "fraction"): 0.25,
+        (GENERAL, "iteration_counter"): 7,
     }
 
 
@@ -61,7 +68,7 @@ def test_only_what_has_changed_is_told_again() -> None:
     metrics.close()
     assert (waiting, active) == ([2, 1], [5, 4])
     others = [told for told in gauges.told.values() if told not in (waiting, active)]
-    assert [len(told) for told in others] == [1] * 7
+    assert [len(told) for told in others] == [1] * 8
 
 
 def test_an_engine_that_can_not_tell_goes_on_without() -> None:

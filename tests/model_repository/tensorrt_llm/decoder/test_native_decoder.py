@@ -191,7 +191,7 @@ def test_a_draft_that_was_wrong_leaves_nothing(decoder: NativeDecoder, expected:
 def batch(weights: DecoderWeights, library: Path, num_blocks: int, max_draft_len: int) -> RunningBatch:
     decoder = NativeDecoder(weights, num_blocks, 2, library)
     scheduler = StepScheduler(num_blocks, 64, max_draft_len)
-    return RunningBatch(decoder, scheduler, TokenChooser(decoder.vocab_size), max_num_seqs=64)
+    return RunningBatch(decoder, scheduler, TokenChooser(decoder.vocab_size), 64, decoder.vocab_size)
 
 
 def written(batch: RunningBatch, *prompts: list[int]) -> list[list[int]]:

@@ -117,6 +117,10 @@ def test_json_has_one_blank_at_most(
         ("regex", "^(yes|no)$", "yes|no"),
         ("ebnf_grammar", 'root ::= "yes" | "no"', "yes|no"),
         ("ebnf_grammar", 'root ::= "ja" | "jawohl" | "naïve"', "ja|jawohl|naïve"),
+        ("ebnf_grammar", 'start: "yes" | "no"', "yes|no"),
+        ("ebnf_grammar", '%llguidance {}\nstart: NUMBER ("," NUMBER)*\nNUMBER: /[0-9]/', "[0-9](,[0-9])*"),
+        ("ebnf_grammar", '?start: a "::=" b\na: "x"\nb: "y"', "x::=y"),
+        ("ebnf_grammar", 'root ::= "a: " "b"', "a: b"),
         ("ebnf_grammar", 'root ::= number ("," number){0,3}\nnumber ::= [0-9]', "[0-9](,[0-9]){0,3}"),
     ],
 )
@@ -168,13 +172,34 @@ def test_compiled_guides_are_independent(compiler: GuideCompiler, tokenizer: Tok
     assert allowed(second) == {tokenizer.token_to_id("a")}
 
 
-def test_what_is_given_up_forbids_everything(
-    compiler: GuideCompiler, tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("guide_type", "text", "written"),
+    [
+        (
+            "json_schema",
+            '{"patternProperties": {"^[k]$": {}}, "properties": {"k": {}}, "additionalProperties": false}',
+            '{"k":1, ',
+        ),
+        ("regex", "a", "b"),
+    ],
+)
+def test_a_dead_end_is_an_error(
+    guide_type: str, text: str, written: str, compiler: GuideCompiler, tokenizer: Tokenizer
 ) -> None:
+    edit = compiler.compile(Guide(guide_type, text), [END_ID])
+    for token_id in tokenizer.encode(written).ids:
+        edit.note(token_id)
+    with pytest.raises(InvalidInput, match=r"dead end|given up") as refusal:
+        allowed(edit)
+    assert refusal.value.param == "guided_decoding_guide"
+
+
+def test_what_is_banned_may_make_a_dead_end(compiler: GuideCompiler, tokenizer: Tokenizer) -> None:
     edit = compiler.compile(Guide("regex", "a"), [END_ID])
-    edit.note(tokenizer.token_to_id("b"))
-    assert allowed(edit) == set()
-    assert "given up" in caplog.text
+    logits = np.zeros(VOCAB_SIZE, np.float32)
+    logits[tokenizer.token_to_id("a")] = -np.inf
+    with pytest.raises(InvalidInput, match="dead end"):
+        edit.apply(logits)
 
 
 @pytest.mark.row(32)
@@ -185,13 +210,15 @@ def test_what_is_given_up_forbids_everything(
         ("json_schema", '{"type": "objec"}', "Invalid type: objec"),
         ("json_schema", '{"$ref": "http://localhost/schema"}', "can't be compiled"),
         ("json_schema", '{"$ref": "#"}', "no text obeys it"),
+        ("json_schema", '{"items":' * 6000, "nested too deeply"),
         ("regex", "[a-z", "unclosed character class"),
         ("regex", "(?=a)a", "look-around"),
         ("regex", "a" * 70_000, "is larger than 65536 bytes"),
         ("ebnf_grammar", "root = a", "Expected ::="),
         ("ebnf_grammar", "root ::= missing", "'missing' not found"),
         ("ebnf_grammar", "root ::= root", "no text obeys it"),
-        ("ebnf_grammar", 'start: "a"', "can't be compiled"),
+        ("ebnf_grammar", 'begin: "a"', "can't be compiled"),
+        ("ebnf_grammar", "start: missing", "can't be compiled"),
     ],
 )
 def test_refusals(guide_type: str, text: str, complaint: str, compiler: GuideCompiler) -> None:
