@@ -53,7 +53,7 @@ bool triton_is_cancelled(TRITONBACKEND_ResponseFactory *factory) {
 
 uint64_t nanoseconds_now(void) {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 

@@ -21,6 +21,7 @@ void triton_fail(TRITONBACKEND_ResponseFactory *factory, TRITONSERVER_Error_Code
 // Whether the client has left.
 bool triton_is_cancelled(TRITONBACKEND_ResponseFactory *factory);
 
+// Of the clock by which Triton counts: steady_clock (infer_request.h of its core).
 uint64_t nanoseconds_now(void);
 // Counts requests that were taken since then, on Triton's metrics port and for perf_analyzer, and releases them.
 void count_and_release(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,15 @@ def test_a_gauge_is_on_the_metrics_port(server: TriedServer) -> None:
         server.ask("set", ints=np.array([[value]], np.int32))
         row = f'tried{{kind="tried",model="tensorrt_llm"}} {value}'
         wait_until(lambda row=row: row in server.metrics(), server.metrics)
+
+
+def test_times_are_those_of_tritons_clock(server: TriedServer) -> None:
+    """Of a clock of its own, one request had waited for 57 years."""
+    told(server)
+    names = ("nv_inference_queue_duration_us", "nv_inference_request_duration_us")
+    wait_until(lambda: all(name in server.metrics() for name in names), server.metrics)
+    samples = re.findall(r"^nv_inference_\w+_duration_us\{.*\} (\S+)$", server.metrics(), re.MULTILINE)
+    assert max(map(float, samples)) < 1e6 * PATIENCE_S
 
 
 @pytest.mark.parametrize("server", [OWN], indirect=True)

@@ -18,9 +18,13 @@ from contract.response_stream import ResponseStream, Sender
 from contract.tensors import InvalidInput, Tensors, read_flag
 from decoder.paged_model import read_vocab_size
 from engine_settings import UNSUPPORTED_INPUTS, read_settings
-from guides.answer_guide import GuideCompiler, has_guide
+from guides.answer_guide import has_guide
+from guides.guide_trials import TriedGuides
 from requested_edits import Guides, read_edits
 from sampling.logit_ranking import NUM_RANKED
+
+# Guides that are tried side by side; each may have a second of a core and the memory of a trial.
+NUM_COMPILING = 4
 
 
 class Engine:
@@ -29,7 +33,8 @@ class Engine:
         self._guides = guides
         self._batching = InFlightBatching(open_batch)
         # A guide takes up to a second to compile: neither steps nor other requests and stops wait for it.
-        self._compiling = ThreadPoolExecutor(1, "guides")
+        # Several: a guide that is refused for its cost takes that second before it is.
+        self._compiling = ThreadPoolExecutor(NUM_COMPILING, "guides")
 
     def accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
         """Returns at once, done with the tensors; the answer or the refusal goes to the sender."""
@@ -42,6 +47,7 @@ class Engine:
     def close(self) -> None:
         """Ends what runs with an error."""
         self._compiling.shutdown()
+        self._guides.close()
         self._batching.close()
 
     def _accept(self, request_id: str, tensors: Tensors, sender: Sender) -> None:
@@ -80,7 +86,7 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
                 settings.max_num_seqs,
             ),
             ModelLimits(settings.vocab_size, settings.max_model_len, NUM_RANKED),
-            GuideCompiler(settings.tokenizer, num_logits),
+            TriedGuides(settings.tokenizer, num_logits),
         )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

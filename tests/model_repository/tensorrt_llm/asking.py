@@ -51,6 +51,8 @@ class FakeGuides:
         forbidden = set(range(LIMITS.vocab_size)) - ids - set(end_ids)
         return Bias(dict.fromkeys(forbidden, -math.inf))
 
+    def close(self) -> None: ...
+
 
 GUIDES = FakeGuides()
 

@@ -88,6 +88,8 @@ class SlowGuides:
         assert self.may_end.wait(TIMEOUT_S)
         return GUIDES.compile(guide, end_ids)
 
+    def close(self) -> None: ...
+
 
 @pytest.mark.row(32)
 def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:

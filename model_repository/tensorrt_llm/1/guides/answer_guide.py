@@ -18,7 +18,7 @@ from guides.closed_schema import closed
 from guides.lark_grammars import ebnf_to_lark, free_or_json, is_lark
 
 _TYPE = "guided_decoding_guide_type"
-_GUIDE = "guided_decoding_guide"
+GUIDE_INPUT = "guided_decoding_guide"
 _MAX_GUIDE_BYTES = 64 * 1024
 
 # A lexer state takes 1 to 2 kB: by llguidance's own limit, one answer could take half a gigabyte. A row has
@@ -43,18 +43,18 @@ class Guide:
 
 
 def has_guide(tensors: Tensors) -> bool:
-    return _TYPE in tensors or _GUIDE in tensors
+    return _TYPE in tensors or GUIDE_INPUT in tensors
 
 
 def read_guide(tensors: Tensors) -> Guide | None:
     """Raises InvalidInput."""
-    guide = Guide(read_text(tensors, _TYPE), read_text(tensors, _GUIDE))
+    guide = Guide(read_text(tensors, _TYPE), read_text(tensors, GUIDE_INPUT))
     if not guide.type and not guide.text:
         return None
     if guide.type not in _GRAMMARS:
         raise InvalidInput(_TYPE, f"must be one of {', '.join(_GRAMMARS)}, got {guide.type!r}.")
     if not guide.text and guide.type != "json":
-        raise InvalidInput(_GUIDE, f"must not be empty when the type is {guide.type}.")
+        raise InvalidInput(GUIDE_INPUT, f"must not be empty when the type is {guide.type}.")
     return guide
 
 
@@ -72,7 +72,7 @@ class GuideCompiler:
         The end ids are allowed as soon as the answer may be complete.
         """
         if len(guide.text.encode()) > _MAX_GUIDE_BYTES:
-            raise InvalidInput(_GUIDE, f"is larger than {_MAX_GUIDE_BYTES} bytes.")
+            raise InvalidInput(GUIDE_INPUT, f"is larger than {_MAX_GUIDE_BYTES} bytes.")
         try:
             grammar = _GRAMMARS[guide.type](guide.text)
         except ValueError as error:
@@ -110,7 +110,7 @@ class _AnswerGuide:
         if self._matcher.is_error():
             _log.error("a grammar was given up: %s", self._matcher.get_error())
             is_limit = self._matcher.stop_reason().endswith("TooComplex")
-            raise InvalidInput(_GUIDE, _GIVEN_UP if is_limit else _DEAD_END)
+            raise InvalidInput(GUIDE_INPUT, _GIVEN_UP if is_limit else _DEAD_END)
         is_allowed = np.unpackbits(self._mask.view(np.uint8), count=len(logits), bitorder="little")
         is_complete = is_allowed[self._completion_id]
         is_allowed[self._completion_id] = 0
@@ -118,7 +118,7 @@ class _AnswerGuide:
             is_allowed[self._end_ids] = 1
         logits[is_allowed == 0] = -np.inf
         if not is_complete and logits.max() == -np.inf:
-            raise InvalidInput(_GUIDE, _DEAD_END)
+            raise InvalidInput(GUIDE_INPUT, _DEAD_END)
 
     def note(self, token_id: int, /) -> None:
         if token_id not in self._end_ids:
@@ -171,4 +171,4 @@ def _refusal(complaint: str) -> InvalidInput:
     if told.startswith("NoExtension"):
         told = "no text obeys it"
     sentence = textwrap.shorten(told, 300, placeholder=" …").rstrip(".")
-    return InvalidInput(_GUIDE, f"can't be compiled: {sentence}.")
+    return InvalidInput(GUIDE_INPUT, f"can't be compiled: {sentence}.")
