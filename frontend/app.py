@@ -24,7 +24,15 @@ from frontend.api.responses.routes import responses_routes
 from frontend.api.sse import ClientDisconnected
 from frontend.api.tokenize import tokenize_routes
 from frontend.api.validation.url import nothing_at
-from frontend.errors import ApiError, EngineFailed, InvalidRequest, MethodNotAllowed, NotFound, to_response
+from frontend.errors import (
+    ApiError,
+    EngineFailed,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    model_not_found,
+    to_response,
+)
 from frontend.keys.key import ApiKey
 from frontend.keys.ring import KeyRing
 from frontend.limits.drain import Drain
@@ -95,7 +103,7 @@ def create_app(
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     _add_routes(app, triton, settings, gate, keep_alive_s)
-    _set_state(app, settings)
+    _set_state(app, settings, triton)
     _map_exceptions(app)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -136,10 +144,11 @@ def _add_routes(app: FastAPI, triton: Triton, settings: Settings, gate: Gate, ke
         app.include_router(router)
 
 
-def _set_state(app: FastAPI, settings: Settings) -> None:
+def _set_state(app: FastAPI, settings: Settings, triton: Triton) -> None:
     app.state.refuses_unknown_fields = settings.refuse_unknown_fields
     app.state.logs_prompts = settings.log_prompts
     app.state.large_bodies = asyncio.Lock()
+    app.state.triton = triton
 
 
 def _map_exceptions(app: FastAPI) -> None:
@@ -152,7 +161,13 @@ def _map_exceptions(app: FastAPI) -> None:
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
-    return to_response(error, request.scope)
+    return to_response(_unknown_model(request) or error, request.scope)
+
+
+def _unknown_model(request: Request) -> ApiError | None:
+    """Goes before all else that is wrong with a body, as OpenAI has it."""
+    name, known = getattr(request.state, "model", None), request.app.state.triton.model_names
+    return model_not_found(name) if name is not None and known and name not in known else None
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -15,11 +15,14 @@ from build.paths import ROOT, TENSORRT_LLM_BACKEND
 from build.tensorrt_llm.toolchain import IMAGE
 from serving import tritonserver
 from serving.node.mpi_ranks import UNLOADING_S
+from serving.node.requirements import require_shared_memory
 
 LOOPBACK = "127.0.0.1"
 # Starting with nothing to load takes five seconds on a quiet machine.
 START_S = 120.0
 SLOWEST_LOAD_BYTES_S = 100e6
+# Of the Python backend: a megabyte for each model's process, and more beside large prompts.
+EMBEDDED_SHARED_MEMORY = 16 << 20
 # Beyond what a server grants itself to finish its requests.
 STOP_MARGIN_S = 5
 # Where the engine folder and this project lie within the container.
@@ -53,6 +56,7 @@ def embedded_launch(
     A token goes through four of its threads. Under SCHED_BATCH a thread that wakes does not interrupt the one
     that woke it, so that a busy machine changes threads less often: a fifth less CPU time per token.
     """
+    require_shared_memory(least=EMBEDDED_SHARED_MEMORY)
     command = tritonserver.command(repository, grpc_port, metrics_port=metrics_port)
     grace_s = tritonserver.EXIT_TIMEOUT_S + STOP_MARGIN_S
     return ServerLaunch(command, tritonserver.environment(variables), grace_s, policy=os.SCHED_BATCH)

@@ -73,6 +73,9 @@ class Answers:
         generations: Sequence[GenerationRequest],
         names: Mapping[str, str] | None = None,
     ) -> Response:
+        if request.state.key.tokens_per_minute is not None:
+            # Of a whole answer that its client does not wait for, nobody would know how much was made.
+            generations = [generation.streamed() for generation in generations]
         slots = self._admission.slots(request, parameters, model, generations)
         answer = Answer(
             reply, slots, names or {}, lambda take: Choices(self._triton, model, generations, take)

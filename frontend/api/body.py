@@ -37,9 +37,25 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     if request.app.state.logs_prompts:
         logger.info("body: %s", (await request.body()).decode("utf-8", "replace"))
-    body = await _validated(await request.body(), model, request.app.state.large_bodies)
-    take_unknown_fields(body, request.app.state.refuses_unknown_fields)
+    content = await request.body()
+    try:
+        body = await _validated(content, model, request.app.state.large_bodies)
+        request.state.model = getattr(body, "model", None)
+        take_unknown_fields(body, request.app.state.refuses_unknown_fields)
+    except InvalidRequest:
+        request.state.model = _model_named_in(content)
+        raise
     return body
+
+
+def _model_named_in(content: bytes) -> str | None:
+    """Of a body that has been refused."""
+    try:
+        document = from_json(content)
+    except ValueError:
+        return None
+    name = document.get("model") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else None
 
 
 async def _validated(content: bytes, model: type[Model], large_bodies: asyncio.Lock) -> Model:

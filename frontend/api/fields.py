@@ -1,10 +1,10 @@
 """What the models of all requests are made of."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -98,13 +98,35 @@ NO_EFFECT = _NoEffect()
 Hint = Annotated[Any, NO_EFFECT]
 
 
+_NEUTRAL: tuple[Any, ...] = (False, "", [], {})
+
+
 def is_neutral(value: Any, default: Any = None) -> bool:
-    """Whether it asks for nothing; `default`: what a server does that is not asked for anything."""
-    return value in (None, True) if default is True else value in (None, [], {}, "", False, default)
+    """Whether it asks for nothing."""
+    return value in (None, True) if default is True else value in (None, *_NEUTRAL, default)
 
 
-class Refusal(AfterValidator):
-    """Marks a field of which only neutral values pass."""
+@dataclass(frozen=True)
+class Refusal:
+    """Of a field with it only neutral values pass."""
+
+    reason: str
+    default: Any
+    details: Mapping[str, Any] | None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._refuse, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        default = [self.default] if self.default is not None else []
+        return {"enum": [None, *(value for value in _NEUTRAL if is_neutral(value, self.default)), *default]}
+
+    def _refuse(self, value: Any) -> Any:
+        if not is_neutral(value, self.default):
+            raise PydanticCustomError("unsupported", self.reason, {"details": self.details})
+        return value
 
 
 def unsupported(
@@ -112,14 +134,11 @@ def unsupported(
     default: Any = None,
     details: Mapping[str, Any] | None = None,
 ) -> Refusal:
-    """Refuses a field by name; neutral values pass. `details`: for clients that act upon the error."""
+    """Refuses a field by name. `default`: what a server does that is not asked for anything.
 
-    def refuse_unsupported(value: Any) -> Any:
-        if not is_neutral(value, default):
-            raise PydanticCustomError("unsupported", reason, {"details": details})
-        return value
-
-    return Refusal(refuse_unsupported)
+    `details`: for clients that act upon the error.
+    """
+    return Refusal(reason, default, details)
 
 
 # Known to the vendors' SDKs and not honoured here.

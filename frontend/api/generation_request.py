@@ -168,7 +168,7 @@ def _sampling_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]
         for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")
         if (value := getattr(parameters, name)) is not None
     }
-    if parameters.min_p:
+    if parameters.min_p and not _is_greedy(parameters):
         inputs["min_p"] = parameters.min_p
     if parameters.truncate_prompt_tokens is not None:
         inputs["truncate_prompt_tokens"] = parameters.truncate_prompt_tokens
@@ -198,9 +198,14 @@ def _logprob_inputs(parameters: GenerationParameters, wants_logprobs: bool) -> d
     return inputs
 
 
+def _is_greedy(parameters: GenerationParameters) -> bool:
+    """With a min_p of 1, which engines refuse, nothing but the likeliest token is left either."""
+    return parameters.temperature == 0 or parameters.min_p == 1
+
+
 def _temperature_inputs(parameters: GenerationParameters) -> dict[str, TensorValue]:
     # TensorRT-LLM takes no temperature 0, and is greedy when neither top_k nor top_p is sent.
-    if parameters.temperature == 0:
+    if _is_greedy(parameters):
         return {"top_k": 1}
     inputs: dict[str, TensorValue] = {
         "temperature": 1.0 if parameters.temperature is None else parameters.temperature,

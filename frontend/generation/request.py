@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonclient.grpc import service_pb2
 
@@ -44,6 +44,10 @@ class GenerationRequest:
     def is_streamed(self) -> bool:
         """Whether the engine sends tokens as they come."""
         return bool(self.inputs["stream"])
+
+    def streamed(self) -> "GenerationRequest":
+        """The same, of which the engine sends tokens as they come."""
+        return replace(self, inputs={**self.inputs, "stream": True})
 
     @property
     def wants_scores(self) -> bool:

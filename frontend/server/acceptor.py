@@ -11,12 +11,15 @@ import ssl
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from frontend.server.connection import HttpConnection
+
 logger = logging.getLogger(__name__)
 
 # For a worker with fewer connections to take what waits; those behind it wait no longer than that.
 HOLD_BACK_S = 0.002
 # After a failure, for want of files or memory above all: what waits would call again at once.
 RETRY_S = 1.0
+TELL_EVERY_S = 10.0
 
 
 class Share(Protocol):
@@ -37,14 +40,12 @@ class Acceptor:
         share: Share,
         create_protocol: Callable[[], asyncio.Protocol],
         tls: ssl.SSLContext | None,
-        connections: Collection[object],
-        make_room: Callable[[], bool],
+        connections: Collection[HttpConnection],
+        max_connections: int,
     ) -> None:
-        """`connections`: the protocols of those that are made and not yet lost, as they are at any time.
-
-        `make_room`: whether one more may be taken; it may end an idle one for that.
-        """
-        self._make_room = make_room
+        """`connections`: the protocols of those that are made and not yet lost, as they are at any time."""
+        self._max_connections = max_connections
+        self._told_full_at = 0.0
         listener.setblocking(False)
         self._listener = listener
         self._share = share
@@ -98,6 +99,22 @@ class Acceptor:
         protocol = self._create_protocol()
         self._coming[protocol] = self._loop.create_task(self._connect(client, protocol))
         self._show()
+
+    def _make_room(self) -> bool:
+        """Ends the connection that has been quiet for longest, where there is no room for one more."""
+        if len(self._connections) < self._max_connections:
+            return True
+        quiet = [connection for connection in self._connections if connection.is_quiet]
+        if self._loop.time() - self._told_full_at > TELL_EVERY_S:
+            self._told_full_at = self._loop.time()
+            logger.warning(
+                "%d connections take all descriptors: of %d quiet ones the oldest are ended",
+                *(len(self._connections), len(quiet)),
+            )
+        if not quiet:
+            return False
+        min(quiet, key=lambda connection: connection.quiet_since).transport.abort()
+        return True
 
     async def _connect(self, client: socket.socket, protocol: asyncio.Protocol) -> None:
         try:

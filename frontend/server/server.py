@@ -21,13 +21,10 @@ from frontend.server.connection import ConnectionDeadlines, HttpConnection
 from frontend.server.heartbeat import Heartbeat
 from frontend.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 # For what is still to be written once the grace time is over.
 FINISH_S = 1
 OWN_DESCRIPTORS = 256
 UNLIMITED = 2**20
-TELL_EVERY_S = 10.0
 # One: a logger takes the same filter only once.
 WITHOUT_QUERY = WithoutQuery()
 
@@ -47,7 +44,6 @@ class Server(uvicorn.Server):
         self._ledger = ledger
         self._heartbeat = heartbeat
         self._acceptors: list[Acceptor] = []
-        self._told_full_at = 0.0
         self._drain = drain
         self._grace_s = settings.shutdown_grace_s
         self._ops_port = settings.ops_port
@@ -58,10 +54,10 @@ class Server(uvicorn.Server):
         await super().startup([])
         connection = cast(Callable[..., HttpConnection], self.config.http_protocol_class)
         create = partial(connection, self.config, self.server_state, self.lifespan.state)
-        self._max_connections = max_connections()
+        connections = cast("set[HttpConnection]", self.server_state.connections)
+        most = max_connections()
         self._acceptors = [
-            Acceptor(it, self._ledger, create, self._tls(it), self.server_state.connections, self._make_room)
-            for it in sockets or []
+            Acceptor(it, self._ledger, create, self._tls(it), connections, most) for it in sockets or []
         ]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -89,23 +85,6 @@ class Server(uvicorn.Server):
             self._drain.expire()
             return True
         return self._drain.is_begun and not self.server_state.tasks
-
-    def _make_room(self) -> bool:
-        """Ends the connection that has been quiet for longest, where there is no room for one more."""
-        connections = cast("set[HttpConnection]", self.server_state.connections)
-        if len(connections) < self._max_connections:
-            return True
-        quiet = [connection for connection in connections if connection.is_quiet]
-        if time.monotonic() - self._told_full_at > TELL_EVERY_S:
-            self._told_full_at = time.monotonic()
-            logger.warning(
-                "%d connections take all descriptors: of %d quiet ones the oldest are ended",
-                *(len(connections), len(quiet)),
-            )
-        if not quiet:
-            return False
-        min(quiet, key=lambda connection: connection.quiet_since).transport.abort()
-        return True
 
     def _tls(self, listener: socket.socket) -> ssl.SSLContext | None:
         is_for_operations = listener.getsockname()[1] == self._ops_port

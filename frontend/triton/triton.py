@@ -60,6 +60,13 @@ class Triton:
         """Facts of the served model; read again after Triton was away."""
         return await self._endpoints.served_model()
 
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """As far as is known now; none while no server works."""
+        usable = self._endpoints.usable
+        served = usable[0].served if usable else None
+        return served.names if served else ()
+
     async def preprocess(self, model: ServedModel, inputs: Mapping[str, TensorValue]) -> list[int]:
         """Token ids of the prompt that these inputs of the ensemble make."""
         return await self._ask(lambda endpoint: endpoint.preprocess(model, inputs))

@@ -85,9 +85,14 @@ static bool asks_for_more(TRITONBACKEND_Request *asked) {
     return integer(asked, "lora_task_id", 0) != 0 || integer(asked, "beam_width", 1) != 1;
 }
 
+static const char *unfilled(TRITONBACKEND_Request *asked) {
+#define UNFILLED(name) \
+    "Error encountered while populating response: " name " tensor must be present in list of output tensors"
+    if (!wants_output(asked, "output_ids")) return UNFILLED("output_ids");
+    return wants_output(asked, "sequence_length") ? NULL : UNFILLED("sequence_length");
+}
+
 static const char *check(TRITONBACKEND_Request *asked, Bytes prompt, const Limits *limits) {
-    if (!wants_output(asked, "output_ids") || !wants_output(asked, "sequence_length"))
-        return "output_ids and sequence_length must be present in list of output tensors";
     if (prompt.num_bytes == 0) return "inputTokens or encoderInputFeatures tensor not provided";
     if (find(asked, "input_lengths").num_bytes > sizeof(int32_t))
         return "the native replay engine writes one sequence a request";
@@ -162,6 +167,7 @@ const char *request_read(
     request->returns_num_input_tokens = flag(asked, "return_num_input_tokens");
     request->returns_num_output_tokens = flag(asked, "return_num_output_tokens");
     request->returns_perf_metrics = flag(asked, "return_perf_metrics");
+    request->unfilled = unfilled(asked);
     set_length(request, asked, words, limits);
     return NULL;
 }

@@ -17,6 +17,8 @@ typedef struct {
     bool returns_num_input_tokens;
     bool returns_num_output_tokens;
     bool returns_perf_metrics;
+    // NULL, or why no response can be filled; found at the first one, as upstream does.
+    const char *unfilled;
 } Request;
 
 typedef struct {

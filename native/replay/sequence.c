@@ -92,6 +92,10 @@ static int add_perf_metrics(Tensor *tensors, int count, const PerfMetrics *metri
 static void send_ids(
     Sequence *sequence, const Pace *pace, const int32_t *ids, int64_t num_ids, bool is_final) {
     const Request *request = &sequence->request;
+    if (request->unfilled != NULL) {
+        triton_fail(sequence->factory, TRITONSERVER_ERROR_INTERNAL, request->unfilled);
+        return;
+    }
     const int32_t length = (int32_t)num_ids, num_prompt_ids = (int32_t)request->num_prompt_ids;
     Tensor tensors[16] = {
         {"output_ids", TRITONSERVER_TYPE_INT32, ids, num_ids, true},
@@ -128,7 +132,8 @@ static void write_steps(Sequence *sequence, const Pace *pace, const Words *words
 
 bool sequence_advance(Sequence *sequence, const Pace *pace, const Words *words) {
     int64_t steps = steps_per_turn(sequence, pace);
-    bool is_final = sequence->num_written + steps >= sequence->request.num_steps;
+    const Request *request = &sequence->request;
+    bool is_final = request->unfilled != NULL || sequence->num_written + steps >= request->num_steps;
     write_steps(sequence, pace, words, steps, is_final);
     // Flat out each waits for its turn among the others.
     if (pace->tokens_per_second > 0) sequence->written_until += seconds_of(pace, steps);

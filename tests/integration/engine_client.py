@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +69,17 @@ class EngineClient:
         config = self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=MODEL)).config
         return str(config.parameters[name].string_value)
 
-    def stream(self, *, request_id: str | None = None, **tensors: Any) -> Stream:
-        """An input is a bool, int, float or text, a list of ids, or an array with its batch dimension."""
+    def stream(self, *, request_id: str | None = None, outputs: Iterable[str] = (), **tensors: Any) -> Stream:
+        """All outputs are asked for unless some are named.
+
+        An input is a bool, int, float or text, a list of ids, or an array with its batch dimension.
+        """
         request = service_pb2.ModelInferRequest(
             model_name=MODEL, id=next(self._request_ids) if request_id is None else request_id
         )
         request.parameters["triton_enable_empty_final_response"].bool_param = True
+        for name in outputs:
+            request.outputs.add(name=name)
         for name, value in {"input_lengths": 1, "request_output_len": 1, **tensors}.items():
             _add_input(request, name, value)
         return Stream(self._stub.ModelStreamInfer(iter([request])))

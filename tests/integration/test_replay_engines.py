@@ -176,6 +176,15 @@ def test_what_makes_no_sense_is_an_error(engine: EngineClient, asked: dict[str, 
     assert any(part in response.error for part in text.split("|")), response.error
 
 
+def test_an_output_that_was_not_named_is_missed_at_the_first_response(engine: EngineClient) -> None:
+    (response,) = ask(engine, outputs=["sequence_length"], streaming=True)
+    assert response.is_final
+    assert response.error.endswith("output_ids tensor must be present in list of output tensors")
+    too_long = {"input_ids": [5] * WINDOW, "input_lengths": WINDOW}
+    (response,) = ask(engine, outputs=["sequence_length"], **too_long)
+    assert "exceeds maximum input length" in response.error
+
+
 LACKING = {
     "embedding_bias": np.ones((1, 128256), np.float32),
     "bad_words_list": word_list([9]),

@@ -1,9 +1,9 @@
 """The messages of a chat, as a client sends them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import ConfigDict, Field, Tag, model_validator
 from pydantic_core import from_json
 
 from frontend.api.body import MAX_WEIGHT, json_depth, json_weight
@@ -63,7 +63,26 @@ def function_call(call_id: str, name: str, arguments: str) -> ToolCall:
     return ToolCall(id=call_id, type="function", function=FunctionCall(name=name, arguments=arguments))
 
 
+def _told(role: str | list[str], field: str, allowed: dict[str, Any]) -> dict[str, Any]:
+    """In JSON Schema: a message of the role has the field."""
+    roles = {"enum": role} if isinstance(role, list) else {"const": role}
+    return {
+        "if": {"properties": {"role": roles}, "required": ["role"]},
+        "then": {"properties": {field: allowed}, "required": [field]},
+    }
+
+
 class Message(Frozen):
+    # What _fields_fit_the_role says.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _told("tool", "tool_call_id", {"type": "string"}),
+                _told(["system", "developer", "user"], "content", {"type": ["string", "array"]}),
+            ]
+        }
+    )
+
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
     name: str | None = None

@@ -94,7 +94,7 @@ def _taken(value: Any, place: str) -> Iterator[tuple[str, Any]]:
             if isinstance(inner, BaseModel | list):
                 yield from _taken(inner, _inner(place, name))
     # Lists are of one kind each: none of a million ids is looked at.
-    elif value and isinstance(value[0], BaseModel | list):
+    elif value and isinstance(value[0], BaseModel):
         for index, inner in enumerate(value):
             yield from _taken(inner, f"{place}[{index}]")
 

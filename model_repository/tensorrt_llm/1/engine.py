@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from batching.in_flight_batching import InFlightBatching
 from batching.paged_sequence import PagedSequence
@@ -27,8 +27,14 @@ from sampling.logit_ranking import NUM_RANKED
 NUM_COMPILING = 4
 
 
+class OpenGuides(Guides, Protocol):
+    def close(self) -> None: ...
+
+
 class Engine:
-    def __init__(self, open_batch: Callable[[], RunningBatch], limits: ModelLimits, guides: Guides) -> None:
+    def __init__(
+        self, open_batch: Callable[[], RunningBatch], limits: ModelLimits, guides: OpenGuides
+    ) -> None:
         self._limits = limits
         self._guides = guides
         self._batching = InFlightBatching(open_batch)

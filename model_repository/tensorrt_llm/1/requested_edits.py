@@ -16,8 +16,6 @@ class Guides(Protocol):
 
     def compile(self, guide: Guide, end_ids: Collection[int]) -> LogitEdit: ...
 
-    def close(self) -> None: ...
-
 
 def read_edits(
     tensors: Tensors, request: GenerationRequest, vocab_size: int, guides: Guides

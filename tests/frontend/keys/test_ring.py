@@ -206,6 +206,25 @@ def test_tokens_per_minute_are_those_that_were_used(keyed: Stack, stream: bool) 
     assert 100 - 3 * NUM_TOKENS <= int(left) <= 100 - NUM_TOKENS + 10
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_leaves_pays_for_what_was_made(keyed: Stack, stream: bool) -> None:
+    keyed.fake.reset(Script([tokens("x")] * 60, hangs_after=50))
+    body = {"model": MODEL, "messages": USER, "stream": stream, "max_tokens": 60}
+    headers = {"Authorization": "Bearer tokens-key"}
+    with (
+        http_client(keyed.url, timeout=1) as leaving,
+        pytest.raises(httpx.TimeoutException),
+        leaving.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer,
+    ):
+        answer.read()
+    deadline = time.monotonic() + 10
+    while keyed.ledger.load() != (0, 0):
+        assert time.monotonic() < deadline
+    keyed.fake.reset(HELLO)
+    left = chat(keyed, "tokens", max_tokens=1).headers["x-ratelimit-remaining-tokens"]
+    assert int(left) <= 100 - 50
+
+
 def test_a_request_larger_than_the_limit_runs_alone(keyed: Stack) -> None:
     assert chat(keyed, "tokens", max_tokens=5000).status_code == 200
     keyed.fake.reset(Script([tokens(*"x" * 100)]))

@@ -13,6 +13,7 @@ import uvloop
 
 from frontend.server import acceptor
 from frontend.server.acceptor import HOLD_BACK_S, Acceptor
+from frontend.server.connection import HttpConnection
 
 NUM_CONNECTIONS = 30
 # Far above what anything here takes.
@@ -75,9 +76,8 @@ class Workers:
                 workers.connections[worker].add(self)
                 workers.transports.append(cast(asyncio.WriteTransport, transport))
 
-        return Acceptor(
-            self.listeners[worker], Share(), Connection, None, self.connections[worker], lambda: True
-        )
+        made = cast("set[HttpConnection]", self.connections[worker])
+        return Acceptor(self.listeners[worker], Share(), Connection, None, made, 1000)
 
 
 Exchange = Callable[[Workers], Awaitable[None]]

@@ -224,6 +224,11 @@ class TestOptionalOutputs:
         (whole,) = engine.ask(**counts).responses
         assert whole.value("num_output_tokens") == 11
 
+    def test_log_probs_only_when_named_and_perf_metrics_always(self, engine: Asking) -> None:
+        asked = {"return_log_probs": True, "return_perf_metrics": True}
+        (response,) = engine.ask(wanted=("output_ids", "sequence_length"), **asked).responses
+        assert set(response.tensors) == {"output_ids", "sequence_length", *PERF_METRICS}
+
     @pytest.mark.parametrize("missing", ["output_ids", "sequence_length"])
     def test_two_outputs_must_be_asked_for(self, engine: Asking, missing: str) -> None:
         sender = engine.ask(wanted=tuple(name for name in OUTPUTS if name != missing))
@@ -231,6 +236,10 @@ class TestOptionalOutputs:
             f"Error encountered while populating response: {missing} tensor must be present in list of output"
             " tensors"
         )
+
+    def test_outputs_are_missed_at_the_first_response_only(self, engine: Asking) -> None:
+        too_long = engine.ask(wanted=(), input_ids=[10] * 100)
+        assert_error(too_long, WHEN_FETCHED + r"Prompt length \(100\)")
 
 
 class TestGenerationLogits:

@@ -28,6 +28,9 @@ _LIMITS = LLParserLimits(max_lexer_states=50_000, max_items_in_row=20_000, verbo
 # Between the parts of JSON, at most once; without an end to blanks, small models write nothing else.
 _BLANK = " "
 
+_GIVEN_UP = "is too ambiguous: the answer was given up at a limit of its grammar."
+_DEAD_END = "came to a dead end: no token may follow, and the answer is not complete."
+
 _log = logging.getLogger("tensorrt_llm")
 
 
@@ -106,9 +109,8 @@ class _AnswerGuide:
         fill_next_token_bitmask(self._matcher, self._mask)
         if self._matcher.is_error():
             _log.error("a grammar was given up: %s", self._matcher.get_error())
-            raise InvalidInput(
-                GUIDE_INPUT, "is too ambiguous: the answer was given up at a limit of its grammar."
-            )
+            is_limit = self._matcher.stop_reason().endswith("TooComplex")
+            raise InvalidInput(GUIDE_INPUT, _GIVEN_UP if is_limit else _DEAD_END)
         is_allowed = np.unpackbits(self._mask.view(np.uint8), count=len(logits), bitorder="little")
         is_complete = is_allowed[self._completion_id]
         is_allowed[self._completion_id] = 0
@@ -116,9 +118,7 @@ class _AnswerGuide:
             is_allowed[self._end_ids] = 1
         logits[is_allowed == 0] = -np.inf
         if not is_complete and logits.max() == -np.inf:
-            raise InvalidInput(
-                GUIDE_INPUT, "came to a dead end: nothing that may follow completes the answer."
-            )
+            raise InvalidInput(GUIDE_INPUT, _DEAD_END)
 
     def note(self, token_id: int, /) -> None:
         if token_id not in self._end_ids:

@@ -7,6 +7,7 @@ and items behind `prefixItems` likewise. A `format` that nobody knows says nothi
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,12 +23,14 @@ _SINGLE = frozenset({"items", "additionalItems", "additionalProperties", "contai
 _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown")
 )
+# Names that objects take over from what they are combined with: each object has all of them.
+_MAX_FOREIGN = 10_000
 # A pattern that a few names obey and no other.
 _NAMES_ALONE = re.compile(r"\^(?:\((?:\?:)?([\w|-]+)\)|([\w-]+))\$")
 
 
 def closed(schema: Any) -> Any:
-    """The same schema with what is silently open in it closed."""
+    """The same schema with what is silently open in it closed; ValueError for one that grows too much."""
     return _Closing(schema).rewritten(schema, "#", is_part=False)
 
 
@@ -46,12 +49,12 @@ class _Closing:
         # Pointers to definitions that are combined with other schemas of one object: these are left open, and
         # the combination is closed.
         self._parts: set[str] = set()
+        self._num_foreign = 0
         self._find_parts(root)
 
     def _find_parts(self, node: Any) -> None:
         if isinstance(node, dict) and _num_parts(node) > 1:
-            for _ in self._parts_of(node, set()):
-                pass
+            deque(self._parts_of(node, self._parts), maxlen=0)
         for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
             self._find_parts(value)
 
@@ -97,23 +100,30 @@ class _Closing:
             members.names |= dict.fromkeys([*_dict(part, "properties"), *required])
         if not members.is_open and (members.has_properties or unevaluated is False):
             own = _dict(result, "properties")
-            result["properties"] = own | {name: True for name in members.names if name not in own}
+            foreign = [name for name in members.names if name not in own]
+            self._num_foreign += len(foreign)
+            if self._num_foreign > _MAX_FOREIGN:
+                raise ValueError("what it combines has too many members")
+            result["properties"] = own | dict.fromkeys(foreign, True)
             result["additionalProperties"] = False
         return result
 
-    def _parts_of(self, node: Any, seen: set[str]) -> Iterator[Schema]:
-        """The schemas that the members of one object obey together, alternatives as if all were there."""
-        if not isinstance(node, dict):
-            return
-        yield node
-        reference = _reference(node)
-        if reference and reference not in seen:
-            seen.add(reference)
-            self._parts.add(reference)
-            yield from self._parts_of(self._resolved(reference), seen)
-        for key in _COMBINED:
-            for item in _list(node, key):
-                yield from self._parts_of(item, seen)
+    def _parts_of(self, node: Schema, seen: set[str]) -> Iterator[Schema]:
+        """The schemas that the members of one object obey together, alternatives as if all were there.
+
+        `seen`: references that are not followed again.
+        """
+        waiting: list[Any] = [node]
+        while waiting:
+            part = waiting.pop()
+            if not isinstance(part, dict):
+                continue
+            yield part
+            waiting += [item for key in reversed(_COMBINED) for item in reversed(_list(part, key))]
+            reference = _reference(part)
+            if reference and reference not in seen:
+                seen.add(reference)
+                waiting.append(self._resolved(reference))
 
     def _resolved(self, reference: str) -> Any:
         """What is not found within the schema may be open."""

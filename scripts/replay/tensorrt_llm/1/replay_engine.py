@@ -23,7 +23,7 @@ from replay_request import (
     read_request,
     split_batch,
 )
-from replay_responses import REQUIRED_OUTPUTS, ResponseBuilder
+from replay_responses import ResponseBuilder
 from replay_scheduler import ReplayScheduler, SequenceCount
 from replay_sequence import Answer, ReplaySequence
 from replay_settings import ReplaySettings, read_settings
@@ -101,7 +101,6 @@ class ReplayEngine:
 
     def _sequences(self, answer: Answer, tensors: Tensors, wanted: Collection[str]) -> list[ReplaySequence]:
         """One for each sample of the batch."""
-        _require_outputs(wanted)
         samples = list(split_batch(tensors))
         requests = [read_request(sample, self._limits) for sample in samples]
         answer.expect(len(requests))
@@ -147,12 +146,3 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> ReplayEng
     gc.collect()
     gc.freeze()
     return engine
-
-
-def _require_outputs(wanted: Collection[str]) -> None:
-    for name in REQUIRED_OUTPUTS:
-        if name not in wanted:
-            raise RequestRefused(
-                "Error encountered while populating response:"
-                f" {name} tensor must be present in list of output tensors"
-            )

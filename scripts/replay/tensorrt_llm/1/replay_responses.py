@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 from replay_perf_metrics import PerfMetrics
 from replay_request import ReplayRequest
 
-REQUIRED_OUTPUTS = ("output_ids", "sequence_length")
+_REQUIRED_OUTPUTS = ("output_ids", "sequence_length")
 
 # Probabilities are a known function of the position, the same in log-probs and logits.
 _NUM_RANKED = 20
 # Logits below the chosen one's: 19 ids that share half of its probability.
 _DISTANCES = 3.0 + 0.1 * np.arange(_NUM_RANKED - 1)
+
+
+class UnfilledResponse(Exception):
+    """Raised when a response can't be filled: the backend sends the text, and it is the request's last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class ResponseBuilder:
         output_log_probs [1, 1, m], cum_log_probs [1, 1], the counts [1, 1]; generation_logits
         [1, n, 1, vocabulary] to a client that streams and [1, 1, longest, vocabulary] to one that does not.
         """
+        self._require_outputs()
         request, ids = self._request, progress.ids
         shown = np.concatenate([request.prompt_ids, ids]) if request.repeats_prompt else ids
         tensors = {
@@ -69,15 +74,24 @@ class ResponseBuilder:
             **self._constant,
         }
         if request.returns_log_probs:
-            tensors |= self._log_probs(progress.first + len(ids))
+            log_probs = self._log_probs(progress.first + len(ids))
+            tensors |= {name: value for name, value in log_probs.items() if name in self._wanted}
         if request.returns_generation_logits and "generation_logits" in self._wanted:
             tensors["generation_logits"] = self._logits(progress)
         if request.returns_num_output_tokens and "num_output_tokens" in self._wanted:
             tensors["num_output_tokens"] = _one(len(shown))
         if request.returns_perf_metrics:
-            metrics = self._metrics.tensors(progress.first + len(ids))
-            tensors |= {name: value for name, value in metrics.items() if name in self._wanted}
+            # All ten, asked for or not.
+            tensors |= self._metrics.tensors(progress.first + len(ids))
         return tensors
+
+    def _require_outputs(self) -> None:
+        for name in _REQUIRED_OUTPUTS:
+            if name not in self._wanted:
+                raise UnfilledResponse(
+                    "Error encountered while populating response:"
+                    f" {name} tensor must be present in list of output tensors"
+                )
 
     def _log_probs(self, num_ids: int) -> dict[str, NDArray[Any]]:
         values = _log_probs(0, num_ids) if self._request.has_log_probs else np.zeros(num_ids, np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from contract.response_stream import ResponseStream
 from numpy.typing import NDArray
 from replay_faults import NEVER_FINAL, Fault, die
-from replay_responses import Progress, ResponseBuilder
+from replay_responses import Progress, ResponseBuilder, UnfilledResponse
 from replay_writer import Ids, Writer
 
 
@@ -145,7 +145,12 @@ class ReplaySequence:
 
     def _send(self, *, is_last: bool) -> None:
         ids = np.concatenate(self._unsent) if self._unsent else np.empty(0, np.int32)
-        tensors = self._builder.tensors(Progress(self._num_sent, ids))
+        try:
+            tensors = self._builder.tensors(Progress(self._num_sent, ids))
+        except UnfilledResponse as reason:
+            self.is_over = True
+            self.answer.fail(str(reason))
+            return
         if self._fault:
             self._fault.change(tensors, self._num_seen())
         self._unsent.clear()

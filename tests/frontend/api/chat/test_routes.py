@@ -152,6 +152,7 @@ def test_choices_have_seeds_of_their_own(client: openai.OpenAI, fake: FakeTriton
             {"presence_penalty": [0.5], "frequency_penalty": [-0.5]},
         ),
         ({"extra_body": {"top_k": 7, "min_p": 0.5}}, {"top_k": [7], "min_p": [0.5]}),
+        ({"extra_body": {"min_p": 1}}, {"top_k": [1]}),
         ({"extra_body": {"min_tokens": 3, "ignore_eos": True}}, {"min_tokens": [3], "end_id": [-1]}),
         ({"extra_body": {"repetition_penalty": 1.5}}, {"repetition_penalty": [1.5]}),
         ({"extra_body": {"stop_token_ids": [7, 8]}}, {"stop_token_ids": [7, 8]}),

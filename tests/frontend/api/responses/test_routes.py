@@ -129,7 +129,7 @@ def test_whole_and_stream_are_the_same(http: httpx.Client, fake: FakeTriton) -> 
     body = {"model": MODEL, "input": "hi", "metadata": {"a": "b"}, "user": "u", "instructions": "x"}
     whole = http.post("/v1/responses", json=body).json()
     streamed = raw_events(http, **body)[-1][1]["response"]
-    changing = {"id", "created_at", "output"}
+    changing = {"id", "created_at", "completed_at", "output"}
     assert list(whole) == list(streamed)
     assert {k: v for k, v in whole.items() if k not in changing} == {
         k: v for k, v in streamed.items() if k not in changing

@@ -189,9 +189,23 @@ def test_a_dead_end_is_an_error(
     edit = compiler.compile(Guide(guide_type, text), [END_ID])
     for token_id in tokenizer.encode(written).ids:
         edit.note(token_id)
-    with pytest.raises(InvalidInput, match=r"dead end|given up") as refusal:
+    with pytest.raises(InvalidInput, match="dead end") as refusal:
         allowed(edit)
     assert refusal.value.param == "guided_decoding_guide"
+
+
+def test_a_choice_that_the_vocabulary_can_not_spell_is_an_error(tmp_path: Path) -> None:
+    """SmolLM2's vocabulary lacks six control characters."""
+    path = write_tiny_engine(tmp_path / "tiny") / "tokenizer" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text("utf-8"))
+    del tokenizer["model"]["vocab"]["Ą"]
+    path.write_text(json.dumps(tokenizer), "utf-8")
+    guide = Guide("ebnf_grammar", 'root ::= "a\\x04b"')
+    edit = GuideCompiler(path, VOCAB_SIZE).compile(guide, [END_ID])
+    for character in "ab":
+        edit.note(tokenizer["model"]["vocab"][character])
+    with pytest.raises(InvalidInput, match="dead end"):
+        allowed(edit)
 
 
 def test_what_is_banned_may_make_a_dead_end(compiler: GuideCompiler, tokenizer: Tokenizer) -> None:

@@ -109,6 +109,13 @@ def test_no_way_leads_to_a_dead_end() -> None:
     assert matcher.validate_tokens(list(b'{"a":1,')) == len(b'{"a":1')
 
 
+def test_a_schema_of_a_few_bytes_does_not_become_a_large_one() -> None:
+    wide = {"properties": {f"p{index}": {} for index in range(200)}}
+    users = {f"q{index}": {"allOf": [{"$ref": "#/$defs/Wide"}, {"title": "x"}]} for index in range(200)}
+    with pytest.raises(ValueError, match="too many members"):
+        closed({"properties": users, "$defs": {"Wide": wide}})
+
+
 @pytest.mark.parametrize(
     "schema",
     [
