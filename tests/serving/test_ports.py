@@ -32,3 +32,17 @@ def test_an_address_of_another_machine_is_refused() -> None:
     # 192.0.2.0/24 is reserved for documentation.
     with pytest.raises(Failure, match=r"^nothing can listen on 192\.0\.2\.1:8000"):
         ports.require_free("PORT", "192.0.2.1", 8000)
+
+
+def test_a_claimed_port_is_nobody_elses_until_it_is_given_back() -> None:
+    port = ports.free()
+    with ports.claimed({"PORT": port}):
+        with (
+            pytest.raises(Failure, match=rf"taken port {port}.*for example PORT="),
+            ports.claimed({"PORT": port}),
+        ):
+            pass
+        with ports.claimed({"PORT": ports.free()}):
+            pass
+    with ports.claimed({"PORT": port}):
+        pass
