@@ -17,8 +17,8 @@ from frontend.errors import (
 logger = logging.getLogger(__name__)
 
 # As internal errors, for Triton runs on: "Stub process 'preprocess_0_0' is not healthy" of the Python
-# backend, "the engine's process was ended by signal 9" of engine_process.
-DEAD_MODEL = ("Stub process", "the engine's process")
+# backend, "the engine's process was ended by signal 9" and "the engine can't be reached" of engine_process.
+DEAD_MODEL = ("Stub process", "the engine's process", "the engine can't be reached")
 # Of a Triton that is about to end, or has no such model.
 _GONE = ("server is stopping", "is not ready", "is not found", "unavailable")
 _TOO_LATE = "timeout expired"

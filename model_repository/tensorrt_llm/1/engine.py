@@ -33,9 +33,11 @@ class OpenGuides(Guides, Protocol):
 
 class Engine:
     def __init__(
-        self, open_batch: Callable[[], RunningBatch], limits: ModelLimits, guides: OpenGuides
+        self, open_batch: Callable[[], RunningBatch], limits: ModelLimits, num_logits: int, guides: OpenGuides
     ) -> None:
+        """num_logits: of a step, where the model has more ids than its tokenizer."""
         self._limits = limits
+        self._num_logits = num_logits
         self._guides = guides
         self._batching = InFlightBatching(open_batch)
         # A guide takes up to a second to compile: neither steps nor other requests and stops wait for it.
@@ -63,7 +65,7 @@ class Engine:
                 self._stop(request_id, responses)
             else:
                 request = read_request(tensors, self._limits, UNSUPPORTED_INPUTS)
-                edits = read_edits(tensors, request, self._limits.vocab_size, self._guides)
+                edits = read_edits(tensors, request, self._num_logits, self._guides)
                 self._batching.submit(PagedSequence(Generation(request, responses), edits))
 
     def load(self) -> EngineLoad:
@@ -92,6 +94,7 @@ def load_engine(model_config: Mapping[str, Any], model_folder: str) -> Engine:
                 settings.max_num_seqs,
             ),
             ModelLimits(settings.vocab_size, settings.max_model_len, NUM_RANKED),
+            num_logits,
             TriedGuides(settings.tokenizer, num_logits),
         )
     except RuntimeError as error:

@@ -82,7 +82,7 @@ def test_a_vocabulary_that_is_filled_up_is_served(tmp_path: Path) -> None:
     assert config.parameters["vocab_size"].string_value == "260"
     parameters = {name: {"string_value": value.string_value} for name, value in config.parameters.items()}
     engine = load_engine({"parameters": parameters}, str(folder / "model_repository" / "tensorrt_llm"))
-    bias = np.zeros((1, 260), np.float32)
+    bias = np.zeros((1, 1024), np.float32)
     bias[0, 7] = 1000
     guide = {"guided_decoding_guide_type": b"regex", "guided_decoding_guide": b"[a-z]{8}"}
     wanted: list[tuple[dict[str, Any], range]] = [

@@ -25,6 +25,7 @@ HELLO = [tokens("a"), tokens("b"), tokens("c")]
             "service_unavailable",
         ),
         (grpc.StatusCode.INTERNAL, "the engine's process was ended by signal 9", 503, "service_unavailable"),
+        (grpc.StatusCode.INTERNAL, "the engine can't be reached", 503, "service_unavailable"),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_exceeded"),
         (
             grpc.StatusCode.INTERNAL,

@@ -135,7 +135,8 @@ def test_a_client_that_does_not_read_pauses_its_producer_alone() -> None:
 def test_without_a_writer_a_slow_server_pauses_the_producer() -> None:
     piece = b"x" * MAX_UNSENT_BYTES
     producer = pushing(*[piece] * 3)
-    assert body_of(run(producer, has_writer=False, takes_s=0.01)) == piece * 3
+    # On a busy machine there may be time for a comment between them.
+    assert body_of(run(producer, has_writer=False, takes_s=0.01)).replace(KEEP_ALIVE, b"") == piece * 3
     assert producer.notes[:2] == ["pause", "resume"]
 
 

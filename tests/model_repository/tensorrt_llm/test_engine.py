@@ -34,7 +34,7 @@ PARAMETERS = {
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, GUIDES)
+    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, LIMITS.vocab_size, GUIDES)
     yield engine
     engine.close()
 
@@ -95,7 +95,9 @@ class SlowGuides:
 def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:
     guides = SlowGuides()
     stepped = threading.Event()
-    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4, stepped.set), LIMITS, guides)
+    engine = Engine(
+        lambda: FakeBatch(lambda _: itertools.count(10), 4, stepped.set), LIMITS, LIMITS.vocab_size, guides
+    )
     running, guided = FakeSender(), FakeSender()
     engine.accept("a", tensors(request_output_len=40, streaming=True), running)
     engine.accept("b", GUIDED, guided)
@@ -116,7 +118,7 @@ def test_nobody_waits_for_a_guide_that_takes_long_to_compile() -> None:
 
 def test_what_still_compiles_at_the_end_gets_its_error() -> None:
     guides = SlowGuides()
-    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, guides)
+    engine = Engine(lambda: FakeBatch(lambda _: itertools.count(10), 4), LIMITS, LIMITS.vocab_size, guides)
     guided = FakeSender()
     engine.accept("a", GUIDED, guided)
     closing = threading.Thread(target=engine.close)

@@ -41,7 +41,6 @@ COSTLY = {
         type="object",
         properties={"a": {"type": "array", "items": {"type": "integer", "multipleOf": 7654321}}},
     ),
-    "repeated repetitions": Guide("regex", "(a{1000}){1000}"),
     "patterns together": schema(
         allOf=[{"type": "string", "pattern": f"(a|b)*a(a|b){{{length}}}"} for length in range(10, 30)]
     ),
