@@ -101,14 +101,24 @@ class GrpcChannel:
             _, connection = await loop.create_unix_connection(
                 lambda: GrpcConnection("localhost"), target.path
             )
-            await connection.settled
-            return connection
+            return await _settled(connection)
         authority = f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
         _, connection = await loop.create_connection(
             lambda: GrpcConnection(authority), target.host, target.port
         )
+        return await _settled(connection)
+
+
+async def _settled(connection: GrpcConnection) -> GrpcConnection:
+    """One that says nothing, or takes no call at all, is closed: others would be made for ever."""
+    try:
         await connection.settled
-        return connection
+        if not connection.has_room:
+            raise ConnectionError("the server takes no calls")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Collector:

@@ -171,11 +171,15 @@ class GrpcConnection(asyncio.Protocol):
         if call.unacknowledged > _ACKNOWLEDGED_BYTES:
             self._acknowledge(stream_id, call.unacknowledged)
             call.unacknowledged = 0
-        if flags & _PADDED:
-            payload = payload[1 : len(payload) - payload[0]]
         told[stream_id] = call
-        failure = call.take(payload)
-        if flags & _END_STREAM:
+        failure = None
+        if flags & _PADDED:
+            # RFC 9113 6.1: padding leaves room for its own length.
+            if not payload or payload[0] >= len(payload):
+                failure = GrpcStatus(StatusCode.INTERNAL, "the server sent more padding than data")
+            payload = payload[1 : len(payload) - payload[0]] if failure is None else b""
+        failure = failure or call.take(payload)
+        if failure is None and flags & _END_STREAM:
             failure = GrpcStatus(StatusCode.INTERNAL, "the server ended the call without a status")
         if failure is not None:
             self._break_off(call, failure)

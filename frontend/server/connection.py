@@ -75,8 +75,9 @@ class HttpConnection(H11Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request runs; one may be on its way."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no request runs and no answer waits to be taken; a request may be on its way."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_answered and not self.transport.get_write_buffer_size()
 
     @property
     def is_full(self) -> bool:

@@ -3,6 +3,7 @@
 h11 0.16 bounds only what is incomplete, so that a head of any size passes when it comes in one piece.
 """
 
+import re
 from typing import TypeAlias
 
 import h11
@@ -15,6 +16,11 @@ MAX_HEADERS = 100
 # Parsing one costs 12 us; bodies of one-byte chunks have killed Triton's HTTP server (CVE-2025-23310).
 MAX_CHUNKS = 8192
 
+# Some clients end a body with one; RFC 9112 (2.2) asks servers to ignore them before a request line.
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+# The first half of one, at the end of what has come.
+_HALF_LINE = b"\r"
+
 _Event: TypeAlias = "h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]"
 
 
@@ -26,15 +32,9 @@ class StrictParser(h11.Connection):
         self.refusal: ApiError | None = None
         self._num_chunks = 0
 
-    def receive_data(self, data: bytes) -> None:
-        """Leaves out empty lines before a request line, which RFC 9112 (2.2) asks servers to ignore."""
-        if data and self.their_state is h11.IDLE and not self.trailing_data[0]:
-            data = data.lstrip(b"\r\n")
-            if not data:
-                return
-        super().receive_data(data)
-
     def next_event(self) -> _Event:
+        if self.their_state is h11.IDLE and self._is_between_requests():
+            return h11.NEED_DATA
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
@@ -45,6 +45,14 @@ class StrictParser(h11.Connection):
         if self.refusal is not None:
             raise h11.RemoteProtocolError(self.refusal.message)
         return event
+
+    def _is_between_requests(self) -> bool:
+        """Takes empty lines away; whether only the first half of one is left."""
+        waiting, _ = self.trailing_data
+        if match := _EMPTY_LINES.match(waiting):
+            self._receive_buffer.maybe_extract_at_most(match.end())
+            waiting = waiting[match.end() :]
+        return waiting == _HALF_LINE
 
     def _refusal_of(self, event: _Event) -> ApiError | None:
         if isinstance(event, h11.Request):

@@ -24,7 +24,8 @@ from frontend.settings import Settings
 # For what is still to be written once the grace time is over.
 FINISH_S = 1
 OWN_DESCRIPTORS = 256
-UNLIMITED = 2**20
+# An idle one takes about 20 KB, and all are looked at when there is no room for one more.
+MAX_CONNECTIONS = 2**14
 # One: a logger takes the same filter only once.
 WITHOUT_QUERY = WithoutQuery()
 
@@ -96,8 +97,9 @@ def max_connections() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = hard if hard != resource.RLIM_INFINITY else UNLIMITED
-    return most - min(OWN_DESCRIPTORS, most // 2)
+    if hard == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, hard - min(OWN_DESCRIPTORS, hard // 2))
 
 
 def create_server(

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +284,59 @@ def test_a_server_that_is_killed_and_comes_back() -> None:
         assert raised.value.code is grpc.StatusCode.UNAVAILABLE
         async with serving(echo, address):
             await channel.ask(ECHO, BytesValue(), TIMEOUT_S)
+            channel.close()
+
+    run(test)
+
+
+# Frames of HTTP/2 (RFC 9113 4.1): length, type, flags, stream.
+ANY_NUMBER = b"\0\0\0\4\0\0\0\0\0"
+# The setting 3 is MAX_CONCURRENT_STREAMS (6.5.2).
+NO_CALLS = b"\0\0\6\4\0\0\0\0\0" + b"\0\3\0\0\0\0"
+MORE_PADDING_THAN_DATA = b"\0\0\1\0\x08\0\0\0\1" + b"\x09"
+NO_LENGTH_OF_PADDING = b"\0\0\0\0\x08\0\0\0\1"
+# An empty message, which ends the request.
+REQUEST = b"\0\0\5\0\1\0\0\0\1" + b"\0\0\0\0\0"
+
+
+@asynccontextmanager
+async def speaking(settings: bytes, answer: bytes = b"") -> AsyncIterator[tuple[str, list[None]]]:
+    """A server that answers a request with these bytes, and the connections that it got."""
+    made: list[None] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append(None)
+        writer.write(settings)
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(REQUEST)
+            writer.write(answer)
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", made
+
+
+def test_a_server_that_takes_no_calls_is_not_asked_for_ever() -> None:
+    async def test() -> None:
+        async with speaking(NO_CALLS) as (address, made):
+            channel = GrpcChannel(address)
+            with pytest.raises(GrpcError) as raised:
+                await channel.ask(ECHO, BytesValue(), 3.0)
+            assert (raised.value.code, len(made)) == (grpc.StatusCode.UNAVAILABLE, 1)
+            channel.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("frame", [MORE_PADDING_THAN_DATA, NO_LENGTH_OF_PADDING])
+def test_padding_that_can_not_be_ends_the_call(frame: bytes) -> None:
+    async def test() -> None:
+        async with speaking(ANY_NUMBER, frame) as (address, _):
+            channel = GrpcChannel(address)
+            with pytest.raises(GrpcError, match="padding"):
+                await channel.ask(ECHO, BytesValue(), 3.0)
+            assert channel.connection is not None
             channel.close()
 
     run(test)

@@ -133,3 +133,13 @@ def test_a_client_that_takes_its_time_gets_all(caplog: pytest.LogCaptureFixture)
 
     run(4_000_000, CLOSING, exchange)
     assert "cut off" not in caplog.text
+
+
+def test_an_answer_that_is_not_taken_yet_is_not_quiet() -> None:
+    """It would be cut where another connection needs the room."""
+
+    async def look(_: socket.socket, connection: HttpConnection) -> None:
+        assert connection.cycle.response_complete
+        assert not connection.is_quiet
+
+    asyncio.run(asyncio.wait_for(with_connection(10_000_000, KEEPING, look), MARGIN_S))
