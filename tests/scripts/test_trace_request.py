@@ -68,4 +68,9 @@ def test_a_token_crosses_few_files(lists: dict[str, list[str]]) -> None:
 def test_what_happens_now_and_then_is_not_counted() -> None:
     windows = [{"a": 2, "tick": 1}, {"a": 3}, {"a": 2, "b": 1}, {"b": 1, "a": 9}, {"a": 2, "b": 2}]
     assert usual(windows) == {"a": 2}
+    assert list(usual([{"late": 1, "a": 1, "b": 1}, *[{"a": 1, "b": 1, "late": 1}] * 3])) == [
+        "a",
+        "b",
+        "late",
+    ]
     assert usual([*windows[1:], {"c": 1, "b": 1, "a": 2}]) == {"a": 2, "b": 1}
