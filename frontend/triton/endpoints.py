@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 PROBE_INTERVAL_S = 2.0
 STOP_PAUSES_S = (0.1, 1.0, 3.0)
+# Thousands may be left, and new requests come beside them.
+STOPS_AT_ONCE = 64
 
 
 class Endpoints:
@@ -87,7 +89,9 @@ class Endpoints:
         for pause_s in STOP_PAUSES_S:
             await asyncio.sleep(pause_s)
             await self.probe()
-            await asyncio.gather(*(endpoint.stop(request_ids) for endpoint in self.usable))
+            for start in range(0, len(request_ids), STOPS_AT_ONCE):
+                some = request_ids[start : start + STOPS_AT_ONCE]
+                await asyncio.gather(*(endpoint.stop(some) for endpoint in self.usable))
 
     async def _resolve(self) -> None:
         found = [address for name in self._names for address in await name.addresses()]
