@@ -96,20 +96,23 @@ def complete(variables: MutableMapping[str, str]) -> None:
     variables[VARIABLE] = os.devnull
 
 
-def read(variables: Mapping[str, str]) -> ServeSettings:
-    """Settings from make's variables; passes them on to the frontend by its environment variables."""
+def read(variables: MutableMapping[str, str]) -> ServeSettings:
+    """Settings from make's variables, to which those that the frontend reads are added."""
     host = variables.get("HOST") or LOOPBACK
     port = ports.parse("PORT", variables.get("PORT") or "8000")
     grpc_port = ports.parse("TRITON_GRPC_PORT", variables.get("TRITON_GRPC_PORT") or "8001")
     metrics_port = ports.parse(
         "TRITON_METRICS_PORT", variables.get("TRITON_METRICS_PORT") or str(ports.free())
     )
-    os.environ["FRONTEND_HOST"] = host
-    os.environ["FRONTEND_PORT"] = str(port)
-    os.environ["TRITON_GRPC_ADDRESSES"] = f"{LOOPBACK}:{grpc_port}"
-    os.environ["TRITON_METRICS_ADDRESSES"] = f"{LOOPBACK}:{metrics_port}"
+    derived = {
+        "FRONTEND_HOST": host,
+        "FRONTEND_PORT": str(port),
+        "TRITON_GRPC_ADDRESSES": f"{LOOPBACK}:{grpc_port}",
+        "TRITON_METRICS_ADDRESSES": f"{LOOPBACK}:{metrics_port}",
+    }
+    variables.update(derived)
     try:
-        frontend = checked_settings()
+        frontend = checked_settings(derived)
         frontend.read_keys()
     except SettingsError as error:
         raise Failure(str(error).replace("FRONTEND_HOST", "HOST")) from error

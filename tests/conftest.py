@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
     items.sort(key=lambda item: not str(item.path).startswith(FIRST))
+
+
+@pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """A variable that a test leaves behind changes those after it, which others are in each process."""
+    before = dict(os.environ)
+    yield
+    left = set(before.items()) ^ set(os.environ.items())
+    # pytest's own, of the test's phase.
+    assert {name for name, _ in left} <= {"PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,7 @@ from serving.settings import ServeSettings
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    # read() passes the addresses on by these; setting them here restores them after the test.
-    for name in (
-        "API_KEYS",
-        "API_KEYS_FILE",
-        "FRONTEND_HOST",
-        "FRONTEND_PORT",
-        "TRITON_GRPC_ADDRESSES",
-        "TRITON_METRICS_ADDRESSES",
-    ):
+    for name in ("API_KEYS", "API_KEYS_FILE"):
         monkeypatch.setenv(name, "")
 
 
@@ -30,11 +22,17 @@ def settings(host: str = "127.0.0.1", port: int = 8000, grpc_port: int = 8001) -
 
 
 def test_defaults() -> None:
-    read = serve_settings.read({})
+    variables: dict[str, str] = {}
+    read = serve_settings.read(variables)
     assert replace(read, metrics_port=8002) == settings()
     # Any that is free: several servers of one machine do not meet.
     assert read.metrics_port not in (read.port, read.grpc_port)
-    assert os.environ["TRITON_METRICS_ADDRESSES"] == f"127.0.0.1:{read.metrics_port}"
+    assert variables == {
+        "FRONTEND_HOST": "127.0.0.1",
+        "FRONTEND_PORT": "8000",
+        "TRITON_GRPC_ADDRESSES": "127.0.0.1:8001",
+        "TRITON_METRICS_ADDRESSES": f"127.0.0.1:{read.metrics_port}",
+    }
 
 
 def test_the_metrics_port_is_one_of_its_own() -> None:

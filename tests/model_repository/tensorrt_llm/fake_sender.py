@@ -9,7 +9,8 @@ from contract.response_stream import ResponseLost
 from contract.tensors import InvalidInput
 from numpy.typing import NDArray
 
-TIMEOUT_S = 10
+# Of a machine that is busy with other tests.
+TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Sent:
     @property
     def ids(self) -> list[int]:
         return [int(token_id) for token_id in self.tensors["output_ids"].ravel()]
+
+    def value(self, name: str) -> Any:
+        return self.tensors[name].item()
 
 
 class FakeSender:
@@ -61,8 +65,12 @@ class FakeSender:
     def is_cancelled(self) -> bool:
         return self.has_left
 
-    def wait(self) -> None:
+    def wait(self) -> "FakeSender":
         assert self.ended.wait(TIMEOUT_S), "no end"
+        return self
+
+    def wait_for_a_response(self) -> None:
+        assert self.first_response.wait(TIMEOUT_S), "no response"
 
     def _end(self) -> None:
         assert not self.ended.is_set(), "two ends"

@@ -1,23 +1,20 @@
 """The replay engine in this process: requests with the dimensions of Triton's, answers written down."""
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from contract.metrics import EngineLoad
-from contract.response_stream import ResponseLost
-from contract.tensors import InvalidInput
 from numpy.typing import NDArray
 from replay_engine import ReplayEngine, load_engine
 
 from scripts.replay.options import ReplayOptions
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
 from tests.scripts.replay.tiny_vocabulary import write_tiny_engine
 
-TIMEOUT_S = 10
 OUTPUTS = (
     "output_ids",
     "sequence_length",
@@ -49,70 +46,6 @@ _DEFAULTS = {
     "lora_task_ids": "",
 }
 _NUMPY_TYPES = {bool: np.bool_, int: np.int32, float: np.float32}
-
-
-@dataclass(frozen=True)
-class Sent:
-    tensors: Mapping[str, NDArray[Any]]
-    is_final: bool
-
-    @property
-    def ids(self) -> list[int]:
-        return [int(token_id) for token_id in self.tensors["output_ids"].ravel()]
-
-    def value(self, name: str) -> Any:
-        return self.tensors[name].item()
-
-
-class FakeSender:
-    """Triton's side of a request."""
-
-    def __init__(self) -> None:
-        self.responses: list[Sent] = []
-        self.error: str | None = None
-        self.is_closed = False
-        self.has_left = False
-        self.loses_responses = False
-        self.responded = threading.Event()
-        self.ended = threading.Event()
-
-    @property
-    def ids(self) -> list[int]:
-        return [token_id for response in self.responses for token_id in response.ids]
-
-    def send(self, tensors: Mapping[str, NDArray[Any]], is_final: bool) -> None:
-        assert not self.ended.is_set(), "a response after the final one"
-        if self.loses_responses:
-            raise ResponseLost("no shared memory is left")
-        self.responses.append(Sent(tensors, is_final))
-        self.responded.set()
-        if is_final:
-            self.ended.set()
-
-    def refuse(self, reason: InvalidInput) -> None:
-        raise AssertionError(f"TensorRT-LLM's backend has internal errors alone: {reason}")
-
-    def fail(self, message: str) -> None:
-        self.error = message
-        self._end()
-
-    def close(self) -> None:
-        self.is_closed = True
-        self._end()
-
-    def is_cancelled(self) -> bool:
-        return self.has_left
-
-    def wait(self) -> "FakeSender":
-        assert self.ended.wait(TIMEOUT_S), "no end"
-        return self
-
-    def wait_for_a_response(self) -> None:
-        assert self.responded.wait(TIMEOUT_S), "no response"
-
-    def _end(self) -> None:
-        assert not self.ended.is_set(), "two ends"
-        self.ended.set()
 
 
 class Asking:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.scripts.replay.asking import OUTPUTS, Asking, FakeSender, replay_engine, word_list
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
+from tests.scripts.replay.asking import OUTPUTS, Asking, replay_engine, word_list
 from tests.scripts.replay.tiny_vocabulary import END_ID, FIRST_WORD_ID, STOP_ID, VOCAB_SIZE
 
 PROMPT = [5, 6, 7]
@@ -51,8 +52,8 @@ PERF_METRICS = {
 
 
 def assert_error(sender: FakeSender, text: str) -> None:
-    assert sender.error is not None
-    assert re.match(text, sender.error), sender.error
+    assert sender.failure is not None
+    assert re.match(text, sender.failure), sender.failure
 
 
 class TestIds:
@@ -232,7 +233,7 @@ class TestOptionalOutputs:
     @pytest.mark.parametrize("missing", ["output_ids", "sequence_length"])
     def test_two_outputs_must_be_asked_for(self, engine: Asking, missing: str) -> None:
         sender = engine.ask(wanted=tuple(name for name in OUTPUTS if name != missing))
-        assert sender.error == (
+        assert sender.failure == (
             f"Error encountered while populating response: {missing} tensor must be present in list of output"
             " tensors"
         )
@@ -306,7 +307,7 @@ class TestStop:
         other = slow.start(request_id="b", streaming=True, request_output_len=4)
         streaming.wait_for_a_response()
         stop = slow.ask(request_id="a", stop=True)
-        assert (stop.is_closed, stop.responses, stop.error) == (True, [], None)
+        assert (stop.is_closed, stop.responses, stop.failure) == (True, [], None)
         streaming.wait()
         assert 0 < len(streaming.ids) < 60
         assert streaming.responses[-1].is_final
@@ -317,17 +318,17 @@ class TestStop:
         whole = slow.start(request_id="whole", request_output_len=60)
         for _ in range(2):
             first.wait_for_a_response()
-            first.responded.clear()
+            first.first_response.clear()
         slow.ask(request_id="whole", stop=True)
         assert len(PROMPT) <= len(whole.wait().ids) < 60
         slow.ask(request_id="first", stop=True)
 
     def test_of_an_unknown_id(self, engine: Asking) -> None:
         stop = engine.ask(request_id="never-seen", stop=True)
-        assert (stop.is_closed, stop.error) == (True, None)
+        assert (stop.is_closed, stop.failure) == (True, None)
 
     def test_needs_an_id(self, engine: Asking) -> None:
-        assert engine.ask(stop=True).error == "Trying to stop a request but request ID is not provided"
+        assert engine.ask(stop=True).failure == "Trying to stop a request but request ID is not provided"
 
     def test_a_used_id_belongs_to_the_later_request(self, slow: Asking) -> None:
         earlier = slow.start(request_id="same", streaming=True, request_output_len=6)
@@ -362,7 +363,7 @@ class TestQueue:
             running = engine.start(streaming=True, request_output_len=6)
             waiting = engine.start(request_id="waiting", streaming=True, request_output_len=3)
             refused = engine.ask()
-            assert refused.error == "Maximum queue size of 1 has been reached, please try again later"
+            assert refused.failure == "Maximum queue size of 1 has been reached, please try again later"
             assert not waiting.responses
             running.wait()
             assert len(waiting.wait().ids) == 3
@@ -399,9 +400,9 @@ class TestRefusals:
     )
     def test_before_the_executor(self, engine: Asking, tensors: dict[str, Any], text: str) -> None:
         sender = engine.ask(**tensors)
-        assert sender.error is not None
-        assert text in sender.error
-        assert "Executor failed" not in sender.error
+        assert sender.failure is not None
+        assert text in sender.failure
+        assert "Executor failed" not in sender.failure
 
     @pytest.mark.parametrize(
         ("tensors", "text"),
@@ -427,7 +428,7 @@ class TestRefusals:
         good = engine.start(streaming=True)
         bad += [engine.start(input_ids=[5] * 64) for _ in range(50)]
         assert good.wait().ids == answer
-        assert all(sender.wait().error for sender in bad)
+        assert all(sender.wait().failure for sender in bad)
 
     def test_a_lost_response_ends_that_answer_alone(self, engine: Asking, answer: list[int]) -> None:
         sender = engine.start(streaming=True, request_output_len=60)
@@ -435,4 +436,4 @@ class TestRefusals:
         assert engine.ask(streaming=True).ids == answer
 
     def test_what_no_check_foresees_is_an_error_of_that_request(self, engine: Asking) -> None:
-        assert engine.ask(request_output_len=np.array([1, 2], np.int32)).error
+        assert engine.ask(request_output_len=np.array([1, 2], np.int32)).failure

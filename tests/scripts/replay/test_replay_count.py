@@ -2,7 +2,8 @@ import time
 from pathlib import Path
 
 from scripts.replay.check import read_count
-from tests.scripts.replay.asking import TIMEOUT_S, replay_engine
+from tests.model_repository.tensorrt_llm.fake_sender import TIMEOUT_S
+from tests.scripts.replay.asking import replay_engine
 
 
 def wait_for(count_file: Path, num_sequences: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from contract.parameters import InvalidSettings
 
-from tests.scripts.replay.asking import Asking, FakeSender, replay_engine, word_list
+from tests.model_repository.tensorrt_llm.fake_sender import FakeSender
+from tests.scripts.replay.asking import Asking, replay_engine, word_list
 from tests.scripts.replay.tiny_vocabulary import END_ID, STOP_ID
 
 
@@ -23,14 +24,14 @@ def test_error_after_tokens(folder: Path, after: int) -> None:
     assert len(streaming.ids) == after
     assert whole.responses == []
     for sender in (streaming, whole):
-        assert sender.error is not None
-        assert sender.error.startswith("Executor failed process requestId ")
+        assert sender.failure is not None
+        assert sender.failure.startswith("Executor failed process requestId ")
 
 
 def test_a_text_that_is_shorter_never_gets_there(folder: Path) -> None:
     with faulty(folder, "error", 9) as engine:
         assert len(engine.ask(streaming=True).ids) == 8
-        assert engine.ask().error is None
+        assert engine.ask().failure is None
 
 
 @pytest.mark.parametrize("after", [0, 3])
@@ -118,7 +119,7 @@ class TestDirectives:
     def test_a_fault_of_one_request(self, obedient: Obedient) -> None:
         assert len(obedient.tell({"fault": "error", "after": 2}).ids) == 2
         assert obedient.tell({"say": "a", "fault": "no_response"}).is_closed
-        assert obedient.tell({"say": "a"}).error is None
+        assert obedient.tell({"say": "a"}).failure is None
 
     @pytest.mark.parametrize(
         "directive",
@@ -131,7 +132,7 @@ class TestDirectives:
         ],
     )
     def test_nonsense_is_refused(self, obedient: Obedient, directive: object) -> None:
-        assert "a directive of the replay engine" in (obedient.tell(directive).error or "")
+        assert "a directive of the replay engine" in (obedient.tell(directive).failure or "")
 
     def test_they_are_text_unless_switched_on(self, folder: Path) -> None:
         with replay_engine(folder, max_model_len="400") as engine:

@@ -1,7 +1,8 @@
 import time
 from pathlib import Path
 
-from tests.scripts.replay.asking import TIMEOUT_S, replay_engine
+from tests.model_repository.tensorrt_llm.fake_sender import TIMEOUT_S
+from tests.scripts.replay.asking import replay_engine
 
 
 def test_the_load_is_of_those_that_run(folder: Path) -> None:

@@ -52,9 +52,9 @@ class ResponseStream:
         try:
             self._sender.send(tensors, is_final)
         except ResponseLost:
-            self._is_broken = True
             _log.exception("request %r: a response was lost", self.request_id)
             self.fail("A part of this answer was lost.")
+            self._is_broken = True
 
     @contextmanager
     def telling_failures(self) -> Iterator[None]:
@@ -77,6 +77,9 @@ class ResponseStream:
         self._end(self._sender.close)
 
     def _end(self, send_last: Callable[[], None]) -> None:
+        # Its error was its end; the engine that shuts down ends whatever runs once more.
+        if self._is_broken:
+            return
         try:
             send_last()
         except ResponseLost:

@@ -23,7 +23,10 @@ def test_nothing_follows_a_lost_response() -> None:
     responses.send({}, is_final=False)
     sender.loses_responses = False
     responses.send({}, is_final=True)
+    responses.fail("The server is shutting down.")
+    responses.close()
     assert sender.responses == []
+    assert sender.failure == "A part of this answer was lost."
 
 
 def test_a_client_that_left_abandons_its_answer() -> None:
