@@ -68,9 +68,9 @@ def leak_at_requests(leak: Any) -> None:
 def keep_slots() -> None:
     leave = Slots._leave
 
-    def leaking(slots: Slots) -> None:
+    def leaking(slots: Slots, *, is_told: bool) -> None:
         if not is_due():
-            leave(slots)
+            leave(slots, is_told=is_told)
 
     Slots._leave = leaking  # type: ignore[method-assign]
 
